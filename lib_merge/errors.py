@@ -1,0 +1,84 @@
+"""Every error a user can cause: what happened, where, and what to try, in that order.
+
+    MergeError
+    ├── CheckpointError   a file is not what it says, or cannot be read
+    ├── FamilyError       a model is of no known family, or two do not fit together
+    ├── MethodError       no such merge method, or a parameter it does not take
+    ├── RecipeError       a recipe that cannot be understood
+    ├── PlanError         everything that stands in the way of a merge, all at once
+    ├── NumbersError      NaN, infinity or overflow met in the arithmetic
+    ├── OutputError       the result cannot be written
+    ├── ExtraError        a feature whose packages are not installed
+    └── StoppedError      the user asked to stop
+
+The command line prints an error whole and exits with 2; the desk shows `what` as the headline and
+the rest beneath it. Anything else that escapes is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MergeError(Exception):
+    """What happened, where, and what to do about it."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, where, hint
+        lines = [what, where and f"  at   {where}", hint and f"  try  {hint}"]
+        super().__init__("\n".join(line for line in lines if line))
+
+
+class CheckpointError(MergeError):
+    """A file is not what it says, or cannot be read."""
+
+
+class FamilyError(MergeError):
+    """A model is of no known family, or two models do not fit together."""
+
+
+class MethodError(MergeError):
+    """No such merge method, or a parameter that it does not take."""
+
+
+class RecipeError(MergeError):
+    """A recipe that cannot be understood."""
+
+
+class NumbersError(MergeError):
+    """NaN, infinity or overflow met in the arithmetic."""
+
+
+class OutputError(MergeError):
+    """The result cannot be written."""
+
+
+class ExtraError(MergeError):
+    """A feature whose packages are not installed."""
+
+
+class StoppedError(MergeError):
+    """The user asked to stop."""
+
+
+class PlanError(MergeError):
+    """Everything that stands in the way of a merge, all at once."""
+
+    def __init__(self, problems: Sequence[MergeError]) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            only = self.problems[0]
+            super().__init__(only.what, where=only.where, hint=only.hint)
+            return
+        listed = "\n".join(f"{n}. {problem}" for n, problem in enumerate(self.problems, 1))
+        super().__init__(f"{len(self.problems)} things stand in the way of this merge:\n{listed}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known words as a hint, or the whole list where it is short, or nothing."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
+    return "one of " + ", ".join(known) if 0 < len(known) <= 12 else ""
