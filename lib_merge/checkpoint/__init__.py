@@ -1,0 +1,36 @@
+"""Files: header without tensors, mapped reader, streaming atomic writer, restricted legacy reader, hashes."""
+
+from lib_merge.checkpoint.hashes import EVERY_HASH, USUAL_HASHES, Hashes, hash_file
+from lib_merge.checkpoint.header import Header, TensorInfo, parse_safetensors_header, read_header
+from lib_merge.checkpoint.layout import Layout, TensorSpec, plan_layout
+from lib_merge.checkpoint.metadata import decode_value, encode_metadata, encode_value, nested
+from lib_merge.checkpoint.names import canonical_names
+from lib_merge.checkpoint.reader import Checkpoint, open_checkpoint, tensor_bytes
+from lib_merge.checkpoint.target import check_target
+from lib_merge.checkpoint.words import human_size
+from lib_merge.checkpoint.writer import StreamingWriter
+
+__all__ = [
+    "EVERY_HASH",
+    "USUAL_HASHES",
+    "Checkpoint",
+    "Hashes",
+    "Header",
+    "Layout",
+    "StreamingWriter",
+    "TensorInfo",
+    "TensorSpec",
+    "canonical_names",
+    "check_target",
+    "decode_value",
+    "encode_metadata",
+    "encode_value",
+    "hash_file",
+    "human_size",
+    "nested",
+    "open_checkpoint",
+    "parse_safetensors_header",
+    "plan_layout",
+    "read_header",
+    "tensor_bytes",
+]

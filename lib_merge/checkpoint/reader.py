@@ -1,0 +1,199 @@
+"""Checkpoints open for reading: tensors by canonical key, straight from the file's pages.
+
+A safetensors file is mapped, and a tensor is a view of the mapping: nothing is read before it is used
+and nothing is copied. The mapping is private (copy on write), as torch's own is: torch takes such
+memory without complaint, and the file cannot be changed through it. It lives as long as any tensor
+or view of it.
+
+No advice is given to the system (madvise): over 1 GiB, read once in pieces of 256 KB, no advice,
+SEQUENTIAL, WILLNEED and POPULATE_READ took 0.21, 0.19, 0.18 and 0.23 s from the page cache and 0.57,
+0.60, 0.53 and 0.66 s from the disk (medians of 6 and 4; the ranges overlap).
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lib_merge.checkpoint.header import Header, Kind, TensorInfo, kind_of, open_file, read_safetensors_header
+from lib_merge.checkpoint.words import read_failure
+from lib_merge.errors import CheckpointError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Self
+
+# catch_warnings changes the whole process for a moment.
+_WARNINGS = threading.Lock()
+
+
+class Checkpoint(ABC):
+    """A checkpoint that is open for reading, by any number of threads at once.
+
+    Tensors are shared, not copied: who wants to change one makes a copy first.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+
+    @abstractmethod
+    def tensor(self, key: str) -> torch.Tensor:
+        """The tensor under a canonical key, on the CPU, in the file's number format."""
+
+    @abstractmethod
+    def bytes(self, key: str) -> memoryview:
+        """The same tensor's bytes, row by row, as a file stores them; read-only."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets the file go; tensors that were handed out stay valid."""
+
+    def info(self, key: str) -> TensorInfo:
+        """What the header says of a tensor; an unknown key is answered with the nearest ones."""
+        found = self.header.tensors.get(key)
+        if found is None:
+            hint = did_you_mean(key, self.header.tensors)
+            what = f"{self.header.name} has no tensor '{key}'"
+            raise CheckpointError(what, where=str(self.header.path), hint=hint)
+        return found
+
+    def __enter__(self) -> Self:
+        """The checkpoint itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+
+class MappedCheckpoint(Checkpoint):
+    """A safetensors file, mapped."""
+
+    def __init__(self, header: Header, mapping: mmap.mmap) -> None:
+        super().__init__(header)
+        self._mapping: mmap.mmap | None = mapping
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """A view of the mapping; a copy only where the data is not aligned to its own item size."""
+        import torch
+
+        info = self.info(key)
+        dtype = self._torch_dtype(info, key)
+        if info.nbytes == 0:
+            return torch.empty(info.shape, dtype=dtype)
+        mapping = self._open_mapping()
+        if info.start % info.dtype.itemsize == 0:  # the mapping itself begins on a page
+            flat = torch.frombuffer(mapping, dtype=dtype, count=info.numel, offset=info.start)
+            return flat.reshape(info.shape)
+        raw = torch.frombuffer(mapping, dtype=torch.uint8, count=info.nbytes, offset=info.start)
+        return raw.clone().view(dtype).reshape(info.shape)
+
+    def bytes(self, key: str) -> memoryview:
+        """A view of the mapping."""
+        info = self.info(key)
+        return memoryview(self._open_mapping())[info.start : info.start + info.nbytes].toreadonly()
+
+    def close(self) -> None:
+        """Forgets the mapping; the system drops it with the last tensor that looks into it."""
+        self._mapping = None
+
+    def _open_mapping(self) -> mmap.mmap:
+        mapping = self._mapping
+        if mapping is None:
+            raise CheckpointError(f"{self.header.name} is closed already", where=str(self.header.path))
+        return mapping
+
+    def _torch_dtype(self, info: TensorInfo, key: str) -> torch.dtype:
+        """The torch dtype; torch 2.1 lacks a few that a file may use."""
+        import torch
+
+        dtype = getattr(torch, info.dtype.torch, None)
+        if dtype is None:
+            raise CheckpointError(
+                f"torch {torch.__version__} has no number format {info.dtype.label}, which '{key}' is in",
+                where=str(self.header.path),
+                hint="use a newer torch, or leave this tensor out",
+            )
+        return dtype
+
+
+class LoadedCheckpoint(Checkpoint):
+    """A legacy file, whose tensors torch has loaded or mapped."""
+
+    def __init__(self, header: Header, tensors: Mapping[str, torch.Tensor]) -> None:
+        super().__init__(header)
+        self._tensors: Mapping[str, torch.Tensor] | None = tensors
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """The tensor as torch loaded it, which may be a strided view."""
+        self.info(key)
+        if self._tensors is None:
+            raise CheckpointError(f"{self.header.name} is closed already", where=str(self.header.path))
+        return self._tensors[key]
+
+    def bytes(self, key: str) -> memoryview:
+        """The tensor's bytes, copied only where they do not lie row by row."""
+        return tensor_bytes(self.tensor(key)).toreadonly()
+
+    def close(self) -> None:
+        """Forgets the tensors."""
+        self._tensors = None
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint of any kind, open for reading; the kind is told by its content."""
+    with open_file(path) as file:
+        if kind_of(file, path) is Kind.SAFETENSORS:
+            header = read_safetensors_header(file, path)
+            try:
+                return MappedCheckpoint(header, _map(file))
+            except OSError as error:
+                raise read_failure(error, path) from error
+    from lib_merge.checkpoint.legacy import load_legacy  # needs torch, and only such a file does
+
+    legacy = load_legacy(path)
+    return LoadedCheckpoint(legacy.header, legacy.tensors)
+
+
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """A CPU tensor's bytes, row by row, without a copy where they lie so already.
+
+    Through uint8, because numpy has no name for bf16 and fp8.
+    """
+    import torch
+
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _map(file: BufferedReader) -> mmap.mmap:
+    """The whole file in memory's address space: private, else read-only.
+
+    A private mapping is promised memory for every page, though it takes none until it is written to;
+    where the system does not promise that much (Windows with a small page file, Linux that does not
+    overcommit), a read-only mapping does, at the price of a crash instead of a copy should anyone
+    write to a tensor.
+    """
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except OSError:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        _hear_the_warning(mapping)
+        return mapping
+
+
+def _hear_the_warning(mapping: mmap.mmap) -> None:
+    """Lets torch say, unheard, what it says once in a process: that a buffer is read-only."""
+    import torch
+
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.frombuffer(mapping, dtype=torch.uint8, count=1)
