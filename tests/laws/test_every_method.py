@@ -1,0 +1,115 @@
+"""Laws that every merge method obeys. A new method is covered the moment it is registered.
+
+A law that does not hold for a method is named in its registration, with the reason.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_merge.methods import METHODS
+from lib_merge.registry import Method
+from lib_merge.tensors import exact
+from tests.strategies import knob_values, model_count, tensors
+
+EVERY = pytest.mark.parametrize("method", METHODS.all(), ids=lambda method: method.id)
+LINEAR = pytest.mark.parametrize("method", [m for m in METHODS.all() if m.coefficients], ids=lambda m: m.id)
+
+
+def drawn(data: st.DataObject, method: Method) -> tuple[list[torch.Tensor], dict]:
+    """Tensors and settings for one call."""
+    count = data.draw(model_count(method), label="models")
+    return data.draw(tensors(count), label="tensors"), data.draw(knob_values(method, count), label="settings")
+
+
+@EVERY
+@given(data=st.data())
+def test_merging_a_model_with_itself_changes_nothing(method: Method, data: st.DataObject) -> None:
+    if "changes nothing" in method.exempt:
+        return
+    models, settings = drawn(data, method)
+    a = models[0]
+    out = method(*[a.clone() for _ in models], **settings)
+    torch.testing.assert_close(out, a, rtol=2e-6, atol=1e-12)  # a few roundings of float32
+
+
+@EVERY
+@given(data=st.data())
+def test_the_result_has_the_shape_and_dtype_of_the_first_model_and_is_finite(
+    method: Method, data: st.DataObject
+) -> None:
+    models, settings = drawn(data, method)
+    out = method(*models, **settings)
+    assert (out.shape, out.dtype) == (models[0].shape, models[0].dtype)
+    assert torch.isfinite(out).all()
+
+
+@EVERY
+@given(data=st.data())
+def test_a_method_leaves_its_inputs_alone(method: Method, data: st.DataObject) -> None:
+    models, settings = drawn(data, method)
+    before = [model.clone() for model in models]
+    method(*models, **settings)
+    assert all(torch.equal(model, copy) for model, copy in zip(models, before, strict=True))
+
+
+@EVERY
+@given(data=st.data())
+def test_float32_agrees_with_float64(method: Method, data: st.DataObject) -> None:
+    models, settings = drawn(data, method)
+    out = method(*models, **settings)
+    wide = method(*[model.double() for model in models], **settings)
+    largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
+    # terms may cancel: the error is a few float32 roundings of the terms, not of the result
+    torch.testing.assert_close(out.double(), wide, rtol=0, atol=16 * 2**-24 * largest)
+
+
+@LINEAR
+@given(data=st.data())
+def test_a_linear_method_is_what_its_coefficients_say(method: Method, data: st.DataObject) -> None:
+    models, settings = drawn(data, method)
+    assert method.coefficients is not None
+    out = method(*[model.double() for model in models], **settings)
+    exactly = {
+        name: value if isinstance(value, bool) else _exactly(value) for name, value in settings.items()
+    }
+    want = torch.zeros_like(out)
+    for model, share in zip(models, method.coefficients(**exactly), strict=True):
+        want += float(share) * model.double()
+    largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
+    torch.testing.assert_close(out, want, rtol=0, atol=1e-14 * largest)
+
+
+@LINEAR
+@given(data=st.data())
+def test_a_linear_method_of_models_is_a_model(method: Method, data: st.DataObject) -> None:
+    if "changes nothing" in method.exempt:
+        return
+    count = data.draw(model_count(method))
+    settings = data.draw(knob_values(method, count))
+    assert method.coefficients is not None
+    exactly = {
+        name: value if isinstance(value, bool) else _exactly(value) for name, value in settings.items()
+    }
+    assert sum(map(Fraction, method.coefficients(**exactly))) == 1
+
+
+def _exactly(value: float | tuple[float, ...]) -> Fraction | tuple[Fraction, ...]:
+    return tuple(map(exact, value)) if isinstance(value, tuple) else exact(value)
+
+
+@EVERY
+def test_a_method_explains_itself(method: Method) -> None:
+    assert method.summary.endswith(".")
+    assert "out = " in method.formula
+    assert method.source
+    for parameter in method.parameters:
+        assert parameter.knob.help, f"{method.id}.{parameter.name} has no help"
+        assert parameter.knob.low < parameter.knob.high
+        if not parameter.per_model:
+            assert parameter.knob.low <= parameter.default <= parameter.knob.high

@@ -1,0 +1,109 @@
+"""What the laws draw: tensors as checkpoints hold them, settings as sliders give them, recipes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lib_merge.dtypes import SAVEABLE
+from lib_merge.methods import METHODS
+from lib_merge.recipe import Ingredient, Numbers, Recipe, Slots, Step
+from lib_merge.registry import Method, Parameter
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+SHAPES = st.sampled_from([(), (1,), (7,), (3, 5), (4, 1, 1, 1), (2, 3, 3, 3), (0,)])
+KINDS = ("normal", "tiny", "huge", "zero", "constant", "equal to the first")
+SCALES = {"normal": 0.03, "tiny": 1e-6, "huge": 1e3}
+SEEDS = st.integers(0, 2**31)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, count: int, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> list[Tensor]:
+    """`count` tensors of one shape; any may be all zeros, tiny, huge, or equal to the first."""
+    shape = draw(SHAPES)
+    made: list[Tensor] = []
+    for _ in range(count):
+        kind = draw(st.sampled_from(KINDS if made else KINDS[:-1]))
+        dtype = draw(st.sampled_from(dtypes))
+        if kind == "equal to the first":
+            made.append(made[0].to(dtype))
+        elif kind in SCALES:
+            generator = torch.Generator().manual_seed(draw(SEEDS))
+            made.append((torch.randn(shape, generator=generator) * SCALES[kind]).to(dtype))
+        else:
+            made.append(torch.full(shape, 0.0 if kind == "zero" else 0.37, dtype=dtype))
+    return made
+
+
+def model_count(method: Method) -> st.SearchStrategy[int]:
+    """How many models to give a method."""
+    return st.integers(1, 5) if method.most_models is None else st.just(method.most_models)
+
+
+@st.composite
+def knob_values(draw: st.DrawFn, method: Method, models: int) -> dict[str, Any]:
+    """Settings from the declared ranges, so that a law's domain is the sliders' own."""
+    return {parameter.name: draw(_value(parameter, models)) for parameter in method.parameters}
+
+
+def _value(parameter: Parameter, models: int) -> st.SearchStrategy[Any]:
+    if parameter.kind is bool:
+        return st.booleans()
+    number = amounts(parameter.knob.low, parameter.knob.high)
+    return st.lists(number, min_size=models, max_size=models).map(tuple) if parameter.per_model else number
+
+
+def amounts(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers of a range, the ends and the middle often, otherwise as people write them."""
+    decimals = st.integers(0, 1000).map(lambda n: round(low + (high - low) * n / 1000, 6))
+    return st.one_of(st.sampled_from([float(low), float(high), (low + high) / 2]), decimals)
+
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "save")
+FILES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+FINITE = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: math.isfinite(float(repr(x))))
+SLOT_NAMES = st.sampled_from(["BASE", "IN00", "IN05", "M00", "OUT11", "TIME", "VAE"])
+
+
+def settings_amounts() -> st.SearchStrategy[Any]:
+    """Whatever a knob can be set to in a recipe."""
+    numbers = st.lists(FINITE, min_size=1, max_size=26).map(tuple)
+    slots = st.dictionaries(SLOT_NAMES, FINITE, max_size=4).map(lambda d: tuple(sorted(d.items())))
+    return st.one_of(
+        FINITE,
+        st.builds(
+            Numbers, st.sampled_from(["supermerger", "mbw", "model-mixer"]), numbers, st.none() | FINITE
+        ),
+        st.builds(Slots, slots, FINITE),
+    )
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    """Any recipe that makes sense by itself: names are unique, steps use what stands before them."""
+    names = draw(st.lists(NAMES, min_size=2, max_size=7, unique=True))
+    split = draw(st.integers(1, len(names) - 1))
+    ingredients = tuple(Ingredient(name, draw(FILES)) for name in names[:split])
+    steps: list[Step] = []
+    for position, name in enumerate(names[split:], split):
+        method = draw(st.sampled_from(METHODS.all()))
+        count = draw(model_count(method))
+        inputs = tuple(draw(st.sampled_from(names[:position])) for _ in range(count))
+        settings = {
+            p.name: draw(_setting(p, count)) for p in method.parameters if p.per_model or draw(st.booleans())
+        }
+        steps.append(Step(name, method.id, inputs, tuple(sorted(settings.items()))))
+    vae = draw(st.one_of(st.sampled_from(["", "a", "b", "blend"]), FILES))
+    dtype = draw(st.sampled_from([None, *SAVEABLE.values()]))
+    return Recipe(ingredients, tuple(steps), draw(st.sampled_from(names)), vae, dtype)
+
+
+def _setting(parameter: Parameter, count: int) -> st.SearchStrategy[Any]:
+    if parameter.kind is bool:
+        return st.booleans()
+    amount = settings_amounts()
+    return st.lists(amount, min_size=count, max_size=count).map(tuple) if parameter.per_model else amount
