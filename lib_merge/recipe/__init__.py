@@ -1,0 +1,34 @@
+"""A merge as a frozen value, and its text form."""
+
+from lib_merge.recipe.model import (
+    BLEND,
+    KEEP_A,
+    TAKE_B,
+    VAE_WORDS,
+    Amount,
+    Ingredient,
+    Numbers,
+    Recipe,
+    Setting,
+    Slots,
+    Step,
+)
+from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_setting
+
+__all__ = [
+    "BLEND",
+    "KEEP_A",
+    "TAKE_B",
+    "VAE_WORDS",
+    "Amount",
+    "Ingredient",
+    "Numbers",
+    "Recipe",
+    "Setting",
+    "Slots",
+    "Step",
+    "is_recipe",
+    "parse_recipe",
+    "print_recipe",
+    "print_setting",
+]

@@ -1,0 +1,148 @@
+"""A merge as a value: which files go in, which steps are taken, how the result is saved.
+
+A recipe is flat: every ingredient and every step has a name, and a step takes names that stand
+before it. It holds what the user wrote (numbers with their layout, not what they expand to), it
+compares by value, and nothing in it depends on the machine it was made on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lib_merge.dtypes import Dtype
+from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.methods import METHODS
+from lib_merge.registry import Method, Parameter
+
+KEEP_A, TAKE_B, BLEND = "a", "b", "blend"
+VAE_WORDS = (KEEP_A, TAKE_B, BLEND)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A pasted list of block weights and the layout that says what each number stands for.
+
+    base  the amount for BASE where the list leaves it open (25 numbers on SD1, 19 on SDXL)
+    """
+
+    layout: str
+    numbers: tuple[float, ...]
+    base: float | None = None
+
+
+@dataclass(frozen=True)
+class Slots:
+    """One value for each named slot, and one for all the rest."""
+
+    values: tuple[tuple[str, float], ...]
+    rest: float = 0.0
+
+
+Amount = float | Numbers | Slots
+Setting = float | int | bool | str | Numbers | Slots | tuple[float | Numbers | Slots, ...]
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A checkpoint by file name."""
+
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One merge method applied to ingredients or earlier steps; settings are sorted by name."""
+
+    name: str
+    method: str
+    inputs: tuple[str, ...]
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+    def setting(self, parameter: Parameter) -> Setting:
+        """What the parameter is set to, or its default."""
+        return next((setting for name, setting in self.settings if name == parameter.name), parameter.default)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole merge.
+
+    result  the name of the ingredient or step that is saved
+    vae     "a" keeps A's, "b" takes B's, "blend" merges it under BASE, anything else is a VAE file;
+            "" leaves it to what the steps say of the slot VAE, and that is A's unless they name it
+    dtype   number format of the result; None keeps what A has, tensor by tensor
+    """
+
+    ingredients: tuple[Ingredient, ...]
+    steps: tuple[Step, ...]
+    result: str
+    vae: str = ""
+    dtype: Dtype | None = None
+
+    def __post_init__(self) -> None:
+        for problem in problems_of(self):
+            raise problem
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file the recipe needs, in order, a VAE file last."""
+        vae = (self.vae,) if self.vae and self.vae not in VAE_WORDS else ()
+        return tuple(ingredient.file for ingredient in self.ingredients) + vae
+
+
+def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
+    """What is wrong with a recipe as such, before any file is looked at."""
+    known: list[str] = []
+    for part in (*recipe.ingredients, *recipe.steps):
+        if part.name in known:
+            yield RecipeError(
+                f"two things in this recipe are called '{part.name}'", hint="rename one of them"
+            )
+        if isinstance(part, Step):
+            yield from _problems_of_step(part, known)
+        known.append(part.name)
+    if recipe.result not in known:
+        yield RecipeError(
+            f"the recipe saves '{recipe.result}', which it never makes",
+            hint=did_you_mean(recipe.result, known),
+        )
+
+
+def _problems_of_step(step: Step, known: list[str]) -> Iterator[RecipeError]:
+    for name in step.inputs:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            yield RecipeError(f"step '{step.name}' uses '{name}', which is not defined before it", hint=hint)
+    method = METHODS.get(step.method)
+    method.check_models(len(step.inputs))
+    for name, setting in step.settings:
+        yield from _problems_of_setting(step, method, method.parameter(name), setting)
+    for parameter in method.parameters:
+        if parameter.per_model and not dict(step.settings).get(parameter.name):
+            each = f"one number for each of its {len(step.inputs)} models"
+            yield RecipeError(f"step '{step.name}' needs {parameter.name}: {each}")
+
+
+def _problems_of_setting(
+    step: Step, method: Method, parameter: Parameter, setting: Setting
+) -> Iterator[RecipeError]:
+    where = f"step '{step.name}', {method.id}, {parameter.name}"
+    if parameter.per_model:
+        count = len(setting) if isinstance(setting, tuple) else 1
+        if not isinstance(setting, tuple) or count != len(step.inputs):
+            what = f"there are {len(step.inputs)} models and {count} shares for them"
+            yield RecipeError(what, where=where, hint="one number for each model, in order")
+        return
+    fits = isinstance(setting, parameter.kind) if parameter.kind in (bool, str) else _is_amount(setting)
+    if not fits:
+        hint = parameter.knob.help
+        yield RecipeError(f"{setting!r} is not what this parameter takes", where=where, hint=hint)
+    if isinstance(setting, float) and not math.isfinite(setting):
+        yield RecipeError(f"{setting} is not a number to merge with", where=where, hint=parameter.knob.help)
+
+
+def _is_amount(setting: Setting) -> bool:
+    return isinstance(setting, (int, float, Numbers, Slots)) and not isinstance(setting, bool)

@@ -1,0 +1,311 @@
+"""The text form of a recipe: what people paste, and what is stored inside files and pictures.
+
+    merge-desk recipe 1
+    A = "ink.safetensors"
+    B = "pastel.safetensors"
+    M = weighted_sum(A, B, alpha = supermerger[0.5, 0, 0.25, ...])
+    save M, dtype = fp16, vae = a
+
+An amount is a number; a list under the layout that says what its numbers stand for; or slots by
+name, `{BASE: 0, OUT05: 0.3, *: 0.5}`, where `*` stands for all the rest (0 when left out). A list
+that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`.
+`#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from lib_merge.dtypes import SOURCE, parse_save_dtype
+from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.recipe.model import VAE_WORDS, Ingredient, Numbers, Recipe, Setting, Slots, Step
+
+FIRST_LINE = "merge-desk recipe 1"
+TOKEN = re.compile(
+    r"""(?P<space>[ \t\r]+|\#[^\n]*)
+      | (?P<newline>\n)
+      | (?P<string>"(?:[^"\\\n]|\\.)*")
+      | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<name>[A-Za-z_][A-Za-z0-9_-]*)
+      | (?P<mark>[=(){}\[\],:*])""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Token:
+    """One word of a recipe and where it stands; `end` closes the text."""
+
+    kind: str
+    text: str
+    line: int
+    column: int
+
+
+def print_recipe(recipe: Recipe) -> str:
+    """The canonical text of a recipe."""
+    lines = [FIRST_LINE]
+    lines += [
+        f"{ingredient.name} = {json.dumps(ingredient.file, ensure_ascii=False)}"
+        for ingredient in recipe.ingredients
+    ]
+    lines += [_print_step(step) for step in recipe.steps]
+    save = f"save {recipe.result}, dtype = {recipe.dtype.label if recipe.dtype else SOURCE}"
+    if recipe.vae:
+        save += ", vae = " + (
+            recipe.vae if recipe.vae in VAE_WORDS else json.dumps(recipe.vae, ensure_ascii=False)
+        )
+    return "\n".join([*lines, save]) + "\n"
+
+
+def _print_step(step: Step) -> str:
+    settings = [f"{name} = {print_setting(setting)}" for name, setting in step.settings]
+    return f"{step.name} = {step.method}({', '.join([*step.inputs, *settings])})"
+
+
+def print_setting(setting: Setting) -> str:
+    """A setting as it stands in a recipe."""
+    if isinstance(setting, Numbers):
+        base = [] if setting.base is None else [f"base = {print_setting(setting.base)}"]
+        return f"{setting.layout}[{', '.join([*map(print_setting, setting.numbers), *base])}]"
+    if isinstance(setting, Slots):
+        pairs = [f"{slot}: {print_setting(value)}" for slot, value in setting.values]
+        return "{" + ", ".join([*pairs, f"*: {print_setting(setting.rest)}"]) + "}"
+    if isinstance(setting, tuple):
+        return "[" + ", ".join(map(print_setting, setting)) + "]"
+    if isinstance(setting, bool):
+        return "true" if setting else "false"
+    if isinstance(setting, str):
+        return json.dumps(setting, ensure_ascii=False)
+    # the shortest decimal that reads back as the same number, without the tail of 1.0
+    return repr(float(setting)).removesuffix(".0")
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read a recipe; an error names line and column and shows the line."""
+    return _Parser(text).recipe()
+
+
+class _Parser:
+    """Recursive descent over the tokens of one recipe."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.split("\n")
+        self.tokens = self._tokens(text)
+        self.at = 0
+        self.ingredients: list[Ingredient] = []
+        self.steps: list[Step] = []
+        self.save: dict[str, str] = {}
+
+    def recipe(self) -> Recipe:
+        """The whole text."""
+        self._first_line()
+        while self._peek().kind != "end":
+            self._statement()
+        made = [*self.ingredients, *self.steps]
+        if not made:
+            self._fail("the recipe is empty", 'write   A = "model.safetensors"')
+        result = self.save.pop("result", made[-1].name)
+        dtype = self.save.pop("dtype", SOURCE)
+        return Recipe(
+            tuple(self.ingredients),
+            tuple(self.steps),
+            result,
+            vae=self.save.pop("vae", ""),
+            dtype=parse_save_dtype(dtype),
+        )
+
+    def _first_line(self) -> None:
+        self._skip_newlines()
+        token = self._peek()
+        line = self.lines[token.line - 1].split("#")[0].strip()
+        if not line.startswith("merge-desk"):
+            self._fail("this is not a recipe of Merge Desk", f"the first line of one is: {FIRST_LINE}")
+        if line != FIRST_LINE:
+            self._fail(f"this recipe is of another version: {line}", f"this program reads: {FIRST_LINE}")
+        while self._peek().kind not in ("newline", "end"):
+            self.at += 1
+        self._skip_newlines()
+
+    def _statement(self) -> None:
+        name = self._take("name", "a name")
+        if name.text == "save" and self._peek().text != "=":
+            self._save_line()
+        else:
+            self._take("=", "'='")
+            self._definition(name)
+        if self._peek().kind != "end":
+            self._take("newline", "the end of the line")
+        self._skip_newlines()
+
+    def _definition(self, name: Token) -> None:
+        if self._peek().kind == "string":
+            self.ingredients.append(Ingredient(name.text, self._string()))
+            return
+        method = self._take("name", "a file name in quotes or a merge method")
+        self._take("(", f"'(' after {method.text}")
+        inputs, settings = self._arguments()
+        step = Step(name.text, method.text, tuple(inputs), tuple(sorted(settings.items())))
+        self.steps.append(step)
+
+    def _arguments(self) -> tuple[list[str], dict[str, Setting]]:
+        inputs: list[str] = []
+        settings: dict[str, Setting] = {}
+
+        def argument() -> None:
+            name = self._take("name", "the name of a model or of a parameter")
+            if self._peek().text == "=":
+                self.at += 1
+                settings[name.text] = self._setting()
+            elif settings:
+                self._fail("models come before parameters", f"move {name.text} to the front", name)
+            else:
+                inputs.append(name.text)
+
+        self._list(")", argument)
+        return inputs, settings
+
+    def _setting(self) -> Setting:
+        token = self._peek()
+        if token.text == "{":
+            return self._slots()
+        if token.text == "[":
+            self.at += 1
+            amounts: list[float | Numbers | Slots] = []
+            self._list("]", lambda: amounts.append(self._amount()))
+            return tuple(amounts)
+        if token.text in ("true", "false"):
+            self.at += 1
+            return token.text == "true"
+        return self._string() if token.kind == "string" else self._amount()
+
+    def _amount(self) -> float | Numbers | Slots:
+        token = self._peek()
+        if token.text == "{":
+            return self._slots()
+        if token.kind != "name":
+            return self._number()
+        self.at += 1
+        self._take("[", f"'[' after the layout {token.text}")
+        numbers: list[float] = []
+        base: list[float] = []
+
+        def item() -> None:
+            if self._peek().kind != "name":
+                numbers.append(self._number())
+                return
+            self._take("base", "a number, or base = for a list that leaves BASE open")
+            self._take("=", "'='")
+            base.append(self._number())
+
+        self._list("]", item)
+        return Numbers(token.text, tuple(numbers), base[0] if base else None)
+
+    def _slots(self) -> Slots:
+        self._take("{", "'{'")
+        values: dict[str, float] = {}
+
+        def pair() -> None:
+            slot = self._next(
+                "a slot such as OUT05, or *", lambda token: token.kind == "name" or token.text == "*"
+            )
+            self._take(":", f"':' after {slot.text}")
+            if slot.text in values:
+                self._fail(f"{slot.text} is set twice", "keep one of them", slot)
+            values[slot.text] = self._number()
+
+        self._list("}", pair)
+        rest = values.pop("*", 0.0)
+        return Slots(tuple(sorted(values.items())), rest)
+
+    def _save_line(self) -> None:
+        self.save["result"] = self._take("name", "the name of what is saved").text
+        while self._peek().text == ",":
+            self.at += 1
+            word = self._take("name", "dtype or vae")
+            if word.text not in ("dtype", "vae"):
+                self._fail(
+                    f"'{word.text}' is not a way of saving", did_you_mean(word.text, ("dtype", "vae")), word
+                )
+            self._take("=", "'='")
+            if self._peek().kind == "string":
+                self.save[word.text] = self._string()
+            else:
+                self.save[word.text] = self._take("name", "a word, or a file name in quotes").text
+
+    def _list(self, closing: str, item: Callable[[], None]) -> None:
+        """Items between commas up to the closing mark; a comma before it and line ends are fine."""
+        self._skip_newlines()
+        while self._peek().text != closing:
+            item()
+            self._skip_newlines()
+            if self._peek().text != closing:
+                self._take(",", f"',' or '{closing}'")
+                self._skip_newlines()
+        self.at += 1
+
+    def _number(self) -> float:
+        token = self._take("number", "a number")
+        value = float(token.text)
+        if value in (float("inf"), float("-inf")):
+            self._fail(f"{token.text} is too large", "", token)
+        return value
+
+    def _string(self) -> str:
+        token = self._take("string", "text in quotes")
+        try:
+            return json.loads(token.text)
+        except ValueError:
+            self._fail("this text in quotes cannot be read", "a backslash is written \\\\", token)
+
+    def _take(self, wanted: str, words: str) -> Token:
+        return self._next(words, lambda token: wanted in (token.kind, token.text))
+
+    def _next(self, words: str, fits: Callable[[Token], bool]) -> Token:
+        token = self._peek()
+        if not fits(token):
+            found = {"end": "the recipe ends", "newline": "the line ends"}.get(
+                token.kind, f"there is '{token.text}'"
+            )
+            self._fail(f"{words} is expected, but {found}", "", token)
+        self.at += 1
+        return token
+
+    def _peek(self) -> Token:
+        return self.tokens[self.at]
+
+    def _skip_newlines(self) -> None:
+        while self._peek().kind == "newline":
+            self.at += 1
+
+    def _tokens(self, text: str) -> list[Token]:
+        tokens: list[Token] = []
+        position, line, start = 0, 1, 0
+        while position < len(text):
+            match = TOKEN.match(text, position)
+            column = position - start + 1
+            if match is None:
+                odd = Token("odd", text[position], line, column)
+                self._fail(f"'{text[position]}' means nothing in a recipe", "", odd)
+            kind = str(match.lastgroup)
+            if kind != "space":
+                tokens.append(Token(kind, match.group(), line, column))
+            position = match.end()
+            if kind == "newline":
+                line, start = line + 1, position
+        return [*tokens, Token("end", "", line, position - start + 1)]
+
+    def _fail(self, what: str, hint: str, token: Token | None = None) -> NoReturn:
+        token = token or self._peek()
+        shown = self.lines[token.line - 1].strip()
+        where = f"line {token.line}, column {token.column}" + (f": {shown}" if shown else "")
+        raise RecipeError(what, where=where, hint=hint)
+
+
+def is_recipe(text: str) -> bool:
+    """Whether a text claims to be a recipe."""
+    return text.lstrip().startswith("merge-desk recipe")
