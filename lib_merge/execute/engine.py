@@ -1,0 +1,190 @@
+"""Carries a plan out, piece by piece, on a few threads.
+
+A piece is small enough for a core's cache, is read from the mapped sources, worked on in buffers
+that are used again, and given to the sink: no tensor of the result exists as a whole unless a
+method needs one. Which thread takes which piece changes nothing about the numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib_merge.checkpoint import Checkpoint
+from lib_merge.dtypes import to_torch
+from lib_merge.errors import NumbersError, StoppedError
+from lib_merge.execute.kernels import Kernel, kernel_of
+from lib_merge.execute.sinks import Sink
+from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
+from lib_merge.progress import Progress
+from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_THREADS = 4  # beyond this the disk and the memory bus are the limit, not the arithmetic
+DEVICE_PIECE = 1 << 24  # elements a transfer: 32 MB of fp16, so that its start costs nothing beside it
+
+
+def default_threads() -> int:
+    """As many threads as there are cores for them, four at most."""
+    return max(1, min(MOST_THREADS, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of one key: `operands` maps models to flat views (or whole tensors) of their data."""
+
+    entry: KeyPlan
+    start: int
+    operands: Mapping[int, Tensor]
+
+
+def run(
+    plan: Plan,
+    checkpoints: Sequence[Checkpoint],
+    sink: Sink,
+    *,
+    progress: Progress,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> None:
+    """Compute every key of the plan and hand it to the sink.
+
+    checkpoints  opened, in the order of `plan.sources`
+    device       where the arithmetic runs; anything but "cpu" gets its pieces copied there and back
+    Raises NumbersError where NaN or infinity turns up, and StoppedError where `progress` asks for it.
+    """
+    progress.start(plan.nbytes, "merging")
+    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device))
+    threads = threads or default_threads()
+    with one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        workers = [pool.submit(worker.work) for _ in range(threads)]
+        try:
+            for done in workers:
+                done.result()
+        except BaseException:  # Ctrl-C comes to this thread alone: the others must hear of it
+            worker.failed = True
+            raise
+
+
+class _Worker:
+    """What the threads of one run share: the queue of pieces and the word to stop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoints: Sequence[Checkpoint],
+        sink: Sink,
+        progress: Progress,
+        device: torch.device,
+    ) -> None:
+        self.plan, self.checkpoints, self.sink, self.progress, self.device = (
+            plan,
+            checkpoints,
+            sink,
+            progress,
+            device,
+        )
+        self.kernels: dict[Expression, Kernel] = {}
+        self.pieces = self._pieces()
+        self.lock = threading.Lock()
+        self.failed = False
+
+    def work(self) -> None:
+        """Take pieces until there are none; on any failure let the other threads stop too."""
+        scratch = Scratch()
+        try:
+            while not self.failed and (piece := self._next()) is not None:
+                if self.progress.stopped():
+                    raise StoppedError("stopped; nothing was written")
+                self._do(piece, scratch)
+        except BaseException:
+            self.failed = True
+            raise
+
+    def _next(self) -> Piece | None:
+        with self.lock:
+            return next(self.pieces, None)
+
+    def _pieces(self) -> Iterator[Piece]:
+        size = PIECE if self.device.type == "cpu" else DEVICE_PIECE
+        for entry in self.plan.keys:
+            if entry.expression is None:
+                yield Piece(entry, 0, {})
+                continue
+            models = models_of(entry.expression) | ({self.plan.base} if entry.channels else frozenset[int]())
+            tensors = {model: self.checkpoints[model].tensor(entry.key) for model in sorted(models)}
+            if entry.channels is not None:
+                yield Piece(entry, 0, tensors)
+            elif not is_elementwise(entry.expression):
+                yield Piece(
+                    entry, 0, {model: tensor.reshape(entry.shape) for model, tensor in tensors.items()}
+                )
+            else:
+                flat = {model: tensor.reshape(-1) for model, tensor in tensors.items()}
+                for start in range(0, entry.numel, size):
+                    stop = start + size
+                    yield Piece(entry, start, {model: tensor[start:stop] for model, tensor in flat.items()})
+
+    def _do(self, piece: Piece, scratch: Scratch) -> None:
+        entry = piece.entry
+        result = self._compute(piece, scratch)
+        if entry.dtype.floating and not all_finite(result):
+            raise self._diagnose(piece)
+        self.sink.accept(entry, piece.start, result.reshape(-1).contiguous())
+        self.progress.advance(result.numel() * entry.dtype.itemsize)
+
+    def _compute(self, piece: Piece, scratch: Scratch) -> Tensor:
+        entry = piece.entry
+        dtype = to_torch(entry.dtype)
+        if entry.expression is None:
+            return torch.arange(entry.numel, dtype=dtype)
+        if isinstance(entry.expression, Source) and entry.channels is None:
+            operand = piece.operands[entry.expression.model]
+            if operand.dtype == dtype:
+                return operand
+        operands = {model: operand.to(self.device) for model, operand in piece.operands.items()}
+        if entry.channels is not None:
+            return self._partial(entry, operands, scratch).cpu()
+        like = next(iter(operands.values()))
+        out = scratch.take("out", dtype, like)
+        self._kernel(entry.expression)(operands, out, scratch)
+        return out.cpu()
+
+    def _partial(self, entry: KeyPlan, operands: Mapping[int, Tensor], scratch: Scratch) -> Tensor:
+        """A's tensor with its first input channels merged: inpainting with plain models."""
+        assert entry.expression is not None
+        out = operands[self.plan.base].to(to_torch(entry.dtype), copy=True)
+        narrow = {model: operand[:, : entry.channels].contiguous() for model, operand in operands.items()}
+        merged = torch.empty_like(out[:, : entry.channels], memory_format=torch.contiguous_format)
+        self._kernel(entry.expression)(narrow, merged, scratch)
+        out[:, : entry.channels] = merged
+        return out
+
+    def _kernel(self, expression: Expression) -> Kernel:
+        if expression not in self.kernels:
+            self.kernels[expression] = kernel_of(expression)
+        return self.kernels[expression]
+
+    def _diagnose(self, piece: Piece) -> NumbersError:
+        """Say which file brought NaN or infinity in, or that the result outgrew its format."""
+        key = piece.entry.key
+        for model, operand in piece.operands.items():
+            bad = operand.numel() - int(torch.isfinite(operand.float()).sum())
+            if bad:
+                whose = f"{self.plan.names[model]} ({self.plan.sources[model].name})"
+                return NumbersError(
+                    f"{whose} holds NaN or infinity: {bad} of {operand.numel()} values",
+                    where=key,
+                    hint="this file is damaged: get it again, or take this block from another model",
+                )
+        return NumbersError(
+            f"the result does not fit into {piece.entry.dtype.label}",
+            where=key,
+            hint="save as bf16 or fp32 (--dtype), or use smaller amounts",
+        )

@@ -1,0 +1,48 @@
+"""Where the pieces of a result go: a file, or memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lib_merge.checkpoint import StreamingWriter
+from lib_merge.dtypes import to_torch
+from lib_merge.plan import KeyPlan, Plan
+from lib_merge.tensors import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Sink(Protocol):
+    """Takes finished pieces; called from several threads, each piece once."""
+
+    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
+        """`piece` is flat, contiguous, on the CPU, in the entry's dtype; it begins at element `start`.
+
+        It may be a buffer that is used again: what is to be kept must be copied.
+        """
+        ...
+
+
+class FileSink:
+    """Writes each piece to its place in a file."""
+
+    def __init__(self, writer: StreamingWriter) -> None:
+        self._writer = writer
+
+    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
+        """Straight from the tensor's memory; the system call copies."""
+        self._writer.write(entry.key, start * entry.dtype.itemsize, piece.view(torch.uint8).numpy().data)
+
+
+class MemorySink:
+    """Gathers the result as a dictionary of tensors."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.tensors: dict[str, Tensor] = {
+            entry.key: torch.empty(entry.shape, dtype=to_torch(entry.dtype)) for entry in plan.keys
+        }
+
+    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
+        """Copied to its place."""
+        self.tensors[entry.key].view(-1)[start : start + piece.numel()].copy_(piece)

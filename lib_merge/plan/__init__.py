@@ -1,0 +1,34 @@
+"""A recipe and the headers of its files -> what will happen to every key, with no tensor read."""
+
+from lib_merge.plan.fold import (
+    Application,
+    Combination,
+    Expression,
+    Source,
+    in_words,
+    is_elementwise,
+    models_of,
+)
+from lib_merge.plan.make import base_of, make_plan, summaries
+from lib_merge.plan.metadata import RECIPE_KEY
+from lib_merge.plan.model import PIECE, KeyPlan, Plan
+from lib_merge.plan.render import plan_as_data, plan_as_text
+
+__all__ = [
+    "PIECE",
+    "RECIPE_KEY",
+    "Application",
+    "Combination",
+    "Expression",
+    "KeyPlan",
+    "Plan",
+    "Source",
+    "base_of",
+    "in_words",
+    "is_elementwise",
+    "make_plan",
+    "models_of",
+    "plan_as_data",
+    "plan_as_text",
+    "summaries",
+]

@@ -1,0 +1,314 @@
+"""Joins a recipe to the headers of its files: every key's fate, and all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lib_merge.architectures import (
+    Family,
+    Identity,
+    Role,
+    identify,
+    require_same_family,
+    role_of,
+    slot_of,
+)
+from lib_merge.checkpoint import Header, TensorInfo
+from lib_merge.dtypes import I64, Dtype
+from lib_merge.errors import FamilyError, MergeError, PlanError, RecipeError
+from lib_merge.methods import METHODS
+from lib_merge.plan.amounts import VAE, Amounts, vae_choice
+from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
+from lib_merge.plan.metadata import metadata_of
+from lib_merge.plan.model import KeyPlan, Plan
+from lib_merge.recipe import BLEND, KEEP_A, TAKE_B, VAE_WORDS, Recipe
+
+
+def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
+    """What the recipe does with these files; raises PlanError with everything that is wrong.
+
+    headers  the header of every file in `recipe.files`, by the name that the recipe gives it
+    """
+    sources = tuple(headers[file] for file in recipe.files)
+    identities, problems = _identify(recipe, sources)
+    if problems:
+        raise PlanError(problems)
+    base = base_of(recipe)
+    planner = _Planner(recipe, sources, identities, base)
+    problems = list(planner.amounts.problems(recipe))
+    if problems:
+        raise PlanError(problems)
+    return planner.plan()
+
+
+def base_of(recipe: Recipe) -> int:
+    """Which ingredient is A: the first input of the first input, and so on, of what is saved."""
+    name = recipe.result
+    while (step := step_by_name(recipe, name)) is not None:
+        name = step.inputs[0]
+    return [ingredient.name for ingredient in recipe.ingredients].index(name)
+
+
+def _identify(recipe: Recipe, sources: Sequence[Header]) -> tuple[list[Identity], list[MergeError]]:
+    """The family of every ingredient; a VAE file is looked at apart."""
+    identities: list[Identity] = []
+    problems: list[MergeError] = []
+    for ingredient, header in zip(recipe.ingredients, sources, strict=False):
+        try:
+            identities.append(identify(header.tensors, metadata=header.metadata, where=str(header.path)))
+        except MergeError as problem:
+            problems.append(problem)
+            continue
+        if identities[-1].is_vae_only:
+            hint = "choose it as the VAE (--vae FILE), not as a model"
+            problems.append(
+                FamilyError(f"{ingredient.name} holds a VAE and no model", where=str(header.path), hint=hint)
+            )
+    if not problems:
+        names = [
+            f"{ingredient.name} ({header.name})"
+            for ingredient, header in zip(recipe.ingredients, sources, strict=False)
+        ]
+        try:
+            require_same_family(dict(zip(names, identities, strict=True)))
+        except MergeError as problem:
+            problems.append(problem)
+    return identities, problems
+
+
+@dataclass
+class _Planner:
+    """Goes over the keys of A and notes what happens to each, and what is wrong."""
+
+    recipe: Recipe
+    sources: tuple[Header, ...]
+    identities: Sequence[Identity]
+    base: int
+    problems: list[MergeError] = field(default_factory=list[MergeError])
+    notes: list[str] = field(default_factory=list[str])
+    absent: dict[tuple[str, ...], list[str]] = field(default_factory=dict[tuple[str, ...], list[str]])
+
+    def __post_init__(self) -> None:
+        self.identity = self.identities[self.base]
+        self.family: Family = self.identity.family
+        self.amounts = Amounts(self.family)
+        self.names = [ingredient.name for ingredient in self.recipe.ingredients] + ["the VAE file"]
+
+    def plan(self) -> Plan:
+        """The finished plan."""
+        slots = {slot.id: self._expression(slot.id) for slot in self.family.slots}
+        self._check_kinds(slots)
+        keys = [entry for key in self._keys() if (entry := self._key(key, slots)) is not None]
+        self._note_families()
+        self._note_absent()
+        if not keys:
+            self.problems.append(FamilyError(f"{self.names[self.base]} holds no weights of a model"))
+        if self.problems:
+            raise PlanError(self.problems)
+        return Plan(
+            self.recipe,
+            self.identity,
+            self.sources,
+            tuple(self.names[: len(self.sources)]),
+            self.base,
+            tuple(keys),
+            slots,
+            tuple(self.notes),
+            metadata_of(self.recipe, self.sources[self.base]),
+        )
+
+    def _expression(self, slot: str) -> Expression:
+        if slot != VAE:
+            return fold(self.recipe, lambda amount: self.amounts.at(amount, slot))
+        choice = vae_choice(self.recipe)
+        if choice == KEEP_A:
+            return Source(self.base)
+        if choice == BLEND:
+            return fold(self.recipe, self.amounts.blended_vae)
+        if choice == TAKE_B and len(self.recipe.ingredients) > 1:
+            return Source(next(n for n in range(len(self.recipe.ingredients)) if n != self.base))
+        if choice == TAKE_B:
+            self.problems.append(
+                RecipeError("there is no B to take the VAE from", hint="vae = a, or a VAE file")
+            )
+        return Source(len(self.sources) - 1)
+
+    def _check_kinds(self, slots: Mapping[str, Expression]) -> None:
+        """A difference of models is no model, nor is one thing where a method wants the other."""
+        for step in self.recipe.steps:
+            method = METHODS.get(step.method)
+            wants = [method.inputs[min(n, len(method.inputs) - 1)].delta for n in range(len(step.inputs))]
+            if any(wants):
+                self._check_deltas(step.name, step.inputs, wants)
+        bad = [slot for slot, expression in slots.items() if weight_of(expression) == 0]
+        if bad:
+            self.problems.append(
+                RecipeError(
+                    f"'{self.recipe.result}' is a difference of models, not a model",
+                    where=f"slots {', '.join(bad)}" if len(bad) < len(slots) else "",
+                    hint="add it to a model: add_difference(A, B, C)",
+                )
+            )
+            return
+        odd = {slot: weight_of(e) for slot, e in slots.items() if weight_of(e) != 1}
+        if odd:
+            amounts = sorted({f"{float(amount):.6g}" for amount in odd.values()})
+            self.notes.append(
+                f"the amounts sum to {', '.join(amounts)} and not to 1 in {len(odd)} of {len(slots)} slots: "
+                "they are taken as they are"
+            )
+
+    def _check_deltas(self, step: str, inputs: Sequence[str], wants: Sequence[bool]) -> None:
+        for name, delta in zip(inputs, wants, strict=True):
+            part = Recipe(self.recipe.ingredients, self.recipe.steps, name)
+            is_delta = (
+                weight_of(fold(part, lambda amount: self.amounts.at(amount, self.family.slots[0].id))) == 0
+            )
+            if is_delta != delta:
+                kind = "a difference of models" if delta else "a model"
+                self.problems.append(RecipeError(f"step '{step}' takes {kind} where '{name}' stands"))
+
+    def _keys(self) -> list[str]:
+        """A's keys, and those of a VAE that comes from another file and that A lacks."""
+        keys = dict.fromkeys(self.sources[self.base].tensors)
+        vae = self._expression(VAE)
+        for model in sorted(models_of(vae) - {self.base}) if isinstance(vae, Source) else ():
+            keys.update(
+                dict.fromkeys(key for key in self.sources[model].tensors if slot_of(self.family, key) == VAE)
+            )
+        return sorted(keys)
+
+    def _key(self, key: str, slots: Mapping[str, Expression]) -> KeyPlan | None:
+        role = role_of(self.family, key)
+        owner = self.base if key in self.sources[self.base].tensors else max(models_of(slots[VAE]))
+        info = self.sources[owner].tensors[key]
+        if role is Role.IDS:
+            return KeyPlan(key, slot_of(self.family, key) or "", I64, info.shape, None)
+        if role is Role.MARKER:
+            return KeyPlan(key, "", info.dtype, info.shape, Source(owner))
+        if role is not Role.WEIGHT:
+            self.absent.setdefault(("left out", role.value), []).append(key)
+            return None
+        slot = slot_of(self.family, key) or ""
+        return self._weight(key, slot, info, owner, slots.get(slot, Source(owner)))
+
+    def _weight(
+        self, key: str, slot: str, info: TensorInfo, owner: int, expression: Expression
+    ) -> KeyPlan | None:
+        dtype = self.recipe.dtype or info.dtype
+        lacking = [m for m in sorted(models_of(expression)) if key not in self.sources[m].tensors]
+        if lacking:
+            self.absent.setdefault(("lacking", *(self.names[m] for m in lacking)), []).append(key)
+            return KeyPlan(key, slot, dtype, info.shape, Source(owner))
+        if not info.dtype.floating and models_of(expression) - {owner}:
+            self.problems.append(
+                FamilyError(
+                    f"{self.names[owner]} holds whole numbers ({info.dtype.label}) where weights belong",
+                    where=key,
+                )
+            )
+            return None
+        if not info.dtype.floating:
+            dtype = info.dtype
+        shapes = {m: self.sources[m].tensors[key].shape for m in models_of(expression)}
+        misfits = {m: shape for m, shape in shapes.items() if _squeezed(shape) != _squeezed(info.shape)}
+        if not misfits:
+            return KeyPlan(key, slot, dtype, info.shape, expression)
+        return self._misfit(key, slot, info, dtype, expression, misfits)
+
+    def _misfit(
+        self,
+        key: str,
+        slot: str,
+        info: TensorInfo,
+        dtype: Dtype,
+        expression: Expression,
+        misfits: Mapping[int, tuple[int, ...]],
+    ) -> KeyPlan | None:
+        """Fewer input channels than A are merged as far as they go; nothing else fits."""
+        if key == self.family.conv_in and all(_narrower(shape, info.shape) for shape in misfits.values()):
+            channels = min(shape[1] for shape in misfits.values())
+            has = f"{self.names[self.base]} has {info.shape[1]} input channels"
+            self.notes.append(f"{has}: the first {channels} are merged, the rest stay")
+            return KeyPlan(key, slot, dtype, info.shape, expression, channels)
+        other, shape = next(iter(misfits.items()))
+        hint = ""
+        if key == self.family.conv_in and _narrower(info.shape, shape):
+            hint = f"{self.names[other]} is an {self.identities[other].variant or 'other'} model: make it A"
+        self.problems.append(
+            FamilyError(
+                "the models disagree about the shape of one tensor: "
+                f"{self._named(self.base)} has {info.shape}, {self._named(other)} has {shape}",
+                where=key,
+                hint=hint,
+            )
+        )
+        return None
+
+    def _named(self, model: int) -> str:
+        return f"{self.names[model]} ({self.sources[model].name})"
+
+    def _note_families(self) -> None:
+        predictions = {identity.prediction for identity in self.identities} - {""}
+        if len(predictions) > 1:
+            told = ", ".join(
+                f"{name} {identity.prediction}"
+                for name, identity in zip(self.names, self.identities, strict=False)
+            )
+            self.notes.append(f"the models predict different things ({told}): the result will not draw well")
+
+    def _note_absent(self) -> None:
+        for (what, *rest), keys in self.absent.items():
+            shown = keys[0] + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
+            if what == "left out":
+                self.notes.append(f"left out ({REASONS[rest[0]]}): {shown}")
+            else:
+                self.notes.append(f"{' and '.join(rest)} lacks what A has, which stays A's: {shown}")
+        base = self.sources[self.base].tensors
+        for index in sorted(set(range(len(self.recipe.ingredients))) - {self.base}):
+            extra = [
+                key
+                for key in self.sources[index].tensors
+                if key not in base and role_of(self.family, key) is Role.WEIGHT and not self._taken(key)
+            ]
+            if extra:
+                shown = extra[0] + (f" and {len(extra) - 1} more" if len(extra) > 1 else "")
+                self.notes.append(f"{self.names[index]} has what A lacks, which is left out: {shown}")
+
+    def _taken(self, key: str) -> bool:
+        return slot_of(self.family, key) == VAE and vae_choice(self.recipe) not in (KEEP_A, BLEND)
+
+
+REASONS = {
+    Role.EMA.value: "training averages, which no longer fit a merged model",
+    Role.SCHEDULE.value: "noise schedule, which every loader rebuilds",
+    Role.UNKNOWN.value: "no part of this family of models",
+}
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without trailing ones: a linear layer and a 1x1 convolution hold the same numbers."""
+    while shape and shape[-1] == 1 and len(shape) > 2:
+        shape = shape[:-1]
+    return shape
+
+
+def _narrower(shape: tuple[int, ...], than: tuple[int, ...]) -> bool:
+    """Whether a convolution differs from another in nothing but having fewer input channels."""
+    return (
+        len(shape) == len(than) == 4 and shape[1] < than[1] and shape[:1] + shape[2:] == than[:1] + than[2:]
+    )
+
+
+def summaries(plan: Plan) -> Iterator[tuple[str, str, int, int]]:
+    """For every slot in use: its name, what happens there in words, how many keys and bytes."""
+    counted: dict[str, list[int]] = {}
+    for entry in plan.keys:
+        counted.setdefault(entry.slot, []).append(entry.nbytes)
+    for slot in [slot for slot in plan.slots if slot in counted]:
+        sizes = counted[slot]
+        yield slot, in_words(plan.slots[slot], plan.names), len(sizes), sum(sizes)
+
+
+__all__ = ["VAE_WORDS", "base_of", "make_plan", "summaries"]

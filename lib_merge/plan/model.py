@@ -1,0 +1,88 @@
+"""What a merge will do, key by key, decided before any tensor is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lib_merge.architectures import Identity
+from lib_merge.checkpoint import Header
+from lib_merge.dtypes import Dtype
+from lib_merge.plan.fold import Expression, is_elementwise
+from lib_merge.recipe import Recipe
+
+# Elements that are worked on at once, 1 MB of fp16 an operand: the buffers stay in a core's cache while
+# the calls around them cost little. Two 2.13 GB files without writing, one thread: 0.83 s with 1 << 16,
+# 0.64 s with 1 << 17, 0.55 s with 1 << 18, 0.50 s with 1 << 19, 0.47 s with 1 << 20.
+PIECE = 1 << 19
+
+
+@dataclass(frozen=True)
+class KeyPlan:
+    """What happens to one key.
+
+    dtype, shape  of the result
+    expression    what is computed from the files; None writes position_ids, 0..76
+    channels      merge the first so many input channels only, and keep A's beyond them: an
+                  inpainting model has more of them than the plain model it is merged with
+    """
+
+    key: str
+    slot: str
+    dtype: Dtype
+    shape: tuple[int, ...]
+    expression: Expression | None
+    channels: int | None = None
+
+    @property
+    def numel(self) -> int:
+        """How many numbers it holds."""
+        size = 1
+        for axis in self.shape:
+            size *= axis
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its data takes in the result."""
+        return self.numel * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole merge, ready to be carried out.
+
+    sources   a header for every file of the recipe, in the expressions' order
+    names     what messages and tables call them
+    base      which source is A: the result has its keys
+    keys      what happens to each key of the result, in the order of the result's names
+    slots     slot -> its expression
+    notes     what the user should know and need not act on
+    metadata  what is written into the file beside the tensors
+    """
+
+    recipe: Recipe
+    identity: Identity
+    sources: tuple[Header, ...]
+    names: tuple[str, ...]
+    base: int
+    keys: tuple[KeyPlan, ...]
+    slots: Mapping[str, Expression]
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of tensors the result holds."""
+        return sum(entry.nbytes for entry in self.keys)
+
+    def memory(self, threads: int) -> int:
+        """The most memory in bytes that carrying it out takes beyond the mapped files."""
+        return threads * max((_buffers(entry) for entry in self.keys), default=0)
+
+
+def _buffers(entry: KeyPlan) -> int:
+    """The output, a total and a term, each at most eight bytes an element."""
+    elementwise = entry.expression is None or is_elementwise(entry.expression)
+    elements = min(entry.numel, PIECE) if elementwise and entry.channels is None else entry.numel
+    return elements * (entry.dtype.itemsize + 8 + 8)

@@ -1,0 +1,81 @@
+"""A plan as a person reads it and as a program does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib_merge.checkpoint import human_size
+from lib_merge.plan.fold import Application, Expression, Source, in_words
+from lib_merge.plan.make import summaries
+from lib_merge.plan.model import KeyPlan, Plan
+
+
+def plan_as_text(plan: Plan, threads: int) -> str:
+    """The table that `merge-desk plan` prints."""
+    lines = [plan.identity.title]
+    lines += [f"  {name} = {source.path.name}" for name, source in zip(plan.names, plan.sources, strict=True)]
+    rows = [(slot, str(count), human_size(size), words) for slot, words, count, size in summaries(plan)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else [0, 0, 0]
+    lines.append("")
+    lines += [
+        f"{slot:<{widths[0]}}  {count:>{widths[1]}} keys  {size:>{widths[2]}}  {words}"
+        for slot, count, size, words in rows
+    ]
+    lines.append("")
+    lines += [f"note: {note}" for note in plan.notes]
+    lines.append(
+        f"{len(plan.keys)} keys, {formats_in_words(plan)}; {human_size(plan.nbytes)} on disk, "
+        f"about {human_size(plan.memory(threads))} of memory beyond the mapped files"
+    )
+    return "\n".join(lines)
+
+
+def formats_in_words(plan: Plan) -> str:
+    """How many tensors of the result have which number format."""
+    counted: dict[str, int] = {}
+    for entry in plan.keys:
+        counted[entry.dtype.label] = counted.get(entry.dtype.label, 0) + 1
+    return ", ".join(
+        f"{count} {label}" for label, count in sorted(counted.items(), key=lambda item: -item[1])
+    )
+
+
+def plan_as_data(plan: Plan, threads: int) -> dict[str, Any]:
+    """The plan as JSON holds it."""
+    return {
+        "family": plan.identity.family.id,
+        "variant": plan.identity.variant,
+        "sources": {name: str(source.path) for name, source in zip(plan.names, plan.sources, strict=True)},
+        "slots": {
+            slot: {"keys": count, "bytes": size, "does": words, "amounts": amounts(plan, plan.slots[slot])}
+            for slot, words, count, size in summaries(plan)
+        },
+        "keys": {entry.key: _key_as_data(plan, entry) for entry in plan.keys},
+        "notes": list(plan.notes),
+        "disk_bytes": plan.nbytes,
+        "memory_bytes": plan.memory(threads),
+    }
+
+
+def amounts(plan: Plan, expression: Expression) -> dict[str, float] | None:
+    """How much of each file a linear expression takes; None for one that is not linear."""
+    if isinstance(expression, Source):
+        return {plan.names[expression.model]: 1.0}
+    if isinstance(expression, Application) or not all(
+        isinstance(part, Source) for part, _ in expression.terms
+    ):
+        return None
+    return {in_words(part, plan.names): float(share) for part, share in expression.terms}
+
+
+def _key_as_data(plan: Plan, entry: KeyPlan) -> dict[str, Any]:
+    does = "0, 1, 2, ..., 76" if entry.expression is None else in_words(entry.expression, plan.names)
+    data: dict[str, Any] = {
+        "slot": entry.slot,
+        "dtype": entry.dtype.label,
+        "shape": list(entry.shape),
+        "does": does,
+    }
+    if entry.channels is not None:
+        data["channels"] = entry.channels
+    return data
