@@ -1,0 +1,147 @@
+"""What each command does: read the options, call the library once, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_merge.cli.describe import (
+    checkpoint_as_data,
+    checkpoint_as_text,
+    method_as_data,
+    method_as_text,
+    methods_as_text,
+)
+from lib_merge.cli.progress import progress_bar
+from lib_merge.cli.request import Request, read_request
+from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.methods import METHODS
+
+if TYPE_CHECKING:
+    from lib_merge.plan import Plan
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """`merge-desk inspect FILE`."""
+    from lib_merge.checkpoint import hash_file, read_header
+
+    header = read_header(Path(options.file))
+    hashes = None
+    if options.hashes:
+        with progress_bar() as progress:
+            hashes = hash_file(header.path, progress=progress)
+    _print(checkpoint_as_data(header, hashes) if options.json else checkpoint_as_text(header, hashes))
+
+
+def methods(options: argparse.Namespace) -> None:
+    """`merge-desk methods [NAME]`."""
+    if options.name:
+        method = METHODS.get(options.name)
+        _print(method_as_data(method) if options.json else method_as_text(method))
+    else:
+        every = METHODS.all()
+        _print([method_as_data(method) for method in every] if options.json else methods_as_text(every))
+
+
+def plan(options: argparse.Namespace) -> None:
+    """`merge-desk plan A B ...`: reads headers alone."""
+    from lib_merge.execute import default_threads
+    from lib_merge.plan import plan_as_data, plan_as_text
+
+    request = read_request(options)
+    made = _planned(request, options)
+    threads = options.threads or default_threads()
+    _print(plan_as_data(made, threads) if options.json else plan_as_text(made, threads))
+
+
+def merge(options: argparse.Namespace) -> None:
+    """`merge-desk merge A B -o OUT ...`."""
+    from lib_merge.checkpoint import human_size
+    from lib_merge.plan.render import formats_in_words
+
+    began = time.monotonic()
+    request = read_request(options)
+    made = _planned(request, options)
+    for note in made.notes:
+        print(f"note: {note}", file=sys.stderr)
+    from lib_merge.execute import merge_to_file
+
+    target = Path(options.output)
+    with progress_bar() as progress:
+        merge_to_file(
+            made,
+            target,
+            overwrite=options.overwrite,
+            device=options.device,
+            threads=options.threads,
+            progress=progress,
+        )
+    seconds = time.monotonic() - began
+    size = target.stat().st_size
+    if options.json:
+        _print(
+            {
+                "output": str(target),
+                "bytes": size,
+                "keys": len(made.keys),
+                "seconds": round(seconds, 3),
+                "notes": list(made.notes),
+            }
+        )
+    else:
+        told = f"{len(made.keys)} keys, {formats_in_words(made)}, {human_size(size)}, in {seconds:.1f} s"
+        print(f"{target}: {told}")
+
+
+def draw(options: argparse.Namespace) -> None:
+    """`merge-desk draw CHECKPOINT --prompt P --seed N -o PNG`."""
+    from lib_merge.hosts.pictures import draw_to_file
+
+    target = Path(options.output)
+    if target.suffix.lower() != ".png":
+        raise OutputError(
+            f"a picture is written as PNG, not as '{target.suffix}'", where=str(target), hint="-o NAME.png"
+        )
+    began = time.monotonic()
+    width, height = draw_to_file(
+        Path(options.file),
+        target,
+        prompt=options.prompt,
+        negative=options.negative,
+        seed=options.seed,
+        steps=options.steps,
+        guidance=options.guidance,
+        size=(options.width, options.height),
+        device=options.device,
+    )
+    seconds = round(time.monotonic() - began, 3)
+    data = {"output": str(target), "width": width, "height": height, "seed": options.seed, "seconds": seconds}
+    _print(data if options.json else f"{target}: {width} x {height}, seed {options.seed}, in {seconds:.1f} s")
+
+
+def _planned(request: Request, options: argparse.Namespace) -> Plan:
+    """The plan, and whatever is wrong with the target told together with it."""
+    from lib_merge.checkpoint import check_target
+    from lib_merge.plan import make_plan
+
+    problems: list[MergeError] = []
+    made: Plan | None = None
+    try:
+        made = make_plan(request.recipe, request.headers)
+    except PlanError as found:
+        problems += found.problems
+    if options.output is not None:
+        inputs = [header.path for header in request.headers.values()]
+        size = made.nbytes if made else 0
+        problems += check_target(Path(options.output), inputs=inputs, overwrite=options.overwrite, size=size)
+    if made is None or problems:
+        raise PlanError(problems)
+    return made
+
+
+def _print(what: Any) -> None:
+    print(what if isinstance(what, str) else json.dumps(what, indent=2, ensure_ascii=False))

@@ -1,0 +1,135 @@
+"""The commands, their arguments, and what every one of them does alike."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from lib_merge import __version__
+from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
+from lib_merge.cli import commands
+from lib_merge.dtypes import SAVEABLE, SOURCE
+from lib_merge.errors import MergeError
+from lib_merge.methods import METHODS
+
+MISTAKE = 2
+INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except MergeError as problem:
+        print(f"merge-desk: {problem}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("merge-desk: stopped; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its flags; a method's parameters come from the registry."""
+    parser = argparse.ArgumentParser(prog="merge-desk", description="Merge Stable Diffusion checkpoints.")
+    parser.add_argument("--version", action="version", version=f"merge-desk {__version__}")
+    add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
+
+    inspect = add("inspect", help="tell what a checkpoint is, without reading its tensors")
+    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument(
+        "--hashes", action="store_true", help="sha256, AutoV1 to V3 and MD5 too (reads the file)"
+    )
+    _finish(inspect, commands.inspect)
+
+    merge = add("merge", help="merge checkpoints into a new file")
+    _add_recipe_arguments(merge)
+    merge.add_argument(
+        "-o", "--output", metavar="OUT", required=True, help="the file to write (.safetensors)"
+    )
+    merge.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
+    merge.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    merge.add_argument("--threads", type=_positive, help="threads to compute with (default: as many as help)")
+    _finish(merge, commands.merge)
+
+    plan = add("plan", help="tell what a merge would do to every block, and what stands in its way")
+    _add_recipe_arguments(plan)
+    plan.add_argument("-o", "--output", metavar="OUT", help="the file that would be written")
+    plan.add_argument("--overwrite", action="store_true", help="OUT may be replaced")
+    plan.add_argument("--device", default="cpu", help=argparse.SUPPRESS)
+    plan.add_argument("--threads", type=_positive, help="threads to compute with")
+    _finish(plan, commands.plan)
+
+    methods = add("methods", help="list the merge methods, or explain one")
+    methods.add_argument("name", nargs="?", metavar="NAME")
+    _finish(methods, commands.methods)
+
+    draw = add("draw", help="draw a picture with a checkpoint (needs the standalone extra)")
+    _add_draw_arguments(draw)
+    _finish(draw, commands.draw)
+    return parser
+
+
+def _finish(parser: argparse.ArgumentParser, command: object) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.set_defaults(command=command)
+
+
+def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="A, B and, where the method takes it, C ..."
+    )
+    parser.add_argument(
+        "--recipe", metavar="FILE", help="a recipe instead of models and flags (- reads it from input)"
+    )
+    parser.add_argument(
+        "--models", dest="folders", action="append", metavar="DIR", help="where a recipe's files lie"
+    )
+    parser.add_argument(
+        "--method", default="weighted_sum", help="merge-desk methods lists them (default: %(default)s)"
+    )
+    for name, text in _parameter_flags().items():
+        parser.add_argument(f"--{name}", metavar="X", help=text)
+    parser.add_argument("--weights", metavar="NUMBERS", help="alpha by block: 26, 25, 20 or 19 numbers")
+    parser.add_argument("--beta-weights", metavar="NUMBERS", help="beta by block")
+    layouts = ", ".join(layout.id for layout in LAYOUTS)
+    text = f"whose reading of the numbers: {layouts} (default: %(default)s)"
+    parser.add_argument("--layout", default=DEFAULT_LAYOUT.id, help=text)
+    parser.add_argument("--vae", metavar="a|b|blend|FILE", help="where the VAE comes from (default: a)")
+    parser.add_argument(
+        "--dtype", help=f"number format: {', '.join([*SAVEABLE, SOURCE])} (default: {SOURCE}, as A has it)"
+    )
+
+
+def _parameter_flags() -> dict[str, str]:
+    """One flag for every parameter of any method, with the methods that take it."""
+    flags: dict[str, list[str]] = {}
+    for method in METHODS.all():
+        for parameter in method.parameters:
+            flags.setdefault(parameter.name, []).append(method.id)
+    return {name: f"for {', '.join(methods)}" for name, methods in flags.items()}
+
+
+def _add_draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="CHECKPOINT")
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--negative", default="", metavar="PROMPT")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", required=True, metavar="PNG")
+    parser.add_argument("--steps", type=_positive, default=20)
+    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--width", type=_positive, help="in pixels (default: what the model was made for)")
+    parser.add_argument("--height", type=_positive)
+    parser.add_argument("--device", default="cpu")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    return number

@@ -1,0 +1,187 @@
+"""From the words of `merge` and `plan` to a recipe and the headers of its files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_merge.architectures import FAMILIES, layout_by_name, parse_numbers
+from lib_merge.checkpoint import Header, read_header
+from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
+from lib_merge.errors import CheckpointError, MergeError, MethodError, PlanError, RecipeError, did_you_mean
+from lib_merge.methods import METHODS
+from lib_merge.recipe import VAE_WORDS, Ingredient, Numbers, Recipe, Setting, Step, parse_recipe
+from lib_merge.registry import Method, Parameter
+
+NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ENDINGS = (".safetensors", ".ckpt", ".pt")
+LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recipe and, for every file that it names, the file's header."""
+
+    recipe: Recipe
+    headers: Mapping[str, Header]
+
+
+def read_request(options: argparse.Namespace) -> Request:
+    """Read the flags (or the recipe) and every file's header; all unreadable files are told at once."""
+    if options.recipe:
+        recipe, paths = _from_recipe(options)
+    else:
+        recipe, paths = _from_flags(options)
+    headers: dict[str, Header] = {}
+    problems: list[MergeError] = []
+    for file, path in paths.items():
+        try:
+            headers[file] = read_header(path)
+        except MergeError as problem:
+            problems.append(problem)
+    if problems:
+        raise PlanError(problems)
+    return Request(recipe, headers)
+
+
+def _from_recipe(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
+    if options.models:
+        raise RecipeError(
+            "models were given beside a recipe, which names its own", hint="leave one of them out"
+        )
+    given = [
+        f"--{name.replace('_', '-')}" for name in _recipe_flags(options) if getattr(options, name) is not None
+    ]
+    if given:
+        raise RecipeError(
+            f"{', '.join(given)} cannot be given beside a recipe", hint="write it into the recipe"
+        )
+    recipe = parse_recipe(_read_text(options.recipe))
+    beside = [] if options.recipe == "-" else [Path(options.recipe).resolve().parent]
+    folders = [Path(folder) for folder in options.folders or ()] or beside or [Path()]
+    return recipe, find_files(recipe.files, folders)
+
+
+def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:
+    names = {parameter.name for method in METHODS.all() for parameter in method.parameters}
+    return (name for name in vars(options) if name in names | {"weights", "beta_weights", "vae", "dtype"})
+
+
+def _read_text(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise RecipeError("the recipe cannot be read", where=f"{name}: {cause}") from cause
+
+
+def find_files(files: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
+    """Where each file of a recipe lies; an ending may be left out, and subfolders are searched."""
+    found: dict[str, Path] = {}
+    problems: list[MergeError] = []
+    for file in dict.fromkeys(files):
+        path = next((path for folder in folders for path in _candidates(folder, file)), None)
+        if path is None:
+            near = did_you_mean(
+                file, {p.name for folder in folders for p in folder.rglob("*") if p.suffix in ENDINGS}
+            )
+            where = ", ".join(str(folder) for folder in folders)
+            problems.append(
+                CheckpointError(f"there is no '{file}'", where=where, hint=near or "--models DIR")
+            )
+        else:
+            found[file] = path
+    if problems:
+        raise PlanError(problems)
+    return found
+
+
+def _candidates(folder: Path, file: str) -> Iterator[Path]:
+    for name in (file, *(file + ending for ending in ENDINGS)):
+        direct = folder / name
+        if direct.is_file():
+            yield direct
+        yield from (path for path in sorted(folder.rglob(Path(name).name)) if path.is_file())
+
+
+def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
+    if len(options.models) > len(NAMES):
+        raise RecipeError(
+            f"{len(options.models)} models were given; {len(NAMES)} fit on a command line", hint="--recipe"
+        )
+    method = METHODS.get(options.method)
+    method.check_models(len(options.models))
+    layout_by_name(options.layout)
+    files = _file_names([Path(model) for model in options.models])
+    ingredients = tuple(Ingredient(name, file) for name, file in zip(NAMES, files, strict=False))
+    paths = dict(zip(files, map(Path, options.models), strict=True))
+    vae = options.vae or ""
+    if vae and vae not in VAE_WORDS:
+        paths[Path(vae).name] = Path(vae)
+        vae = Path(vae).name
+    step = Step("M", method.id, tuple(NAMES[: len(files)]), tuple(sorted(_settings(method, options).items())))
+    return Recipe(ingredients, (step,), "M", vae=vae, dtype=_dtype(options)), paths
+
+
+def _dtype(options: argparse.Namespace) -> Dtype | None:
+    return parse_save_dtype(options.dtype or SOURCE)
+
+
+def _file_names(paths: Sequence[Path]) -> list[str]:
+    """Bare names, as a recipe holds them; the path where two different files share a name."""
+    whole = {path.name: {p.resolve() for p in paths if p.name == path.name} for path in paths}
+    return [path.name if len(whole[path.name]) == 1 else path.as_posix() for path in paths]
+
+
+def _settings(method: Method, options: argparse.Namespace) -> dict[str, Setting]:
+    """What the flags set of the method's parameters; a flag of another method is a mistake."""
+    settings: dict[str, Setting] = {}
+    every = dict.fromkeys(parameter.name for other in METHODS.all() for parameter in other.parameters)
+    for name in every:
+        text = _flag_of(method, name, name, options)
+        if text is not None:
+            settings[name] = _read_setting(method.parameter(name), text)
+    for name, flag in LISTS.items():
+        text = _flag_of(method, name, flag, options)
+        if text is not None:
+            base: Setting = settings[name] if name in settings else method.parameter(name).default
+            settings[name] = _read_list(text, options.layout, base, flag)
+    return settings
+
+
+def _flag_of(method: Method, parameter: str, flag: str, options: argparse.Namespace) -> str | None:
+    """The text given with a flag, or None; raises where the method has no such parameter."""
+    text: str | None = getattr(options, flag)
+    if text is not None and parameter not in {known.name for known in method.parameters}:
+        given = f"--{flag.replace('_', '-')}"
+        raise MethodError(f"{method.id} takes no {given}", hint=f"merge-desk methods {method.id}")
+    return text
+
+
+def _read_setting(parameter: Parameter, text: str) -> Setting:
+    if parameter.kind is bool:
+        if text not in ("true", "false"):
+            raise RecipeError(f"--{parameter.name} is true or false, not '{text}'")
+        return text == "true"
+    if parameter.per_model:
+        return parse_numbers(text, where=f"--{parameter.name}")
+    numbers = parse_numbers(text, where=f"--{parameter.name}")
+    if len(numbers) != 1:
+        hint = (
+            f"--{LISTS[parameter.name].replace('_', '-')} takes a list by block"
+            if parameter.name in LISTS
+            else ""
+        )
+        raise RecipeError(f"--{parameter.name} takes one number, and {len(numbers)} were given", hint=hint)
+    return numbers[0]
+
+
+def _read_list(text: str, layout: str, base: Setting, flag: str) -> Numbers:
+    """A list by block; where it leaves BASE open, BASE takes the plain amount."""
+    numbers = parse_numbers(text, where=f"--{flag.replace('_', '-')}")
+    short = any(len(numbers) == len(family.numbers) - 1 for family in FAMILIES)
+    return Numbers(layout, numbers, float(base) if short and isinstance(base, (int, float)) else None)
