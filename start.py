@@ -1,0 +1,560 @@
+"""Merge Desk from a fresh clone, with nothing but Python 3.10 or later.
+
+    python3 start.py                the main job, on the samples that come with the desk
+    python3 start.py test [ARGS]    all checks and the whole test suite; ARGS go to pytest
+    python3 start.py COMMAND ...    a command of merge-desk: merge, plan, inspect, draw, methods
+
+The first run makes .venv beside this file and installs the packages that requirements/ pins; a
+later run finds the stamp of that and starts at once. Only the standard library is used here, and
+the syntax is one that Python 3.6 reads, so that an old Python gets as far as being told its age.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import locale
+import os
+import platform
+import queue
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+if sys.version_info < (3, 10):
+    known = [name for name in (f"python3.{minor}" for minor in range(19, 9, -1)) if shutil.which(name)]
+    sys.stderr.write(
+        f"Merge Desk needs Python 3.10 or later, and this is Python {platform.python_version()}.\n"
+        f"  try  {known[0] if known else 'a newer one, for example: python3.12'} start.py\n"
+    )
+    sys.exit(2)
+
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+LOG = VENV / "install.log"
+STAMP = VENV / "merge_desk.json"
+KEPT_TORCH = "kept_torch.pth"  # in site-packages: names the folder of a torch that was here before us
+OLDEST_TORCH = (2, 6)  # what the pinned transformers still accepts
+PLAIN_LINE_SECONDS = 5.0  # between two progress lines where they cannot be rewritten
+NO_NETWORK = re.compile(
+    r"Retrying \(|Max retries|NewConnectionError|NameResolution|Connect(ion)?Timeout|ReadTimeout"
+    r"|ProxyError|Connection (reset|refused|aborted|timed out)"
+)
+STATES = ("pins", "missing", "damaged", "other")  # what `report` sorts requirements into
+
+
+class Trouble(Exception):
+    """What went wrong and what to try, for a person who has never seen pip."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}\n  try  {hint}")
+
+
+class StepFailed(Exception):
+    """A command of the set-up ended badly; the text is all that it said."""
+
+
+# --- progress ---------------------------------------------------------------------------------
+
+
+class Line:
+    """Progress on standard error: one line that rewrites itself, or plain lines where none can."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.shown, self.when = "", float("-inf")
+
+    def show(self, text: str) -> None:
+        """Shows what is being done now."""
+        if self.live:
+            text = text[: shutil.get_terminal_size().columns - 1]
+            sys.stderr.write("\r" + text.ljust(len(self.shown)))
+        elif time.monotonic() - self.when < PLAIN_LINE_SECONDS:
+            return
+        else:
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+        self.shown, self.when = text, time.monotonic()
+
+    def end(self, text: str = "") -> None:
+        """Takes the line away and leaves `text` in its place."""
+        if self.live and self.shown:
+            sys.stderr.write("\r" + " " * len(self.shown) + "\r")
+        sys.stderr.write(text + "\n" if text else "")
+        sys.stderr.flush()
+        self.shown = ""
+
+
+class Step:
+    """Something that runs for a while and says nothing that a person wants to hear."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.began = what, time.monotonic()
+
+    def hear(self, text: str) -> bool:
+        """Takes in one line of its output; False keeps that line out of the log."""
+        return bool(text)
+
+    def __str__(self) -> str:
+        return f"{self.what} ... ({time.monotonic() - self.began:.0f} s)"
+
+
+class PipStep(Step):
+    """pip at work: which package of how many, and how much of it has come."""
+
+    package = re.compile(
+        r"Collecting (?P<name>[\w.-]+)(\[.*?\])?(==(?P<version>[\w.+!-]+))?"
+        r"|Processing (.*[/\\])?(?P<file>\w[\w.]*)-(?P<build>\d[\w.+!]*)-[^/\\]*\.whl"
+    )
+
+    def __init__(self, what: str, total: int) -> None:
+        super().__init__(what)
+        self.total, self.count, self.now, self.amount = total, 0, "", ""
+        self.unpacking, self.installed_before = 0, len(installed())
+
+    def hear(self, text: str) -> bool:
+        """Reads pip's own words; its running byte counts stay out of the log."""
+        found = self.package.match(text)
+        progress = re.match(r"Progress (\d+) of (\d+)", text)
+        if found:
+            self.count += 1
+            self.now = " ".join(filter(None, found.group("name", "version", "file", "build")))
+            self.amount = ""
+        elif progress:
+            done, size = (int(number) / 1e6 for number in progress.groups())
+            self.amount = f", {done:.0f} of {size:.0f} MB" if size >= 1 else ""
+        elif text.startswith("Installing collected packages"):
+            self.unpacking = text.count(",") + 1
+        elif "Retrying (" in text:
+            self.amount = ", no answer from the network yet"
+        return not progress
+
+    def __str__(self) -> str:
+        if self.unpacking:
+            done = min(self.unpacking, len(installed()) - self.installed_before)
+            place = f": unpacking, {done} of {self.unpacking}"
+        else:
+            # torch brings libraries that nobody counted before: then the number stands alone
+            number = f"{self.count} of {self.total}" if self.total >= self.count else f"{self.count}"
+            place = f": {number}, {self.now}{self.amount}" if self.now else ""
+        return f"{self.what}{place} ... ({time.monotonic() - self.began:.0f} s)"
+
+
+def installed() -> "list[Path]":
+    """The records of the packages in .venv that are there to the last file."""
+    places = ("lib/python*/site-packages", "Lib/site-packages")  # never both: a set where case is ignored
+    return list({record for place in places for record in VENV.glob(place + "/*.dist-info/RECORD")})
+
+
+def follow(step: Step, command: Sequence[str], line: Line, **variables: str) -> None:
+    """Runs `command`, its output in the log and its progress on `line`; StepFailed if it fails."""
+    VENV.mkdir(exist_ok=True)
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(f"\n$ {shlex.join(command)}\n")
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(PYTHONIOENCODING="utf-8", **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        kept: list[str] = []
+        try:
+            for text in _lines(process.stdout, step, line):
+                if step.hear(text):
+                    log.write(text)
+                    kept.append(text)
+            failed = process.wait() != 0
+        except BaseException:  # Ctrl-C, SIGTERM: pip must not go on behind our back
+            process.kill()
+            process.wait()
+            raise
+    if failed:
+        raise StepFailed("".join(kept))
+
+
+def _lines(output: Any, step: Step, line: Line) -> Iterator[str]:
+    """The lines of `output` as they come, with `line` kept up to date also while none comes."""
+    said: queue.Queue[str] = queue.Queue()
+
+    def pump() -> None:
+        for text in output:
+            said.put(text)
+        said.put("")  # no line is empty: the end
+
+    threading.Thread(target=pump, daemon=True).start()
+    while True:
+        if time.monotonic() - step.began > 0.5:
+            line.show(str(step))
+        with contextlib.suppress(queue.Empty):
+            text = said.get(timeout=0.5)
+            if not text:
+                return
+            yield text
+
+
+# --- the virtual environment ------------------------------------------------------------------
+
+
+def environment(**more: str) -> "dict[str, str]":
+    """This process's environment, less what would lead Python or pip out of .venv."""
+    strange = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+    kept = {name: value for name, value in os.environ.items() if name not in strange}
+    return {**kept, "PIP_USER": "0", **more}
+
+
+def ask(*arguments: str) -> str:
+    """What the Python of .venv answers; nothing when it is not there or fails."""
+    command = [str(PYTHON), "-I", *arguments]
+    try:
+        done = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True)
+    except OSError:
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
+
+
+def version() -> str:
+    """The version of the Python in .venv, as exactly as it tells it."""
+    return ask("-S", "-c", "import sys; print(sys.version.replace(chr(10), ' '))")
+
+
+def stamped(wanted: "dict[str, str]") -> bool:
+    """Whether .venv is whole and holds what the requirement files ask for; some milliseconds."""
+    try:
+        stamp = json.loads(STAMP.read_text("utf-8"))
+        kept = stamp["kept_torch"]
+        return (
+            wanted.items() <= stamp["files"].items()
+            and stamp["python"] == version()
+            and (not kept or Path(kept, "torch").is_dir())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def build(line: Line) -> None:
+    """A new .venv with pip in it, in place of a broken one."""
+    if not (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")):
+        raise Trouble(
+            "This Python cannot make virtual environments: its venv and ensurepip modules are missing.",
+            f"on Debian or Ubuntu: sudo apt install python3.{sys.version_info[1]}-venv; then start again",
+        )
+    if VENV.exists() or VENV.is_symlink():
+        line.show("Removing the unfinished .venv ...")
+        try:
+            shutil.rmtree(VENV)
+        except OSError as error:
+            what = f"The broken .venv cannot be removed: {error}"
+            raise Trouble(what, f"remove {VENV} yourself") from error
+    ours = Path(sys.prefix).resolve() == VENV.resolve()
+    maker = getattr(sys, "_base_executable", sys.executable) if ours else sys.executable
+    try:
+        follow(Step("Making .venv (first time only)"), [maker, "-m", "venv", str(VENV)], line)
+    except StepFailed as failure:
+        last = (str(failure).strip() or "it said nothing").splitlines()[-1]
+        raise Trouble(
+            f"{maker} could not make a virtual environment: {last}",
+            f"read {LOG}; on Debian or Ubuntu: sudo apt install python3.{sys.version_info[1]}-venv",
+        ) from failure
+
+
+# --- packages ---------------------------------------------------------------------------------
+
+
+def report(files: Sequence[str]) -> "dict[str, list[str]]":
+    """Runs inside .venv: the pins of `files` that apply here, missing, half unpacked, of another version."""
+    from pip._vendor.packaging.requirements import Requirement
+
+    found: dict[str, list[str]] = {name: [] for name in STATES}
+    lines = [line for file in files for line in Path(file).read_text("utf-8").splitlines()]
+    for line in dict.fromkeys(line.partition("#")[0].strip() for line in lines):
+        if not line:
+            continue
+        pin = Requirement(line)
+        if pin.marker and not pin.marker.evaluate():
+            continue
+        exact = f"{pin.name}{pin.specifier}"
+        found["pins"].append(exact)
+        try:
+            package = metadata.distribution(pin.name)
+        except metadata.PackageNotFoundError:
+            found["missing"].append(exact)
+            continue
+        if not whole(package):
+            found["damaged"].append(exact)
+        if not pin.specifier.contains(package.version, prereleases=True):
+            found["missing"].append(exact)
+            found["other"].append(exact)
+    return found
+
+
+def whole(package: metadata.Distribution) -> bool:
+    """Whether every file that the package's record lists is there in its size."""
+    for file in package.files or []:
+        if file.suffix == ".pyc":
+            continue
+        try:
+            size = Path(str(package.locate_file(file))).stat().st_size
+        except OSError:
+            return False
+        if file.size is not None and file.size != size:
+            return False
+    return package.files is not None
+
+
+def look(*files: Path) -> "dict[str, list[str]]":
+    """`report`, asked of the Python of .venv; everything is damaged when it cannot answer."""
+    answer = ask(str(Path(__file__).resolve()), "--report", *map(str, files))
+    return json.loads(answer) if answer else {name: [".venv"] * (name == "damaged") for name in STATES}
+
+
+def pip(step: PipStep, arguments: Sequence[str], line: Line) -> None:
+    """pip install with these arguments; Trouble in plain words when it fails."""
+    space = VENV / "tmp"  # the system's own may be a small one in memory, and torch is large
+    shutil.rmtree(space, ignore_errors=True)
+    space.mkdir()
+    options = ("--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--no-compile")
+    release = ask("-c", "import pip; print(*pip.__version__.split('.')[:2])").split()
+    raw = ["--progress-bar", "raw"] if [int(number) for number in release] >= [24, 1] else []
+    command = [str(PYTHON), "-m", "pip", "install", *options, *raw, *arguments]
+    try:
+        follow(step, command, line, TMPDIR=str(space), TEMP=str(space), TMP=str(space))
+    except StepFailed as failure:
+        raise explained(str(failure)) from failure
+    finally:
+        shutil.rmtree(space, ignore_errors=True)
+
+
+def explained(said: str) -> Trouble:
+    """What pip's last words mean."""
+    none = re.search(r"No matching distribution found for (\S+)", said)
+    if NO_NETWORK.search(said):
+        what = "The packages could not be fetched: no network, or the package index does not answer."
+        hint = "connect and run the same command again; what has come is not fetched twice"
+    elif "No space left" in said or "not enough space" in said:
+        what = f"The disk is full ({shutil.disk_usage(ROOT).free / 1e6:.0f} MB are free in {ROOT})."
+        hint = "make room (8 GB is plenty) and run the same command again"
+    elif none:
+        machine = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+        what = f"There is no {none.group(1)} for {machine}."
+        hint = "a 64-bit Python 3.10 to 3.14"
+    else:
+        errors = [text for text in said.splitlines() if text.startswith("ERROR")] or said.split("\n")[-2:]
+        what = f"A package could not be installed. {errors[0] if errors else 'pip said nothing.'}"
+        hint = "run the same command again; if it fails again, read the log"
+    return Trouble(what, f"{hint} (all that was said: {LOG})")
+
+
+def torch_from_before() -> str:
+    """The folder of a usable torch that the Python running this has, outside .venv; else nothing."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(STAMP.read_text("utf-8"))["kept_torch"]
+        if kept and Path(kept, "torch").is_dir():
+            return kept
+    ours = Path(sys.prefix).resolve() == VENV.resolve()
+    if ours or not version().startswith("{}.{}.".format(*sys.version_info[:2])):
+        return ""
+    found = importlib.util.find_spec("torch")
+    if not found or not found.origin:
+        return ""
+    with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
+        numbers = metadata.version("torch").split(".")
+        if (int(numbers[0]), int(numbers[1])) >= OLDEST_TORCH:
+            return str(Path(found.origin).parent.parent)
+    return ""
+
+
+def keep_torch(folder: str) -> None:
+    """Lets .venv see the packages in `folder` after its own; no folder: its own alone."""
+    library = "Lib" if os.name == "nt" else "lib/python{}.{}".format(*version().split(".")[:2])
+    file = VENV / library / "site-packages" / KEPT_TORCH
+    if folder:
+        # the encoding in which this Python's site module reads such files
+        encoding = "utf-8" if sys.version_info >= (3, 13) else locale.getpreferredencoding(False)
+        file.write_text(f"{folder}\n", encoding)
+    else:
+        file.unlink(missing_ok=True)
+
+
+def works(line: Line) -> bool:
+    """Whether torch can be imported in .venv and add."""
+    with contextlib.suppress(StepFailed):
+        follow(Step("Trying torch"), [str(PYTHON), "-I", "-c", "import torch; torch.ones(2) + 1"], line)
+        return True
+    return False
+
+
+def install(files: Sequence[Path], line: Line) -> str:
+    """Brings .venv to what `files` (pip, torch, others) ask for; the folder of a torch it keeps."""
+    what = "Installing packages" + ("" if STAMP.exists() else " (first time only)")
+    installer, torch, *others = files
+    if not version():
+        build(line)
+    kept = torch_from_before()
+    STAMP.unlink(missing_ok=True)  # from here on .venv is half made
+    keep_torch("")
+    if look(*files)["damaged"]:
+        build(line)
+    update = look(installer)["missing"]
+    if update:
+        pip(PipStep("Updating pip", len(update)), update, line)
+    state = look(torch)
+    kept = kept if state["missing"] and not state["other"] else ""
+    if state["missing"] and not kept:
+        install_torch(torch, others[0], line)
+    missing = look(*others)["missing"]
+    if missing:  # every pin is there, so pip has nothing to work out, and no reason to touch torch
+        pip(PipStep(what, len(missing)), ["--no-deps", *missing], line)
+    keep_torch(kept)
+    if kept and not works(line):
+        kept = ""
+        keep_torch("")
+        install_torch(torch, others[0], line)
+    if state["pins"] and not kept and not works(line):
+        raise Trouble("torch is installed but does not start.", f"read the end of {LOG}")
+    return kept
+
+
+def install_torch(torch: Path, pins: Path, line: Line) -> None:
+    """The pinned torch, before anything else could bring another; its helpers at our versions."""
+    arguments = ["-r", str(torch), "-c", str(pins)]
+    pip(PipStep("Installing torch, the largest package (first time only)", 0), arguments, line)
+
+
+@contextlib.contextmanager
+def alone(line: Line) -> Iterator[None]:
+    """Holds off a second start.py in the same folder until the first has set up."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    name = hashlib.sha256(f"{user} {ROOT}".encode()).hexdigest()[:16]
+    with Path(tempfile.gettempdir(), f"merge-desk-{name}.lock").open("a+b") as file:
+        while not locked(file.fileno()):
+            line.show("Waiting for the other start.py in this folder ...")
+            time.sleep(0.5)
+        yield
+
+
+def locked(file: int) -> bool:
+    """Whether the lock on this open file is ours now; it goes when the process goes."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def prepare(*more: str) -> None:
+    """A .venv that is ready for the desk, and for `more` (test) when asked; quick when it is."""
+    files = [ROOT / "requirements" / f"{name}.txt" for name in ("pip", "torch", "standalone", *more)]
+    wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    if stamped(wanted):
+        return
+    line, began = Line(), time.monotonic()
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with alone(line):
+            if not stamped(wanted):  # the one that we waited for may have done it
+                kept = install(files, line)
+                stamp = {"files": wanted, "python": version(), "kept_torch": kept}
+                STAMP.write_text(json.dumps(stamp, indent=2), "utf-8")
+    finally:
+        line.end()
+        signal.signal(signal.SIGTERM, previous)
+    sys.stderr.write(f"The packages are in {VENV} ({time.monotonic() - began:.0f} s).\n")
+
+
+# --- what to run ------------------------------------------------------------------------------
+
+
+def call(arguments: Sequence[str], **variables: str) -> int:
+    """Runs the Python of .venv in the repository and waits for it, also through Ctrl-C."""
+    sys.stdout.flush()
+    process = subprocess.Popen([str(PYTHON), *arguments], env=environment(PYTHONPATH=str(ROOT), **variables))
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # it heard that too, and ends in its own way
+
+
+def hand_over(module: str, arguments: Sequence[str]) -> int:
+    """Becomes `python -m MODULE`, or where a process cannot become another, waits for it."""
+    arguments = ["-m", module, *arguments]
+    if os.name != "nt":
+        sys.stdout.flush()
+        variables = environment(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
+        os.execve(str(PYTHON), [str(PYTHON), *arguments], variables)
+    return call(arguments, PYTHONSAFEPATH="1")
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Every check, whether or not one before it failed; 1 if any did."""
+    prepare("test")
+    os.chdir(ROOT)
+    lint = "from importlinter.cli import lint_imports_command as lint; lint()"
+    checks = {
+        "ruff check": ["-m", "ruff", "check", "."],
+        "ruff format": ["-m", "ruff", "format", "--check", "."],
+        "pyright": ["-m", "pyright", "--pythonpath", str(PYTHON)],
+        "lint-imports": ["-c", lint, "--no-logo"],
+        "pytest": ["-m", "pytest", *arguments],
+    }
+    results: dict[str, str] = {}
+    for name, command in checks.items():
+        print(f"--- {name}", flush=True)
+        began = time.monotonic()
+        status = call(command, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")
+        results[name] = f"{'FAILED' if status else 'ok':6}  {name}  ({time.monotonic() - began:.0f} s)"
+    print("---", *results.values(), sep="\n", flush=True)
+    return 1 if any(result.startswith("FAILED") for result in results.values()) else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status of what the command line asks for."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
+    if arguments[:1] == ["--report"]:
+        print(json.dumps(report(arguments[1:])))
+        return 0
+    try:
+        if arguments[:1] == ["test"]:
+            return test(arguments[1:])
+        prepare()
+        command = bool(arguments) and not arguments[0].startswith("-")
+        return hand_over("lib_merge" if command else "samples.demo", arguments)
+    except Trouble as trouble:
+        sys.stderr.write(f"{trouble}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"Merge Desk cannot be set up in {ROOT}: {error}\n")
+        sys.stderr.write("  try  a folder that you may write to, on a disk with 8 GB of room\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Run the same command again to go on.\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

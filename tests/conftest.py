@@ -1,0 +1,32 @@
+"""What every test runs under: how Hypothesis draws, no hub, no screen, and a place for large files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# before anything imports them: nothing in a test may ask a hub, and plots need no screen
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+# a shared machine with two cores is no place to time an example
+settings.register_profile("dev", deadline=None)
+settings.register_profile(
+    "ci",
+    settings.get_profile("dev"),
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """tests/.cache, ignored by git: for files that take long to make and may stay between runs."""
+    folder = Path(__file__).parent / ".cache"
+    folder.mkdir(exist_ok=True)
+    return folder
