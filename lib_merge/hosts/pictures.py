@@ -1,0 +1,65 @@
+"""One picture from one checkpoint file, saved as PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from lib_merge.checkpoint import read_header
+from lib_merge.errors import OutputError, RecipeError
+
+USUAL_SIDE = 512  # pixels; what SD1 was made for
+GRAIN = 8  # a latent pixel is 8 pixels wide, and the U-Net halves it three times
+
+
+def draw_to_file(
+    checkpoint: Path,
+    target: Path,
+    *,
+    prompt: str,
+    negative: str = "",
+    seed: int = 0,
+    steps: int = 20,
+    guidance: float = 5.0,
+    size: tuple[int | None, int | None] = (None, None),
+    device: str = "cpu",
+) -> tuple[int, int]:
+    """Draw and save; returns width and height in pixels. Sizes left open are what the model was made for."""
+    from lib_merge.hosts.drawing import draw, load_pipeline
+
+    if not target.resolve().parent.is_dir():
+        raise OutputError(
+            "the folder for the picture does not exist", where=str(target), hint="make it first"
+        )
+    usual = usual_size(read_header(checkpoint).metadata)
+    width, height = (given or default for given, default in zip(size, usual, strict=True))
+    if width % (8 * GRAIN) or height % (8 * GRAIN):
+        raise RecipeError(f"{width} x {height} pixels cannot be drawn", hint="sizes are multiples of 64")
+    pipeline = load_pipeline(checkpoint, device=device)
+    (picture,) = draw(
+        pipeline,
+        [prompt],
+        seeds=[seed],
+        steps=steps,
+        guidance=guidance,
+        width=width,
+        height=height,
+        negative_prompt=negative,
+    )
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        picture.save(part, format="PNG")
+        part.replace(target)
+    except OSError as cause:
+        part.unlink(missing_ok=True)
+        raise OutputError("the picture cannot be written", where=f"{target}: {cause.strerror}") from cause
+    return width, height
+
+
+def usual_size(metadata: Mapping[str, str]) -> tuple[int, int]:
+    """Width and height that the file says it was made for (modelspec.resolution), else 512 x 512."""
+    words = metadata.get("modelspec.resolution", "").lower().split("x")
+    if len(words) == 2 and all(word.strip().isdigit() for word in words):
+        return int(words[0]), int(words[1])
+    return USUAL_SIDE, USUAL_SIDE
