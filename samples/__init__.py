@@ -1,0 +1,1 @@
+"""Four tiny checkpoints that really draw, and all that made them."""

@@ -1,0 +1,80 @@
+"""Puts the sample checkpoints together from their parts: `python samples/assemble.py [FOLDER]`.
+
+The repository holds the VAE and the text encoder once; a host wants four whole files, each with the YAML that
+tells it their sizes, and the folder of the text encoder's configuration that the YAML points to.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs as a file, from any folder
+
+from safetensors.torch import load_file, save_file
+
+from lib_merge.hosts.clip_tokenizer import MERGES, write_tokenizer
+
+HERE = Path(__file__).resolve().parent
+PARTS = HERE / "parts"
+MODELS = HERE / "models"
+NAMES = ("base", "ink", "pastel", "other")
+SHARED = ("vae", "text_encoder")
+RESOLUTION = {"modelspec.resolution": "128x128"}  # pixels at which the samples draw best
+
+
+def assemble(folder: Path = MODELS, parts: Path = PARTS) -> dict[str, Path]:
+    """The four checkpoints in `folder`, each with its YAML; what is there and current is left alone."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    text_encoder = _text_encoder(folder / "text_encoder")
+    settings = (HERE / "config.yaml").read_text(encoding="utf-8")
+    settings = settings.replace("version: {text_encoder}", f"version: {json.dumps(str(text_encoder))}")
+    made = {}
+    for name in NAMES:
+        made[name] = folder / f"{name}.safetensors"
+        _checkpoint(made[name], [parts / f"{part}.safetensors" for part in (f"unet_{name}", *SHARED)])
+        _text(made[name].with_suffix(".yaml"), settings)
+    return made
+
+
+def _current(path: Path, sources: Iterable[Path]) -> bool:
+    """Whether the file was made after all its sources."""
+    return path.exists() and path.stat().st_mtime_ns >= max(source.stat().st_mtime_ns for source in sources)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file under another name first, so that no half of one is ever found under its own."""
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    partial.replace(path)
+
+
+def _text(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        _replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def _checkpoint(path: Path, parts: list[Path]) -> None:
+    """One whole checkpoint: the tensors of all parts, keys in order."""
+    if _current(path, parts):
+        return
+    state = {key: value for part in parts for key, value in load_file(part).items()}
+    ordered = {key: state[key] for key in sorted(state)}
+    _replace(path, lambda partial: save_file(ordered, partial, metadata=RESOLUTION))
+
+
+def _text_encoder(folder: Path) -> Path:
+    """The folder that transformers reads the text encoder's sizes and the tokenizer from."""
+    source = HERE / "text_encoder_config.json"
+    if not _current(folder / "vocab.json", [MERGES]):
+        write_tokenizer(folder)
+    _text(folder / "config.json", source.read_text(encoding="utf-8"))
+    return folder
+
+
+if __name__ == "__main__":
+    for checkpoint in assemble(*(Path(argument) for argument in sys.argv[1:2])).values():
+        print(checkpoint)
