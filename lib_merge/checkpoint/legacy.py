@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import tarfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -89,7 +90,8 @@ def _load(path: Path) -> object:
     """What torch's restricted unpickler makes of the file; anything else is a CheckpointError."""
     mapped = _is_plain_zip(path)
     try:
-        with _PERMITTED, _stand_ins():
+        with _PERMITTED, _stand_ins(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: nothing that a user could act on
             loaded = _torch_load(path, mapped)
     except MemoryError:
         raise _refuse("there is not enough memory to read this file", path) from None

@@ -292,6 +292,18 @@ def test_a_merge_that_is_killed_never_leaves_a_file_under_the_final_name(
     assert leftovers(tmp_path) == ["m.safetensors"]  # the killed run's part is gone too
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a process is of POSIX systems")
+def test_ctrl_c_stops_every_thread_and_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    tiny("a"), tiny("b")
+    merge = start_slow_merge(tmp_path)
+    began = time.monotonic()
+    merge.send_signal(signal.SIGINT)
+    merge.wait(timeout=20)
+    assert merge.returncode != 0
+    assert time.monotonic() - began < 10  # the whole merge would sleep for longer with its threads
+    assert leftovers(tmp_path) == []
+
+
 def test_equal_tensors_come_back_to_the_bit(tiny: Tiny, tmp_path: Path) -> None:
     a = tiny("a")
     merged = merge_files(
