@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs as a file, from any folder
 
-from safetensors.torch import load_file, save_file
-
+from lib_merge.checkpoint import StreamingWriter, open_checkpoint
 from lib_merge.hosts.clip_tokenizer import MERGES, write_tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -22,7 +22,7 @@ PARTS = HERE / "parts"
 MODELS = HERE / "models"
 NAMES = ("base", "ink", "pastel", "other")
 SHARED = ("vae", "text_encoder")
-RESOLUTION = {"modelspec.resolution": "128x128"}  # pixels at which the samples draw best
+METADATA = {"format": "pt", "modelspec.resolution": "128x128"}  # pixels at which the samples draw best
 
 
 def assemble(folder: Path = MODELS, parts: Path = PARTS) -> dict[str, Path]:
@@ -45,25 +45,27 @@ def _current(path: Path, sources: Iterable[Path]) -> bool:
     return path.exists() and path.stat().st_mtime_ns >= max(source.stat().st_mtime_ns for source in sources)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def _text(path: Path, text: str) -> None:
     """Writes a file under another name first, so that no half of one is ever found under its own."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
     partial = path.with_name(path.name + ".partial")
-    write(partial)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
-def _text(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        _replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
 def _checkpoint(path: Path, parts: list[Path]) -> None:
-    """One whole checkpoint: the tensors of all parts, keys in order."""
+    """One whole checkpoint: the tensors of all parts."""
     if _current(path, parts):
         return
-    state = {key: value for part in parts for key, value in load_file(part).items()}
-    ordered = {key: state[key] for key in sorted(state)}
-    _replace(path, lambda partial: save_file(ordered, partial, metadata=RESOLUTION))
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_checkpoint(part)) for part in parts]
+        sources = {key: part for part in opened for key in part.header.tensors}
+        tensors = [(key, part.info(key).dtype, part.info(key).shape) for key, part in sources.items()]
+        writer = stack.enter_context(StreamingWriter(path, tensors, METADATA, overwrite=True))
+        for key, part in sources.items():
+            writer.write(key, 0, part.bytes(key))
+        writer.commit()
 
 
 def _text_encoder(folder: Path) -> Path:
