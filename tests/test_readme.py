@@ -1,0 +1,91 @@
+"""The README is true: its commands run and print what it shows, its tables are the registry's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lib_merge.cli import main
+from lib_merge.methods import METHODS
+from lib_merge.recipe import parse_recipe, print_recipe
+from samples.assemble import assemble
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def dialogues() -> list[tuple[str, str]]:
+    """Each command of the console blocks with what the README says that it prints."""
+    parts = [part for block in blocks("console") for part in re.split(r"^\$ ", block, flags=re.MULTILINE)]
+    commands = [part.replace("\\\n", " ").partition("\n") for part in parts if part]
+    return [(command, output) for command, _, output in commands]
+
+
+def without_times(text: str) -> str:
+    """Seconds differ from run to run."""
+    return re.sub(r"\d+(\.\d+)? s$", "N s", text, flags=re.MULTILINE)
+
+
+def methods_table() -> str:
+    """The table of methods as the registry has it."""
+    rows = ["| method | result | parameters |", "|---|---|---|"]
+    for method in METHODS.all():
+        knobs = [f"`{p.name}` {p.knob.low:g} to {p.knob.high:g}" for p in method.parameters]
+        formula = method.formula.removeprefix("out = ")
+        rows.append(f"| `{method.id}` | `{formula}` | {', '.join(knobs)} |")
+    return "\n".join(rows)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the README's commands find the samples."""
+    assemble()
+    (tmp_path / "samples").mkdir()
+    shutil.copytree(ROOT / "samples" / "models", tmp_path / "samples" / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_every_command_prints_what_the_readme_shows(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = dialogues()
+    assert len(shown) >= 4
+    for command, output in shown:
+        program, *arguments = shlex.split(command)
+        assert program == "merge-desk"
+        assert main(arguments) == 0, command
+        assert without_times(capsys.readouterr().out) == without_times(output), command
+
+
+def test_the_table_of_methods_is_the_registrys() -> None:
+    assert methods_table() in README
+
+
+def test_every_flag_of_the_table_is_one_of_merge(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["merge", "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    table = [line for line in README.splitlines() if line.startswith("| `--")]
+    assert table
+    assert set(re.findall(r"--[a-z-]+", "\n".join(table))) <= known
+
+
+def test_the_recipe_reads_and_prints_back() -> None:
+    (text,) = blocks("recipe")
+    recipe = parse_recipe(text)
+    assert parse_recipe(print_recipe(recipe)) == recipe
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
