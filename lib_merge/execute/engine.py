@@ -52,15 +52,18 @@ def run(
     progress: Progress,
     device: str = "cpu",
     threads: int | None = None,
+    check: bool = True,
 ) -> None:
     """Compute every key of the plan and hand it to the sink.
 
     checkpoints  opened, in the order of `plan.sources`
-    device       where the arithmetic runs; anything but "cpu" gets its pieces copied there and back
+    device       where the arithmetic runs; anything but "cpu" gets its pieces copied there, and back
+                 unless the sink wants them there
+    check        whether NaN and infinity stop it; a copy of a damaged file has to be exact too
     Raises NumbersError where NaN or infinity turns up, and StoppedError where `progress` asks for it.
     """
     progress.start(plan.nbytes, "merging")
-    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device))
+    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), check)
     threads = threads or default_threads()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         workers = [pool.submit(worker.work) for _ in range(threads)]
@@ -82,14 +85,10 @@ class _Worker:
         sink: Sink,
         progress: Progress,
         device: torch.device,
+        check: bool,
     ) -> None:
-        self.plan, self.checkpoints, self.sink, self.progress, self.device = (
-            plan,
-            checkpoints,
-            sink,
-            progress,
-            device,
-        )
+        self.plan, self.checkpoints, self.sink = plan, checkpoints, sink
+        self.progress, self.device, self.check = progress, device, check
         self.kernels: dict[Expression, Kernel] = {}
         self.pieces = self._pieces()
         self.lock = threading.Lock()
@@ -134,7 +133,7 @@ class _Worker:
     def _do(self, piece: Piece, scratch: Scratch) -> None:
         entry = piece.entry
         result = self._compute(piece, scratch)
-        if entry.dtype.floating and not all_finite(result):
+        if self.check and entry.dtype.floating and not all_finite(result):
             raise self._diagnose(piece)
         self.sink.accept(entry, piece.start, result.reshape(-1).contiguous())
         self.progress.advance(result.numel() * entry.dtype.itemsize)
@@ -150,11 +149,14 @@ class _Worker:
                 return operand
         operands = {model: operand.to(self.device) for model, operand in piece.operands.items()}
         if entry.channels is not None:
-            return self._partial(entry, operands, scratch).cpu()
+            return self._placed(self._partial(entry, operands, scratch))
         like = next(iter(operands.values()))
         out = scratch.take("out", dtype, like)
         self._kernel(entry.expression)(operands, out, scratch)
-        return out.cpu()
+        return self._placed(out)
+
+    def _placed(self, result: Tensor) -> Tensor:
+        return result if self.sink.keeps_device else result.cpu()
 
     def _partial(self, entry: KeyPlan, operands: Mapping[int, Tensor], scratch: Scratch) -> Tensor:
         """A's tensor with its first input channels merged: inpainting with plain models."""

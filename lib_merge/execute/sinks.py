@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes finished pieces; called from several threads, each piece once."""
+    """Takes finished pieces; called from several threads, each piece once.
+
+    keeps_device  whether it takes them on the device that computed them, or else on the CPU
+    """
+
+    keeps_device: bool
 
     def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
-        """`piece` is flat, contiguous, on the CPU, in the entry's dtype; it begins at element `start`.
+        """`piece` is flat, contiguous, in the entry's dtype; it begins at element `start`.
 
         It may be a buffer that is used again: what is to be kept must be copied.
         """
@@ -26,6 +31,8 @@ class Sink(Protocol):
 
 class FileSink:
     """Writes each piece to its place in a file."""
+
+    keeps_device = False
 
     def __init__(self, writer: StreamingWriter) -> None:
         self._writer = writer
@@ -37,6 +44,8 @@ class FileSink:
 
 class MemorySink:
     """Gathers the result as a dictionary of tensors."""
+
+    keeps_device = False
 
     def __init__(self, plan: Plan) -> None:
         self.tensors: dict[str, Tensor] = {

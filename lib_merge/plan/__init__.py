@@ -9,7 +9,7 @@ from lib_merge.plan.fold import (
     is_elementwise,
     models_of,
 )
-from lib_merge.plan.make import base_of, make_plan, summaries
+from lib_merge.plan.make import base_of, make_plan, replan, summaries
 from lib_merge.plan.metadata import RECIPE_KEY
 from lib_merge.plan.model import PIECE, KeyPlan, Plan
 from lib_merge.plan.render import plan_as_data, plan_as_text
@@ -30,5 +30,6 @@ __all__ = [
     "models_of",
     "plan_as_data",
     "plan_as_text",
+    "replan",
     "summaries",
 ]

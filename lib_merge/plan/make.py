@@ -42,6 +42,25 @@ def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
     return planner.plan()
 
 
+def replan(previous: Plan, recipe: Recipe, headers: Mapping[str, Header]) -> Plan | None:
+    """The plan of a recipe that differs from a planned one in its steps alone, else None.
+
+    Costs what the slots cost that changed. Of notes it has the previous plan's and what the change adds.
+    """
+    old = previous.recipe
+    same = (old.ingredients, old.vae, old.dtype) == (recipe.ingredients, recipe.vae, recipe.dtype)
+    sources = tuple(headers[file] for file in recipe.files)
+    if not same or any(new is not known for new, known in zip(sources, previous.sources, strict=True)):
+        return None
+    if base_of(recipe) != previous.base:
+        return None
+    planner = _Planner(recipe, previous.sources, previous.identities, previous.base)
+    problems = list(planner.amounts.problems(recipe))
+    if problems:
+        raise PlanError(problems)
+    return planner.plan(previous)
+
+
 def base_of(recipe: Recipe) -> int:
     """Which ingredient is A: the first input of the first input, and so on, of what is saved."""
     name = recipe.result
@@ -95,11 +114,11 @@ class _Planner:
         self.amounts = Amounts(self.family)
         self.names = [ingredient.name for ingredient in self.recipe.ingredients] + ["the VAE file"]
 
-    def plan(self) -> Plan:
-        """The finished plan."""
+    def plan(self, previous: Plan | None = None) -> Plan:
+        """The finished plan; entries of slots that are as in `previous` are taken from there."""
         slots = {slot.id: self._expression(slot.id) for slot in self.family.slots}
         self._check_kinds(slots)
-        keys = [entry for key in self._keys() if (entry := self._key(key, slots)) is not None]
+        keys = self._entries(slots) if previous is None else self._changed_entries(slots, previous)
         self._note_families()
         self._note_absent()
         if not keys:
@@ -108,15 +127,24 @@ class _Planner:
             raise PlanError(self.problems)
         return Plan(
             self.recipe,
-            self.identity,
+            tuple(self.identities),
             self.sources,
             tuple(self.names[: len(self.sources)]),
             self.base,
             tuple(keys),
             slots,
-            tuple(self.notes),
+            tuple(dict.fromkeys(self.notes)),
             metadata_of(self.recipe, self.sources[self.base]),
         )
+
+    def _entries(self, slots: Mapping[str, Expression]) -> list[KeyPlan]:
+        return [entry for key in self._keys() if (entry := self._key(key, slots)) is not None]
+
+    def _changed_entries(self, slots: Mapping[str, Expression], previous: Plan) -> list[KeyPlan]:
+        changed = {slot for slot in slots if slots[slot] != previous.slots[slot]}
+        self.notes += [note for note in previous.notes if note not in self.notes]
+        redone = (self._key(e.key, slots) if e.slot in changed else e for e in previous.keys)
+        return [entry for entry in redone if entry is not None]
 
     def _expression(self, slot: str) -> Expression:
         if slot != VAE:

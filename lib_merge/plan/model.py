@@ -52,17 +52,18 @@ class KeyPlan:
 class Plan:
     """A whole merge, ready to be carried out.
 
-    sources   a header for every file of the recipe, in the expressions' order
-    names     what messages and tables call them
-    base      which source is A: the result has its keys
-    keys      what happens to each key of the result, in the order of the result's names
-    slots     slot -> its expression
-    notes     what the user should know and need not act on
-    metadata  what is written into the file beside the tensors
+    identities  what each ingredient is
+    sources     a header for every file of the recipe, in the expressions' order
+    names       what messages and tables call them
+    base        which source is A: the result has its keys
+    keys        what happens to each key of the result, in the order of the result's names
+    slots       slot -> its expression
+    notes       what the user should know and need not act on
+    metadata    what is written into the file beside the tensors
     """
 
     recipe: Recipe
-    identity: Identity
+    identities: tuple[Identity, ...]
     sources: tuple[Header, ...]
     names: tuple[str, ...]
     base: int
@@ -70,6 +71,11 @@ class Plan:
     slots: Mapping[str, Expression]
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def identity(self) -> Identity:
+        """What the result is, and that is what A is."""
+        return self.identities[self.base]
 
     @property
     def nbytes(self) -> int:
