@@ -5,6 +5,7 @@ from lib_merge.checkpoint.header import Header, TensorInfo, parse_safetensors_he
 from lib_merge.checkpoint.layout import Layout, TensorSpec, plan_layout
 from lib_merge.checkpoint.metadata import decode_value, encode_metadata, encode_value, nested
 from lib_merge.checkpoint.names import canonical_names
+from lib_merge.checkpoint.pickled import write_pickle
 from lib_merge.checkpoint.reader import Checkpoint, open_checkpoint, tensor_bytes
 from lib_merge.checkpoint.target import check_target
 from lib_merge.checkpoint.words import human_size
@@ -33,4 +34,5 @@ __all__ = [
     "plan_layout",
     "read_header",
     "tensor_bytes",
+    "write_pickle",
 ]

@@ -28,12 +28,17 @@ TRIES = 3  # of making a part file, should another process sweep it away before 
 
 
 def check_target(
-    target: Path, *, inputs: Iterable[Path] = (), overwrite: bool = False, size: int = 0
+    target: Path,
+    *,
+    inputs: Iterable[Path] = (),
+    overwrite: bool = False,
+    size: int = 0,
+    ending: str = ENDING,
 ) -> list[MergeError]:
     """Everything that stands in the way of writing `size` bytes to the target; writes nothing."""
     found: list[MergeError] = []
     try:
-        found.extend(_name_problems(target, overwrite))
+        found.extend(_name_problems(target, overwrite, ending))
         found.extend(_input_problems(target, inputs))
         found.extend(_folder_problems(target, size))
     except OSError as error:  # a folder above that may not even be looked into
@@ -60,13 +65,13 @@ def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
         )
 
 
-def _name_problems(target: Path, overwrite: bool) -> Iterator[MergeError]:
+def _name_problems(target: Path, overwrite: bool, ending: str) -> Iterator[MergeError]:
     """What is wrong with the name itself, and what already has it."""
-    if target.suffix.lower() != ENDING:
+    if target.suffix.lower() != ending:
         yield OutputError(
-            f"the result would be called '{target.name}', but only {ENDING} files are written",
+            f"the result would be called '{target.name}', but only {ending} files are written",
             where=str(target),
-            hint=f"end the name in {ENDING}",
+            hint=f"end the name in {ending}",
         )
     if "\0" in str(target):
         yield write_failure(OSError(errno.EINVAL, ""), target)

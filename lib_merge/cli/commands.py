@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.cli.describe import (
+from lib_merge.cli.progress import progress_bar
+from lib_merge.cli.request import Request, read_request
+from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.methods import METHODS
+from lib_merge.report.describe import (
     checkpoint_as_data,
     checkpoint_as_text,
     method_as_data,
     method_as_text,
     methods_as_text,
 )
-from lib_merge.cli.progress import progress_bar
-from lib_merge.cli.request import Request, read_request
-from lib_merge.errors import MergeError, OutputError, PlanError
-from lib_merge.methods import METHODS
 
 if TYPE_CHECKING:
     from lib_merge.plan import Plan

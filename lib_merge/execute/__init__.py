@@ -7,7 +7,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_merge.checkpoint import Checkpoint, StreamingWriter, open_checkpoint
+from lib_merge.checkpoint import (
+    Checkpoint,
+    StreamingWriter,
+    check_target,
+    open_checkpoint,
+    write_pickle,
+)
 from lib_merge.errors import MergeError
 from lib_merge.execute.engine import default_threads, run
 from lib_merge.execute.sinks import FileSink, MemorySink, Sink
@@ -56,6 +62,25 @@ def merge_to_memory(
     return sink.tensors
 
 
+def merge_to_pickle(
+    plan: Plan,
+    target: Path,
+    *,
+    overwrite: bool = False,
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Carry the plan out into a `.ckpt` file; the whole result passes through memory.
+
+    Raises what `merge_to_file` raises; the target is as it was or complete.
+    """
+    for problem in check_target(target, overwrite=overwrite, size=plan.nbytes, ending=".ckpt"):
+        raise problem
+    tensors = merge_to_memory(plan, device=device, threads=threads, progress=progress)
+    write_pickle(target, tensors, plan.metadata, overwrite=overwrite)
+
+
 @contextlib.contextmanager
 def opened(plan: Plan) -> Generator[Sequence[Checkpoint]]:
     """The plan's files, mapped; a file that stands twice in the plan is mapped once."""
@@ -82,5 +107,6 @@ __all__ = [
     "default_threads",
     "merge_to_file",
     "merge_to_memory",
+    "merge_to_pickle",
     "run",
 ]

@@ -6,7 +6,7 @@ pictures = draw(pipeline, ["a red circle"], seeds=[1], steps=15, guidance=4, wid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, diffusers_state, text_state
-from lib_merge.errors import CheckpointError, ExtraError
+from lib_merge.errors import CheckpointError, ExtraError, StoppedError
 from lib_merge.hosts.clip_tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -205,8 +205,9 @@ def draw(
     width: int = 512,
     height: int = 512,
     negative_prompt: str = "",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Image.Image]:
-    """One picture to each prompt and seed, drawn together.
+    """One picture to each prompt and seed, drawn together; StoppedError once `stopped` says so.
 
     Each picture's noise comes from a CPU generator of its own, so that neither the device nor the pictures
     beside it change it.
@@ -214,8 +215,15 @@ def draw(
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     if len(generators) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts with {len(generators)} seeds: each prompt needs its own")
+
+    def at_step_end(_pipeline: object, _step: int, _time: object, values: dict[str, Any]) -> dict[str, Any]:
+        if stopped():
+            raise StoppedError("stopped: no picture was drawn")
+        return values
+
     with torch.inference_mode():
-        drawn = pipeline(
+        draw_all: Any = pipeline  # its annotation of the callback is not what it calls
+        drawn = draw_all(
             prompt=list(prompts),
             negative_prompt=[negative_prompt] * len(prompts),
             generator=generators,
@@ -223,5 +231,6 @@ def draw(
             guidance_scale=guidance,
             width=width,
             height=height,
+            callback_on_step_end=at_step_end,
         )
-    return list(drawn.images)  # type: ignore[union-attr]
+    return list(drawn.images)

@@ -1,0 +1,259 @@
+"""What the desk, the API and the always-on script have in common: one host, one live session, one door.
+
+Everything that touches the model goes through the host's job; what can be refused is refused before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from lib_merge.checkpoint import Header, check_target, hash_file, read_header
+from lib_merge.desk.request import Asked, read_request
+from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.execute import merge_to_file, merge_to_pickle
+from lib_merge.hosts.host import Ckpt, DrawSettings, Host, HostError, Picture, find
+from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
+from lib_merge.plan import Plan, make_plan
+from lib_merge.progress import Progress
+from lib_merge.report.difference import slot_differences
+
+Body = Mapping[str, object]
+Stamp = tuple[int, int]
+
+FORMATS = ("safetensors", "ckpt")
+MOST_NAME = 150  # characters of a file name, so that every file system takes it
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is in memory.
+
+    base     the checkpoint that the host loaded, "" where it has none
+    live     the merge that was swapped in, None where the model is the checkpoint's own
+    last     what the last swap did
+    refusal  why nothing can be swapped in, "" where something can
+    """
+
+    base: str
+    live: MergeIdent | None
+    last: SwapReport | None
+    refusal: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file that was written, and its hashes."""
+
+    checkpoint: Ckpt
+    plan: Plan
+    nbytes: int
+    sha256: str
+    autov2: str
+    autov3: str
+
+
+class Mixer:
+    """One host's desk; safe to call from any thread."""
+
+    def __init__(self, host: Host, *, threads: int | None = None) -> None:
+        self.host = host
+        self.session = LiveSession(device=host.device(), threads=threads)
+        self.asked: Body | None = None  # what the user has engaged, to be applied again where it got lost
+        self._last: SwapReport | None = None
+        self._lock = threading.RLock()
+        self._headers: dict[Path, tuple[Stamp, Header]] = {}
+        self._differences: dict[tuple[Path, Stamp, Path, Stamp], Mapping[str, float]] = {}
+
+    # --- asking ---
+
+    def status(self) -> Status:
+        """What is in memory; touches no model."""
+        loaded = self.host.loaded()
+        live = self.session.ident if self.is_live() else None
+        base = loaded.checkpoint.name if loaded.checkpoint else ""
+        return Status(base, live, self._last if live else None, loaded.refusal)
+
+    def is_live(self) -> bool:
+        """Whether the host's model holds the merge of the last swap; cheap, and takes no lock."""
+        if self.session.ident is None or self.host.loaded().refusal:
+            return False
+        return self.session.is_live(self.host.model())
+
+    def read(self, body: Body) -> Asked:
+        """What a body asks for, with the host's own names for files."""
+        return read_request(
+            body,
+            lambda name: find(self.host.checkpoints(), name),
+            lambda name: find(self.host.vaes(), name, "VAE"),
+        )
+
+    def plan(self, body: Body) -> Plan:
+        """What a merge would do; reads headers alone."""
+        asked = self.read(body)
+        return make_plan(asked.recipe, self._all_headers(asked))
+
+    def header(self, checkpoint: Ckpt) -> Header:
+        """A file's header, read again only when the file has changed."""
+        stamp = _stamp(checkpoint.path)
+        known = self._headers.get(checkpoint.path)
+        if known is None or known[0] != stamp:
+            known = stamp, read_header(checkpoint.path)
+            self._headers[checkpoint.path] = known
+        return known[1]
+
+    def differences(self, a: str, b: str) -> Mapping[str, float]:
+        """How much two checkpoints differ in each slot (see report.difference); remembered."""
+        first, second = (find(self.host.checkpoints(), name) for name in (a, b))
+        key = (first.path, _stamp(first.path), second.path, _stamp(second.path))
+        if key not in self._differences:
+            self._differences[key] = slot_differences(self.header(first), self.header(second))
+        return self._differences[key]
+
+    def _all_headers(self, asked: Asked) -> dict[str, Header]:
+        headers: dict[str, Header] = {}
+        problems: list[MergeError] = []
+        for file, checkpoint in asked.files.items():
+            try:
+                headers[file] = self.header(checkpoint)
+            except MergeError as problem:
+                problems.append(problem)
+        if problems:
+            raise PlanError(problems)
+        return headers
+
+    # --- the live model ---
+
+    def apply(self, body: Body, task: str = "") -> SwapReport:
+        """Swap what the body asks for into the model in memory."""
+        asked = self.read(body)
+        headers = self._all_headers(asked)
+        with self.host.job("Merge Desk: swapping blocks", task) as progress, self._lock:
+            report = self._swap(asked, headers, progress)
+        self.asked = dict(body)
+        return report
+
+    def apply_and_draw(
+        self, body: Body, settings: DrawSettings, task: str = ""
+    ) -> tuple[SwapReport, Picture]:
+        """Swap and draw in one job, so that no other job's picture comes between."""
+        asked = self.read(body)
+        headers = self._all_headers(asked)
+        with self.host.job("Merge Desk: preview", task) as progress, self._lock:
+            report = self._swap(asked, headers, progress)
+            self.asked = dict(body)
+            return report, self.host.draw(settings)
+
+    def apply_inside(self, body: Body, progress: Progress | None = None) -> SwapReport:
+        """`apply` for a caller that is inside the host's job already (the always-on script)."""
+        asked = self.read(body)
+        with self._lock:
+            return self._swap(asked, self._all_headers(asked), progress)
+
+    def draw(self, settings: DrawSettings, task: str = "") -> Picture:
+        """A picture with the model as it is."""
+        with self.host.job("Merge Desk: preview", task):
+            return self.host.draw(settings)
+
+    def restore(self, task: str = "") -> SwapReport | None:
+        """Bring the loaded checkpoint back, in place, or where that fails by having the host load it."""
+        self.asked = None
+        with self.host.job("Merge Desk: restoring", task) as progress, self._lock:
+            return self.restore_inside(progress)
+
+    def restore_inside(self, progress: Progress | None = None) -> SwapReport | None:
+        """`restore` for a caller that is inside the host's job already."""
+        loaded = self.host.loaded().checkpoint
+        if loaded is None or self.session.ident is None or not self.is_live():
+            self.session.forget()
+            self._last = None
+            return None
+        try:
+            report = self.session.restore(self.host.model(), loaded.path, progress)
+        except MergeError:
+            self.session.forget()
+            self.host.load()
+            return None
+        self._last = report
+        return report
+
+    def _swap(self, asked: Asked, headers: Mapping[str, Header], progress: Progress | None) -> SwapReport:
+        loaded = self.host.loaded()
+        if loaded.refusal:
+            raise HostError(loaded.refusal, hint="save the merge to a file and load that")
+        if loaded.checkpoint is None:
+            raise HostError("no checkpoint is loaded yet", hint="choose one in the WebUI")
+        try:
+            report = self.session.apply(
+                self.host.model(),
+                loaded.checkpoint.path,
+                asked.recipe,
+                headers,
+                progress,
+            )
+        except BrokenModelError:
+            self.host.load()
+            raise
+        self._last = report
+        return report
+
+    # --- saving ---
+
+    def save(
+        self,
+        body: Body,
+        name: str,
+        *,
+        format: str = FORMATS[0],
+        overwrite: bool = False,
+        task: str = "",
+    ) -> Saved:
+        """Write what the body asks for under a name in the host's folder; never a path from a page."""
+        asked = self.read(body)
+        plan = make_plan(asked.recipe, self._all_headers(asked))
+        target = self.host.folders()[0] / file_name(name, format)
+        inputs = [source.path for source in plan.sources]
+        problems = check_target(
+            target, inputs=inputs, overwrite=overwrite, size=plan.nbytes, ending=f".{format}"
+        )
+        if problems:
+            raise PlanError(list(problems))
+        write = merge_to_pickle if format == "ckpt" else merge_to_file
+        with self.host.job("Merge Desk: saving", task) as progress:
+            write(plan, target, overwrite=overwrite, device=self.host.device(), progress=progress)
+            hashes = hash_file(target, wanted=("sha256", "autov3"), progress=progress)
+        return Saved(
+            self.host.saved(target),
+            plan,
+            target.stat().st_size,
+            hashes.sha256 or "",
+            hashes.autov2 or "",
+            hashes.autov3 or "",
+        )
+
+
+def file_name(name: str, format: str) -> str:
+    """A file name from what a user typed: a bare name, its ending the format's."""
+    if format not in FORMATS:
+        raise OutputError(f"there is no format '{format}'", hint=" or ".join(FORMATS))
+    bare = name.strip().removesuffix(f".{format}").strip()
+    if not bare:
+        raise OutputError("the merge needs a name to be saved under")
+    odd = [c for c in bare if c in '<>:"/\\|?*' or ord(c) < 32]
+    if odd or bare.startswith(".") or bare != PurePosixPath(bare).name or PureWindowsPath(bare).is_reserved():
+        raise OutputError(
+            f"'{bare}' cannot be a file's name", hint="letters, digits, spaces, - and _; no folders"
+        )
+    if len(bare) > MOST_NAME:
+        raise OutputError(f"this name has {len(bare)} characters", hint=f"{MOST_NAME} at most")
+    return f"{bare}.{format}"
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        state = path.stat()
+    except OSError as cause:
+        raise HostError(f"{path.name} is gone", hint="refresh the list of checkpoints") from cause
+    return state.st_size, state.st_mtime_ns

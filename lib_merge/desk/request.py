@@ -1,0 +1,139 @@
+"""From what a page or a program asks for to a recipe: the words of the command line, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from lib_merge.architectures import DEFAULT_LAYOUT, FAMILIES, layout_by_name, parse_numbers
+from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
+from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.hosts.host import Ckpt
+from lib_merge.methods import METHODS
+from lib_merge.recipe import (
+    VAE_WORDS,
+    Amount,
+    Ingredient,
+    Numbers,
+    Recipe,
+    Setting,
+    Slots,
+    Step,
+    parse_recipe,
+)
+from lib_merge.registry import Method, Parameter
+
+Find = Callable[[str], Ckpt]
+
+MODELS = ("a", "b", "c")
+LISTS = {"weights": "alpha", "beta_weights": "beta"}
+WORDS = ("recipe", "method", *MODELS, *LISTS, "layout", "vae", "dtype")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A recipe whose files are named as the recipe text names them, and where each of them is."""
+
+    recipe: Recipe
+    files: Mapping[str, Ckpt]
+
+
+def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Asked:
+    """What a body asks for.
+
+    body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
+                number, or {slot: number}), weights and beta_weights (numbers by block), layout, vae, dtype
+    checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
+    Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
+    """
+    if body.get("recipe"):
+        return _from_recipe(_text(body, "recipe"), checkpoint, vae)
+    method = METHODS.get(_text(body, "method") or "weighted_sum")
+    _check_words(body, method)
+    found = [checkpoint(name) for word in MODELS if (name := _text(body, word))]
+    if method.most_models is not None:
+        found = found[: method.most_models]
+    names = [word.upper() for word in MODELS[: len(found)]]
+    method.check_models(len(found))
+    files = {f"{each.path.name}": each for each in found}
+    ingredients = tuple(Ingredient(name, each.path.name) for name, each in zip(names, found, strict=True))
+    step = Step("M", method.id, tuple(names), tuple(sorted(_settings(body, method).items())))
+    choice = _text(body, "vae")
+    if choice and choice not in VAE_WORDS:
+        chosen = vae(choice)
+        files[chosen.path.name], choice = chosen, chosen.path.name
+    return Asked(Recipe(ingredients, (step,), "M", vae=choice, dtype=_dtype(body)), files)
+
+
+def _from_recipe(text: str, checkpoint: Find, vae: Find) -> Asked:
+    recipe = parse_recipe(text)
+    own = [ingredient.file for ingredient in recipe.ingredients]
+    return Asked(recipe, {file: (checkpoint if file in own else vae)(file) for file in recipe.files})
+
+
+def _check_words(body: Mapping[str, object], method: Method) -> None:
+    known = [*WORDS, *(parameter.name for parameter in method.parameters)]
+    for word in body:
+        if word not in known:
+            hint = did_you_mean(word, known) or f"known are {', '.join(known)}"
+            raise RecipeError(f"'{word}' is nothing that {method.id} takes", hint=hint)
+
+
+def _text(body: Mapping[str, object], word: str) -> str:
+    value = body.get(word, "")
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RecipeError(f"'{word}' must be text, not {value!r}")
+    return value.strip()
+
+
+def _dtype(body: Mapping[str, object]) -> Dtype | None:
+    return parse_save_dtype(_text(body, "dtype") or SOURCE)
+
+
+def _settings(body: Mapping[str, object], method: Method) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {}
+    for parameter in method.parameters:
+        if body.get(parameter.name) is not None:
+            settings[parameter.name] = _setting(body[parameter.name], parameter)
+    layout = _text(body, "layout") or DEFAULT_LAYOUT.id
+    layout_by_name(layout)
+    for word, name in LISTS.items():
+        if body.get(word):
+            method.parameter(name)
+            settings[name] = _numbers(_text(body, word), layout, settings.get(name), word)
+    return settings
+
+
+def _setting(value: object, parameter: Parameter) -> Setting:
+    if isinstance(value, Mapping):
+        return _slots(cast("Mapping[object, object]", value), parameter)
+    if isinstance(value, list) and parameter.per_model:
+        return tuple(_number(each, parameter) for each in cast("list[object]", value))
+    if parameter.kind in (bool, str):
+        if not isinstance(value, parameter.kind):
+            raise RecipeError(f"{parameter.name} is {value!r}", hint=parameter.knob.help)
+        return value
+    return _number(cast("object", value), parameter)
+
+
+def _slots(value: Mapping[object, object], parameter: Parameter) -> Amount:
+    amounts = {str(slot): _number(each, parameter) for slot, each in value.items()}
+    rest = amounts.pop("*", 0.0)
+    return Slots(tuple(sorted(amounts.items())), rest)
+
+
+def _number(value: object, parameter: Parameter) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RecipeError(f"{parameter.name} must be a number, not {value!r}", hint=parameter.knob.help)
+    return float(value)
+
+
+def _numbers(text: str, layout: str, base: Setting | None, where: str) -> Numbers:
+    """A list by block; where it leaves BASE open, BASE takes the plain amount."""
+    numbers = parse_numbers(text, where=where)
+    short = any(len(numbers) == len(family.numbers) - 1 for family in FAMILIES)
+    plain = float(base) if short and isinstance(base, (int, float)) else None
+    return Numbers(layout, numbers, plain)

@@ -1,0 +1,223 @@
+"""The desk's host where there is no WebUI: a folder of checkpoints, and pictures drawn by diffusers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_merge.architectures import identify
+from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, forward_table
+from lib_merge.checkpoint import read_header
+from lib_merge.errors import MergeError
+from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
+from lib_merge.hosts.pictures import usual_size
+from lib_merge.live import LiveModel, MergeIdent
+from lib_merge.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENDINGS = (".safetensors", ".ckpt", ".pt")
+DRAWN = "sd1"  # the family that is drawn without a WebUI
+
+
+class PipelineModel:
+    """A diffusers pipeline's weights under the names of the file that they came from."""
+
+    def __init__(self, pipeline: Any, keys: Collection[str]) -> None:
+        self._pipeline = pipeline
+        parts = {UNET: pipeline.unet, VAE: pipeline.vae, TEXT: pipeline.text_encoder}
+        named = {prefix: dict(part.named_parameters()) for prefix, part in parts.items()}
+        self._places: dict[str, Tensor] = {}
+        for key, name in forward_table(keys).items():
+            parameters = next(found for prefix, found in named.items() if key.startswith(prefix))
+            place = parameters.get(name, parameters.get(name.removeprefix("text_model.")))
+            if place is not None:
+                self._places[key] = place
+
+    def token(self) -> object:
+        """The pipeline: it is made anew whenever a checkpoint is loaded."""
+        return self._pipeline
+
+    def keys(self) -> Collection[str]:
+        """The keys that the pipeline has a parameter for."""
+        return self._places.keys()
+
+    def prepare(self, keys: Collection[str]) -> None:
+        """Nothing else writes to these weights."""
+
+    def tensors(self, key: str) -> Sequence[Tensor]:
+        """The one parameter."""
+        return (self._places[key],)
+
+    def commit(self, ident: MergeIdent | None, keys: Collection[str]) -> None:
+        """Nothing is kept that was computed with the old weights."""
+
+
+class StandaloneHost:
+    """Checkpoints in folders and one diffusers pipeline; see hosts.host for what each method promises.
+
+    folders  where checkpoints lie; the first that is there is listed first
+    output   where results are saved
+    data     where the desk keeps its presets
+    """
+
+    id = "standalone"
+    title = "Merge Desk"
+
+    def __init__(self, folders: Sequence[Path], *, output: Path, data: Path, device: str = "cpu") -> None:
+        self._folders, self._output, self._data, self._device = tuple(folders), output, data, device
+        self._door = threading.Lock()
+        self._stop = threading.Event()
+        self._known: list[Ckpt] = []
+        self._vaes: list[Ckpt] = []
+        self._pipeline: Any = None
+        self._model: PipelineModel | None = None
+        self._chosen: Ckpt | None = None
+        self.refresh()
+        self._chosen = self._known[0] if self._known else None
+
+    def refresh(self) -> None:
+        """Looks at the folders again; what is no checkpoint of a known family is left out."""
+        self._known, self._vaes = [], []
+        for folder in dict.fromkeys((*self._folders, self._output)):
+            for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+                if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+                    self._sort_in(folder, path)
+
+    def _sort_in(self, folder: Path, path: Path) -> None:
+        try:
+            header = read_header(path)
+            identity = identify(header.tensors, metadata=header.metadata, where=str(path))
+        except MergeError:
+            return  # a LoRA, an embedding, a damaged file: nothing to choose
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        known = self._vaes if identity.is_vae_only else self._known
+        if any(name == other.name for other in known):
+            name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+        known.append(Ckpt(name, path))
+
+    def surface(self) -> Surface:
+        """It draws, with one sampler."""
+        return Surface()
+
+    def checkpoints(self, *, refresh: bool = False) -> Sequence[Ckpt]:
+        """Every model in the folders and among the results, by name."""
+        if refresh:
+            self.refresh()
+        return tuple(self._known)
+
+    def vaes(self) -> Sequence[Ckpt]:
+        """Files that hold a VAE and no more."""
+        return tuple(self._vaes)
+
+    def loaded(self) -> Loaded:
+        """The chosen checkpoint; its pipeline is made when it is first needed."""
+        return Loaded(self._chosen)
+
+    @contextmanager
+    def job(self, label: str, task: str = "") -> Generator[Progress]:
+        """One at a time."""
+        with self._door:
+            self._stop.clear()
+            yield _Job(self._stop)
+
+    def interrupt(self) -> None:
+        """Stops the job that is running, at its next piece or step."""
+        self._stop.set()
+
+    def load(self, checkpoint: Ckpt | None = None) -> None:
+        """Forgets the pipeline; the next use makes it anew, from the file."""
+        self._chosen = checkpoint or self._chosen
+        self._pipeline, self._model = None, None
+
+    def model(self) -> LiveModel:
+        """The pipeline's weights."""
+        if self._model is None:
+            pipeline = self._ready()
+            assert self._chosen is not None
+            self._model = PipelineModel(pipeline, read_header(self._chosen.path).tensors)
+        return self._model
+
+    def _ready(self) -> Any:
+        if self._chosen is None:
+            folders = ", ".join(folder.name for folder in self._folders)
+            raise HostError("there is no checkpoint to begin with", where=folders, hint="--models DIR")
+        if self._pipeline is None:
+            from lib_merge.hosts.drawing import load_pipeline
+
+            header = read_header(self._chosen.path)
+            identity = identify(header.tensors, metadata=header.metadata, where=str(header.path))
+            if identity.family.id != DRAWN:
+                raise HostError(
+                    f"{self._chosen.name} is {identity.title}, which the desk draws inside a WebUI only",
+                    hint="choose an SD1 checkpoint as A, or save the merge without drawing it",
+                )
+            self._pipeline = load_pipeline(self._chosen.path, device=self._device)
+        return self._pipeline
+
+    def device(self) -> str:
+        """As it was made with."""
+        return self._device
+
+    def usual(self) -> DrawSettings:
+        """A prompt that the samples draw, at the size that the file says it was made for."""
+        metadata: Mapping[str, str] = read_header(self._chosen.path).metadata if self._chosen else {}
+        width, height = usual_size(metadata)
+        return DrawSettings(prompt="a red circle", steps=15, cfg=4.0, width=width, height=height, seed=1)
+
+    def draw(self, settings: DrawSettings) -> Picture:
+        """One picture by DPM-Solver++ 2M."""
+        from lib_merge.hosts.drawing import draw
+
+        (image,) = draw(
+            self._ready(),
+            [settings.prompt],
+            seeds=[settings.seed],
+            steps=settings.steps,
+            guidance=settings.cfg,
+            width=settings.width,
+            height=settings.height,
+            negative_prompt=settings.negative,
+            stopped=self._stop.is_set,
+        )
+        told = f"Steps: {settings.steps}, CFG scale: {settings.cfg:g}, Seed: {settings.seed}"
+        return Picture(image, f"{settings.prompt}\nNegative prompt: {settings.negative}\n{told}")
+
+    def folders(self) -> Sequence[Path]:
+        """The one folder for results, made when it is asked for."""
+        self._output.mkdir(parents=True, exist_ok=True)
+        return (self._output,)
+
+    def saved(self, path: Path) -> Ckpt:
+        """It joins the list."""
+        known = next((each for each in self._known if each.path == path), None)
+        if known is None:
+            self._sort_in(self._output, path)
+            known = next(each for each in (*self._known, *self._vaes) if each.path == path)
+        return known
+
+    def data(self) -> Path:
+        """The folder that it was made with."""
+        self._data.mkdir(parents=True, exist_ok=True)
+        return self._data
+
+
+class _Job:
+    """A job's progress: nobody listens, but it can be stopped."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def start(self, total: int, what: str) -> None:
+        """Not shown."""
+
+    def advance(self, amount: int) -> None:
+        """Not shown."""
+
+    def stopped(self) -> bool:
+        """Whether `interrupt` was called since the job began."""
+        return self._stop.is_set()

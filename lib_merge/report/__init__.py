@@ -1,0 +1,1 @@
+"""What can be said of checkpoints and of pairs of them: values first, then text, JSON and pictures."""
