@@ -1,8 +1,9 @@
 """Merge Desk from a fresh clone, with nothing but Python 3.10 or later.
 
-    python3 start.py                the main job, on the samples that come with the desk
-    python3 start.py test [ARGS]    all checks and the whole test suite; ARGS go to pytest
-    python3 start.py COMMAND ...    a command of merge-desk: merge, plan, inspect, draw, methods
+    python3 start.py [--models DIR]  the desk, in a browser, on the samples or on your own checkpoints
+    python3 start.py demo            two samples merged with 26 block weights, and pictures of that
+    python3 start.py test [ARGS]     all checks and the whole test suite; ARGS go to pytest
+    python3 start.py COMMAND ...     a command of merge-desk: merge, plan, inspect, draw, methods
 
 The first run makes .venv beside this file and installs the packages that requirements/ pins; a
 later run finds the stamp of that and starts at once. Only the standard library is used here, and
@@ -542,8 +543,10 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[:1] == ["test"]:
             return test(arguments[1:])
         prepare()
+        if arguments[:1] == ["demo"]:
+            return hand_over("samples.demo", arguments[1:])
         command = bool(arguments) and not arguments[0].startswith("-")
-        return hand_over("lib_merge" if command else "samples.demo", arguments)
+        return hand_over("lib_merge" if command else "samples", arguments)
     except Trouble as trouble:
         sys.stderr.write(f"{trouble}\n")
         return 2

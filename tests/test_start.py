@@ -54,8 +54,8 @@ class Clone:
         self.root, self.wheels = folder / "Merge Desk (new)", folder / "wheels"
         (self.root / "requirements").mkdir(parents=True)
         self.wheels.mkdir()
-        for module in ("lib_merge/__main__.py", "samples/demo.py"):
-            (self.root / module).parent.mkdir()
+        for module in ("lib_merge/__main__.py", "samples/__main__.py", "samples/demo.py"):
+            (self.root / module).parent.mkdir(exist_ok=True)
             (self.root / module).write_text(TELL.format(module))
         shutil.copy(ROOT / "start.py", self.root)
         for version in ("1.0", "2.0"):
@@ -117,9 +117,13 @@ def clone(made: Clone) -> Iterator[Clone]:
         made.pin(name, "tiny==1.0" if name == "standalone" else "")
 
 
-def test_without_a_command_the_main_job_runs_and_gets_the_arguments(clone: Clone) -> None:
-    assert clone.start().stdout == "1.0 samples/demo.py\n"
-    assert clone.start("--output", "here").stdout == "1.0 samples/demo.py --output here\n"
+def test_without_a_command_the_desk_opens_and_gets_the_arguments(clone: Clone) -> None:
+    assert clone.start().stdout == "1.0 samples/__main__.py\n"
+    assert clone.start("--models", "mine").stdout == "1.0 samples/__main__.py --models mine\n"
+
+
+def test_the_demo_is_a_command(clone: Clone) -> None:
+    assert clone.start("demo", "--output", "here").stdout == "1.0 samples/demo.py --output here\n"
 
 
 def test_a_second_run_starts_at_once_says_nothing_and_asks_no_pip(clone: Clone) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import Request, read_request
-from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.errors import CheckpointError, MergeError, OutputError, PlanError
 from lib_merge.methods import METHODS
 from lib_merge.report.describe import (
     checkpoint_as_data,
@@ -121,6 +121,21 @@ def draw(options: argparse.Namespace) -> None:
     seconds = round(time.monotonic() - began, 3)
     data = {"output": str(target), "width": width, "height": height, "seed": options.seed, "seconds": seconds}
     _print(data if options.json else f"{target}: {width} x {height}, seed {options.seed}, in {seconds:.1f} s")
+
+
+def desk(options: argparse.Namespace) -> None:
+    """`merge-desk desk --models DIR`: until Ctrl-C."""
+    from lib_merge.desk.serve import serve
+    from lib_merge.hosts.standalone import StandaloneHost
+
+    folders = [Path(folder) for folder in options.folders or (".",)]
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        raise CheckpointError("there is no such folder", where=", ".join(missing), hint="--models DIR")
+    output = Path(options.output)
+    host = StandaloneHost(folders, output=output, data=output / "desk", device=options.device)
+    print(f"Merge Desk: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
+    serve(host, port=options.port, open_browser=not options.no_browser)
 
 
 def _planned(request: Request, options: argparse.Namespace) -> Plan:

@@ -72,6 +72,22 @@ def build_parser() -> argparse.ArgumentParser:
     draw = add("draw", help="draw a picture with a checkpoint (needs the standalone extra)")
     _add_draw_arguments(draw)
     _finish(draw, commands.draw)
+
+    desk = add("desk", help="open the desk in a browser (needs the standalone extra)")
+    desk.add_argument(
+        "--models",
+        dest="folders",
+        action="append",
+        metavar="DIR",
+        help="where checkpoints lie (default: here)",
+    )
+    desk.add_argument(
+        "--output", metavar="DIR", default="output", help="where results go (default: %(default)s)"
+    )
+    desk.add_argument("--device", default="cpu", help="where to compute and draw: cpu (default), cuda, ...")
+    desk.add_argument("--port", type=_positive, default=7865, help="port of the page (default: %(default)s)")
+    desk.add_argument("--no-browser", action="store_true", help="do not open the page by itself")
+    desk.set_defaults(command=commands.desk)
     return parser
 
 

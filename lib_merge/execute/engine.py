@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,18 +52,18 @@ def run(
     progress: Progress,
     device: str = "cpu",
     threads: int | None = None,
-    check: bool = True,
+    trusted: Container[str] = (),
 ) -> None:
     """Compute every key of the plan and hand it to the sink.
 
     checkpoints  opened, in the order of `plan.sources`
     device       where the arithmetic runs; anything but "cpu" gets its pieces copied there, and back
                  unless the sink wants them there
-    check        whether NaN and infinity stop it; a copy of a damaged file has to be exact too
+    trusted      keys that are not looked through for NaN and infinity
     Raises NumbersError where NaN or infinity turns up, and StoppedError where `progress` asks for it.
     """
     progress.start(plan.nbytes, "merging")
-    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), check)
+    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
     threads = threads or default_threads()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         workers = [pool.submit(worker.work) for _ in range(threads)]
@@ -85,10 +85,10 @@ class _Worker:
         sink: Sink,
         progress: Progress,
         device: torch.device,
-        check: bool,
+        trusted: Container[str],
     ) -> None:
         self.plan, self.checkpoints, self.sink = plan, checkpoints, sink
-        self.progress, self.device, self.check = progress, device, check
+        self.progress, self.device, self.trusted = progress, device, trusted
         self.kernels: dict[Expression, Kernel] = {}
         self.pieces = self._pieces()
         self.lock = threading.Lock()
@@ -133,7 +133,7 @@ class _Worker:
     def _do(self, piece: Piece, scratch: Scratch) -> None:
         entry = piece.entry
         result = self._compute(piece, scratch)
-        if self.check and entry.dtype.floating and not all_finite(result):
+        if entry.key not in self.trusted and entry.dtype.floating and not all_finite(result):
             raise self._diagnose(piece)
         self.sink.accept(entry, piece.start, result.reshape(-1).contiguous())
         self.progress.advance(result.numel() * entry.dtype.itemsize)
@@ -151,7 +151,11 @@ class _Worker:
         if entry.channels is not None:
             return self._placed(self._partial(entry, operands, scratch))
         like = next(iter(operands.values()))
-        out = scratch.take("out", dtype, like)
+        out = self.sink.room(entry, piece.start, like.numel())
+        if out is None or out.device != like.device:
+            out = scratch.take("out", dtype, like)
+        else:
+            out = out.view(like.shape)
         self._kernel(entry.expression)(operands, out, scratch)
         return self._placed(out)
 

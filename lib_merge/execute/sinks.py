@@ -21,6 +21,11 @@ class Sink(Protocol):
 
     keeps_device: bool
 
+    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """Where `count` elements from `start` may be computed at once, flat and in the entry's dtype, on the
+        device of the arithmetic; None where they are to be handed over by `accept` alone."""
+        ...
+
     def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
         """`piece` is flat, contiguous, in the entry's dtype; it begins at element `start`.
 
@@ -37,6 +42,10 @@ class FileSink:
     def __init__(self, writer: StreamingWriter) -> None:
         self._writer = writer
 
+    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """A mapped output would be slower than a buffer and a write."""
+        return None
+
     def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
         """Straight from the tensor's memory; the system call copies."""
         self._writer.write(entry.key, start * entry.dtype.itemsize, piece.view(torch.uint8).numpy().data)
@@ -52,6 +61,12 @@ class MemorySink:
             entry.key: torch.empty(entry.shape, dtype=to_torch(entry.dtype)) for entry in plan.keys
         }
 
+    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """Its own place."""
+        return self.tensors[entry.key].view(-1)[start : start + count]
+
     def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
-        """Copied to its place."""
-        self.tensors[entry.key].view(-1)[start : start + piece.numel()].copy_(piece)
+        """Copied to its place, unless it was computed there."""
+        place = self.room(entry, start, piece.numel())
+        if place is not None and place.data_ptr() != piece.data_ptr():
+            place.copy_(piece)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from lib_merge.checkpoint import Header, read_header
 from lib_merge.errors import MergeError
 from lib_merge.execute import run
+from lib_merge.live.finite import FiniteSources
 from lib_merge.live.model import LiveModel, MergeIdent, ident_of
 from lib_merge.live.sink import LiveSink
-from lib_merge.live.sources import Sources, Stamp, stamp_of
+from lib_merge.live.sources import Sources, Stamp
 from lib_merge.plan import Application, Combination, Expression, KeyPlan, Plan, Source, make_plan, replan
 from lib_merge.progress import Progress, Silent
 from lib_merge.recipe import Ingredient, Recipe
@@ -74,6 +75,7 @@ class LiveSession:
         self._held: dict[str, Held | None] = {}  # None: unknown
         self._base: Plan | None = None
         self._last: Plan | None = None
+        self._finite = FiniteSources()
 
     def is_live(self, model: LiveModel) -> bool:
         """Whether this model holds the merge that was swapped in last."""
@@ -83,7 +85,8 @@ class LiveSession:
         """The host has loaded something else: nothing is known any more."""
         self.ident, self._token, self._base, self._last = None, None, None, None
         self._held, self._first = {}, {}
-        self._sources.close()
+        self._sources.keep(())
+        self._finite.keep(())
 
     def apply(
         self,
@@ -124,7 +127,7 @@ class LiveSession:
             return
         self.forget()
         base = _plan_of_file(loaded)
-        values = _Values(base)
+        values = _Values(base, self._sources)
         self._first = {entry.key: Held(base, entry, values.of(entry)) for entry in base.keys}
         self._held = dict(self._first)
         self._doubt(model, base)
@@ -165,7 +168,7 @@ class LiveSession:
         self, model: LiveModel, plan: Plan, ident: MergeIdent | None, progress: Progress, began: float
     ) -> SwapReport:
         places = model.keys()
-        values = _Values(plan)
+        values = _Values(plan, self._sources)
         changed: dict[str, Held] = {}
         for entry in plan.keys:
             held = self._held.get(entry.key)
@@ -175,24 +178,38 @@ class LiveSession:
             if held is None or held.value != value:
                 changed[entry.key] = Held(plan, entry, value)
         if changed:
-            self._swap(model, changed, progress)
+            # a damaged checkpoint of the host's is restored as damaged as it was
+            self._swap(model, changed, progress, check=ident is not None)
         if changed or ident != self.ident or not self.is_live(model):
             model.commit(ident, changed.keys())
         self.ident, self._token = ident, model.token()
+        self._let_go()
         entries = [held.entry for held in changed.values()]
         slots = tuple(dict.fromkeys(entry.slot for entry in entries))
         nbytes = sum(entry.nbytes for entry in entries)
         return SwapReport(ident, slots, len(entries), nbytes, time.perf_counter() - began)
 
-    def _swap(self, model: LiveModel, changed: Mapping[str, Held], progress: Progress) -> None:
+    def _let_go(self) -> None:
+        """Closes the files that nothing in memory was made from."""
+        plans = {id(held.plan): held.plan for held in self._held.values() if held is not None}
+        kept = [*plans.values(), *filter(None, (self._base,))]
+        headers = [header for plan in kept for header in plan.sources]
+        self._sources.keep(headers)
+        self._finite.keep(headers)
+
+    def _swap(
+        self, model: LiveModel, changed: Mapping[str, Held], progress: Progress, *, check: bool
+    ) -> None:
         """Write the changed keys; on any failure write back what they held."""
         model.prepare(changed.keys())
+        touched: set[str] = set()
         before = {key: self._held.get(key) or self._first[key] for key in changed}
         try:
-            self._write(model, changed.values(), progress, check=True)
+            self._write(model, changed.values(), progress, touched, check=check)
         except BaseException as cause:  # an interrupt of the user included
+            before = {key: before[key] for key in touched}
             try:
-                self._write(model, before.values(), Silent(), check=False)
+                self._write(model, before.values(), Silent(), set(), check=False)
             except Exception as failure:
                 self.forget()
                 raise BrokenModelError(
@@ -204,13 +221,23 @@ class LiveSession:
             raise
         self._held.update(changed)
 
-    def _write(self, model: LiveModel, wanted: Iterable[Held], progress: Progress, *, check: bool) -> None:
+    def _write(
+        self,
+        model: LiveModel,
+        wanted: Iterable[Held],
+        progress: Progress,
+        touched: set[str],
+        *,
+        check: bool,
+    ) -> None:
+        """Into the model. Without `check` a damaged file's numbers pass, as they must on the way back."""
         by_plan: dict[int, list[Held]] = {}
         for held in wanted:
             by_plan.setdefault(id(held.plan), []).append(held)
         for group in by_plan.values():
             part = replace(group[0].plan, keys=tuple(held.entry for held in group))
-            sink = LiveSink(model, self.device)
+            sink = LiveSink(model, self.device, touched)
+            trusted = {e.key for e in part.keys if not check or self._finite.covers(part, e)}
             run(
                 part,
                 self._sources.open(part.sources),
@@ -218,8 +245,10 @@ class LiveSession:
                 progress=progress,
                 device=self.device,
                 threads=self.threads,
-                check=check,
+                trusted=trusted,
             )
+            if check:
+                self._finite.learn(part)
 
 
 def _plan_of_file(path: Path) -> Plan:
@@ -241,8 +270,8 @@ def _same(model: LiveModel, checkpoint: Checkpoint, key: str) -> bool:
 class _Values:
     """What the values of a plan's keys come down to, comparable between plans: files, not their numbers."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._stamps = [stamp_of(source) for source in plan.sources]
+    def __init__(self, plan: Plan, sources: Sources) -> None:
+        self._stamps = sources.stamps(plan.sources)
         self._base = self._stamps[plan.base]
         self._known: dict[int, object] = {}  # a slot's keys share one expression
 

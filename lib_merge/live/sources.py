@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Header, open_checkpoint
@@ -12,45 +13,71 @@ from lib_merge.errors import CheckpointError
 if TYPE_CHECKING:
     from lib_merge.checkpoint import Checkpoint
 
-Stamp = tuple[str, int, int]
+Stamp = tuple[str, int, int, int]
 
 
-def stamp_of(header: Header) -> Stamp:
-    """What tells one state of a file from another: its path, size and time of change now."""
+@dataclass(frozen=True)
+class Opened:
+    """A mapped file, the header that it was planned with, and the state of the file at that time."""
+
+    header: Header
+    checkpoint: Checkpoint
+    stamp: Stamp
+
+
+class Sources:
+    """The mapped files behind headers, for as long as somebody may come back to them."""
+
+    def __init__(self) -> None:
+        self._opened: dict[int, Opened] = {}  # by the header's identity, which Opened keeps alive
+
+    def open(self, headers: Sequence[Header]) -> list[Checkpoint]:
+        """The files behind these headers, in order; CheckpointError for one that has changed since.
+
+        A file that was replaced by another of its name is still there behind its mapping. One that was
+        written over in place is not: touching it could end the process.
+        """
+        return [self._one(header).checkpoint for header in headers]
+
+    def stamps(self, headers: Sequence[Header]) -> list[Stamp]:
+        """What tells each file's state from others: path, inode, size, time of change."""
+        return [self._one(header).stamp for header in headers]
+
+    def _one(self, header: Header) -> Opened:
+        known = self._opened.get(id(header))
+        if known is None:
+            stamp = _stamp_of(header)
+            checkpoint = open_checkpoint(header.path)
+            known = self._opened[id(header)] = Opened(header, checkpoint, stamp)
+            if checkpoint.header.tensors != header.tensors:
+                raise self._changed(header)
+            return known
+        with suppress(OSError):  # gone or renamed: the mapping keeps it
+            _, inode, size, modified = known.stamp
+            state = header.path.stat()
+            if state.st_ino == inode and (state.st_size, state.st_mtime_ns) != (size, modified):
+                raise self._changed(header)
+        return known
+
+    def _changed(self, header: Header) -> CheckpointError:
+        self._close(self._opened.pop(id(header)))
+        return CheckpointError("this file has changed meanwhile", where=str(header.path), hint="try again")
+
+    def keep(self, headers: Iterable[Header]) -> None:
+        """Lets go of all the others."""
+        wanted = {id(header) for header in headers}
+        for identity in [identity for identity in self._opened if identity not in wanted]:
+            self._close(self._opened.pop(identity))
+
+    @staticmethod
+    def _close(opened: Opened) -> None:
+        with suppress(BufferError):  # a piece of it is still in somebody's hand
+            opened.checkpoint.close()
+
+
+def _stamp_of(header: Header) -> Stamp:
     try:
         state = header.path.stat()
     except OSError as cause:
         raise CheckpointError("this file is gone", where=str(header.path)) from cause
-    return str(header.path), state.st_size, state.st_mtime_ns
-
-
-class Sources:
-    """The mapped files of the last plans."""
-
-    def __init__(self) -> None:
-        self._opened: dict[Stamp, Checkpoint] = {}
-
-    def open(self, headers: Sequence[Header]) -> list[Checkpoint]:
-        """The files behind these headers, in order; CheckpointError for one that has changed since."""
-        return [self._one(header) for header in headers]
-
-    def _one(self, header: Header) -> Checkpoint:
-        stamp = stamp_of(header)
-        if stamp not in self._opened:
-            opened = open_checkpoint(header.path)
-            if opened.header.tensors != header.tensors:
-                opened.close()
-                raise CheckpointError(
-                    "this file has changed since it was planned with",
-                    where=str(header.path),
-                    hint="try again",
-                )
-            self._opened[stamp] = opened
-        return self._opened[stamp]
-
-    def close(self) -> None:
-        """Lets go of all of them."""
-        for checkpoint in self._opened.values():
-            with suppress(BufferError):
-                checkpoint.close()
-        self._opened.clear()
+    return str(header.path), state.st_ino, state.st_size, state.st_mtime_ns

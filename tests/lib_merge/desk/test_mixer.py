@@ -1,0 +1,228 @@
+"""The mixer over the standalone host and real files: swap, draw, restore, save; every refusal in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lib_merge.checkpoint import read_header
+from lib_merge.desk.mixer import Mixer, file_name
+from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
+from lib_merge.hosts.host import Ckpt, HostError
+from lib_merge.hosts.standalone import StandaloneHost
+from lib_merge.live import LiveModel
+from lib_merge.plan import RECIPE_KEY
+from samples.assemble import assemble
+from tests.full_size import write_tiny
+from tests.live_model import Memory
+
+SUM = {"method": "weighted_sum", "a": "a", "b": "b", "alpha": {"OUT05": 0.5, "*": 0.25}}
+OUT05 = "model.diffusion_model.output_blocks.5.0.in_layers.2.weight"
+
+
+class MemoryHost(StandaloneHost):
+    """The standalone host with plain tensors in place of a pipeline."""
+
+    def model(self) -> LiveModel:
+        loaded = self.loaded().checkpoint
+        assert loaded is not None
+        if getattr(self, "memory", None) is None:
+            self.memory = Memory(loaded.path)
+        return self.memory
+
+    def load(self, checkpoint: Ckpt | None = None) -> None:
+        super().load(checkpoint)
+        self.memory = None
+
+
+@pytest.fixture
+def mixer(tmp_path: Path) -> Mixer:
+    for name in "ab":
+        write_tiny(tmp_path / "models" / f"{name}.safetensors", seed=ord(name))
+    return Mixer(MemoryHost([tmp_path / "models"], output=tmp_path / "out", data=tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+
+
+def weights(mixer: Mixer) -> dict[str, torch.Tensor]:
+    return {key: mixer.host.model().tensors(key)[0].clone() for key in mixer.host.model().keys()}  # noqa: SIM118
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_what_is_live_is_what_is_saved(mixer: Mixer) -> None:
+    mixer.apply(SUM)
+    saved = mixer.save(SUM, "mix")
+    stored = load_file(saved.checkpoint.path)
+    assert all(torch.equal(value, stored[key]) for key, value in weights(mixer).items())
+    assert saved.checkpoint in mixer.host.checkpoints()
+    assert len(saved.sha256) == 64
+    assert saved.autov2 == saved.sha256[:10]
+
+
+def test_the_status_says_what_is_in_memory(mixer: Mixer) -> None:
+    assert (mixer.status().base, mixer.status().live) == ("a", None)
+    mixer.apply(SUM)
+    status = mixer.status()
+    assert status.live is not None
+    assert status.live.name == "a + b (unsaved)"
+    assert status.last is not None
+    assert status.last.keys > 0
+    mixer.restore()
+    assert mixer.status().live is None
+
+
+def test_restore_brings_back_every_byte(mixer: Mixer) -> None:
+    before = weights(mixer)
+    mixer.apply(SUM)
+    assert not same(before, weights(mixer))
+    mixer.restore()
+    assert same(before, weights(mixer))
+    assert mixer.restore() is None  # twice is once
+
+
+def test_restore_by_reload_where_the_files_are_gone(mixer: Mixer) -> None:
+    mixer.apply(SUM)
+    path = mixer.host.checkpoints()[0].path
+    copy = path.read_bytes()
+    path.write_bytes(copy)  # written over in place: its mapping may not be touched any more
+    assert mixer.restore() is None
+    assert same(weights(mixer), load_file(path))
+
+
+def test_when_the_host_loads_something_else_nothing_is_live(mixer: Mixer) -> None:
+    mixer.apply(SUM)
+    mixer.host.load(mixer.host.checkpoints()[1])
+    assert mixer.status().live is None
+    mixer.apply(SUM)
+    assert mixer.status().live is not None
+
+
+def test_a_recipe_is_a_body_too(mixer: Mixer) -> None:
+    mixer.apply(SUM)
+    live = mixer.status().live
+    assert live is not None
+    assert mixer.apply({"recipe": live.recipe}).keys == 0
+
+
+def test_ckpt_files_open_without_running_anything(mixer: Mixer, tmp_path: Path) -> None:
+    saved = mixer.save(SUM, "mix", format="ckpt")
+    whole = torch.load(saved.checkpoint.path, weights_only=True)
+    safe = load_file(mixer.save(SUM, "mix").checkpoint.path)
+    assert all(torch.equal(value, safe[key]) for key, value in whole["state_dict"].items())
+    assert whole["state_dict"].keys() == safe.keys()
+    assert RECIPE_KEY in whole["metadata"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mix.ckpt", "mix.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"b": "c"}, HostError, "there is no checkpoint called 'c'"),
+        ({"b": "../b"}, HostError, "there is no checkpoint called '../b'"),
+        ({"method": "weighted_summ"}, MergeError, "weighted_sum"),
+        ({"alpha": {"IN99": 0.5}}, PlanError, "has no slot 'IN99'"),
+        ({"alpha": "much"}, RecipeError, "alpha must be a number"),
+        ({"alpha": True}, RecipeError, "alpha must be a number"),
+        ({"weights": "1 2 3"}, PlanError, "3"),
+        ({"alhpa": 0.5}, RecipeError, "did you mean 'alpha'"),
+        ({"b": ""}, MergeError, "takes 2 models"),
+        ({"dtype": "int8"}, MergeError, "int8"),
+        ({"vae": "best.vae"}, HostError, "there is no VAE called"),
+        ({"layout": "mine"}, MergeError, "mine"),
+        ({"b": 7}, RecipeError, "'b' must be text"),
+    ],
+)
+def test_a_wrong_body_is_told_in_one_message_and_changes_nothing(
+    mixer: Mixer, change: dict[str, object], error: type[MergeError], says: str
+) -> None:
+    before = weights(mixer)
+    with pytest.raises(error) as told:
+        mixer.apply({**SUM, **change})
+    assert says in str(told.value)
+    assert same(before, weights(mixer))
+    assert mixer.status().live is None
+
+
+def test_numbers_by_block_are_read_as_the_command_line_reads_them(mixer: Mixer) -> None:
+    numbers = " ".join(str(n / 25) for n in range(26))
+    listed = mixer.plan({"a": "a", "b": "b", "weights": numbers})
+    by_slot = {f"IN{n:02}": (n + 1) / 25 for n in range(12)} | {"M00": 13 / 25}
+    by_slot |= {f"OUT{n:02}": (n + 14) / 25 for n in range(12)}
+    by_slot |= {"BASE": 0.0, "TIME": 1 / 25, "OUT": 1.0}
+    assert mixer.plan({"a": "a", "b": "b", "alpha": by_slot}).slots == listed.slots
+
+
+def test_a_file_that_vanished_is_told_by_name(mixer: Mixer) -> None:
+    mixer.host.checkpoints()[1].path.unlink()
+    with pytest.raises(MergeError, match=r"b\.safetensors is gone"):
+        mixer.apply(SUM)
+
+
+def test_models_of_two_families_are_told_before_anything_is_read(mixer: Mixer, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "models" / "x.safetensors", family="sdxl")
+    mixer.host.checkpoints(refresh=True)
+    with pytest.raises(PlanError, match="Stable Diffusion"):
+        mixer.apply({**SUM, "b": "x"})
+
+
+def test_what_is_no_checkpoint_is_not_offered(mixer: Mixer, tmp_path: Path) -> None:
+    (tmp_path / "models" / "broken.safetensors").write_bytes(b"no checkpoint at all")
+    save_file({"lora_unet_mid.lora_up.weight": torch.zeros(2, 2)}, tmp_path / "models" / "lora.safetensors")
+    assert [each.name for each in mixer.host.checkpoints(refresh=True)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "..", "a\\b", "C:x", "a\nb", ".hidden", "nul", "x" * 200])
+def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
+    with pytest.raises(OutputError):
+        file_name(name, "safetensors")
+
+
+@pytest.mark.parametrize("name", ["mix", "my mix 2", "mix.safetensors", " mix "])
+def test_a_plain_name_gets_its_ending(name: str) -> None:
+    assert file_name(name, "safetensors") == name.strip().removesuffix(".safetensors") + ".safetensors"
+
+
+def test_nothing_is_replaced_unasked(mixer: Mixer) -> None:
+    mixer.save(SUM, "mix")
+    with pytest.raises(PlanError, match=r"mix\.safetensors"):
+        mixer.save(SUM, "mix")
+    assert mixer.save({**SUM, "alpha": 0.7}, "mix", overwrite=True).nbytes
+
+
+def test_differences_are_zero_for_a_model_and_itself_and_alike_both_ways(mixer: Mixer) -> None:
+    assert set(mixer.differences("a", "a").values()) == {0.0}
+    assert mixer.differences("a", "b") == pytest.approx(mixer.differences("b", "a"))
+    files = [load_file(each.path) for each in mixer.host.checkpoints()]
+    keys = [key for key in files[0] if ".output_blocks.5." in key]
+    apart, a, b = (
+        sum(float(x[key].double().square().sum()) for key in keys)
+        for x in ({k: files[0][k].double() - files[1][k].double() for k in keys}, *files)
+    )
+    assert mixer.differences("a", "b")["OUT05"] == pytest.approx((apart / (a * b) ** 0.5) ** 0.5, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_live_picture_is_the_saved_files_and_restore_brings_the_old_one(tmp_path: Path) -> None:
+    assemble(tmp_path / "models")
+    host = StandaloneHost([tmp_path / "models"], output=tmp_path / "out", data=tmp_path / "data")
+    mixer = Mixer(host)
+    look = host.usual()
+    body = {"a": "ink", "b": "pastel", "alpha": {"OUT08": 1.0, "*": 0.4}}
+    before = mixer.draw(look)
+    _, live = mixer.apply_and_draw(body, look)
+    assert live.image.tobytes() != before.image.tobytes()
+    saved = mixer.save(body, "mixed")
+    mixer.restore()
+    assert mixer.draw(look).image.tobytes() == before.image.tobytes()
+    host.load(saved.checkpoint)
+    assert mixer.draw(look).image.tobytes() == live.image.tobytes()
+    assert read_header(saved.checkpoint.path).metadata[RECIPE_KEY]
