@@ -1,0 +1,538 @@
+/* Merge Desk: the faders, the presets and the pictures. Everything that is shown comes from Python as
+ * JSON in hidden elements (lib_merge/desk/view.py says what is in it); what the user does goes back as the
+ * first input of a Gradio event. One closure, one global name: mergeDesk. */
+window.mergeDesk ??= (() => {
+  "use strict";
+
+  const REST = 0; // every method keeps A where its amount is 0
+  const SETTLE = 140; // ms after the last move before it is sent
+  const SAME_MOVE = 900; // ms within which moves of one fader are one step of undo
+  const STRIPES = { L: ["lock", "Lock: locked faders move together (L)"], S: ["solo", "Solo: all others keep A (S)"],
+    M: ["mute", "Mute: keep A here, remember the amount (M)"] };
+
+  const desk = {
+    scene: null, marks: {}, param: "alpha", layout: "supermerger", values: {}, knobs: {},
+    lock: new Set(), solo: new Set(), mute: new Set(), past: [], future: [], gesture: null, moved: ["", 0],
+    live: true, stale: false, applied: false, sent: "", busy: null, queued: null, seq: 0, next: {},
+    now: null, before: null, ofA: null, against: "", holding: false,
+  };
+  const seen = {};
+  let timer = 0;
+
+  // --- small tools ---
+
+  const $ = (where, root = document) => root.querySelector(where);
+  const mount = (name) => $(`.merge-desk[data-mount="${name}"]`);
+  const part = (name) => $(`[data-part="${name}"]`);
+  const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+  const tidy = (x) => String(Math.round(x * 1e4) / 1e4);
+
+  function make(tag, facts = {}, ...inside) {
+    const svg = ["svg", "path", "line"].includes(tag);
+    const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(facts)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+      else if (value !== false && value != null) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...inside.flat(2).filter((each) => each != null));
+    return made;
+  }
+  const button = (text, title, act, facts = {}) =>
+    make("button", { type: "button", class: "md-button", title, "aria-label": title, onclick: act, ...facts }, text);
+
+  // --- what the faders say ---
+
+  const slots = () => {
+    const b = desk.scene.board;
+    return [...b.above, ...b.left, ...b.middle, ...b.right, ...b.beside];
+  };
+  const faders = () => desk.scene.method.faders;
+  const range = () => faders().find((each) => each.name === desk.param) ?? faders()[0] ?? { low: 0, high: 1, step: 0.01 };
+  const at = (slot, param = desk.param) => desk.values[param]?.[slot] ?? REST;
+  const silent = (slot) => desk.mute.has(slot) || (desk.solo.size > 0 && !desk.solo.has(slot));
+  const heard = (slot, param = desk.param) => (silent(slot) || slot in desk.scene.still ? REST : at(slot, param));
+  const put = (slot, value, param = desk.param) => { (desk.values[param] ??= {})[slot] = value; };
+
+  function parameters() {
+    const out = { ...desk.knobs };
+    for (const { name } of faders()) out[name] = Object.fromEntries(slots().map((slot) => [slot, heard(slot, name)]));
+    return out;
+  }
+
+  // --- undo ---
+
+  const snapshot = () => JSON.stringify([desk.values, desk.knobs, [...desk.solo], [...desk.mute]]);
+  function bring(text) {
+    const [values, knobs, solo, mute] = JSON.parse(text);
+    Object.assign(desk, { values, knobs, solo: new Set(solo), mute: new Set(mute) });
+    show();
+    engage();
+  }
+  function remember(before, what = "") {
+    const [last, when] = desk.moved;
+    if (!what || what !== last || Date.now() - when > SAME_MOVE) desk.past.push(before);
+    desk.moved = [what, Date.now()];
+    desk.past.splice(0, desk.past.length - 200);
+    desk.future = [];
+  }
+  function travel(from, to) {
+    if (!from.length) return;
+    to.push(snapshot());
+    desk.moved = ["", 0];
+    bring(from.pop());
+  }
+  const undo = () => travel(desk.past, desk.future);
+  const redo = () => travel(desk.future, desk.past);
+  /** One step of undo: whatever `act` does to the state. */
+  function change(act, what = "") {
+    const before = snapshot();
+    act();
+    if (snapshot() !== before) remember(before, what);
+    show();
+    engage();
+  }
+
+  // --- moving faders ---
+
+  function begin() {
+    desk.gesture ??= { before: snapshot(), start: Object.fromEntries(slots().map((slot) => [slot, at(slot)])) };
+  }
+  function move(slot, value) {
+    begin();
+    const { start } = desk.gesture;
+    const { low, high } = range();
+    if (slot === "ALL") slots().filter((each) => !(each in desk.scene.still)).forEach((each) => put(each, value));
+    else if (desk.lock.has(slot)) desk.lock.forEach((each) => put(each, clamp(start[each] + value - start[slot], low, high)));
+    put(slot, value);
+    show();
+  }
+  function settle(slot) {
+    if (!desk.gesture) return;
+    const { before } = desk.gesture;
+    desk.gesture = null;
+    if (before !== snapshot()) { remember(before, slot); show(); engage(); }
+  }
+  const reset = (slot) => { move(slot, REST); settle(slot); };
+  function toggle(kind, slot) {
+    const flip = () => { if (!desk[kind].delete(slot)) desk[kind].add(slot); };
+    if (kind === "lock") { flip(); show(); } else change(flip);
+  }
+  const everything = (f) => change(() => {
+    for (const slot of slots()) if (!(slot in desk.scene.still)) put(slot, f(at(slot)));
+  });
+
+  // --- numbers as text ---
+
+  const reading = () => desk.scene.readings.find((each) => each.id === desk.layout) ?? desk.scene.readings[0];
+  const stand = (name) => (desk.scene.groups[name] ?? [name])[0];
+  const asText = () => desk.scene.numbers.map((name) => tidy(heard(stand(name)))).join(", ");
+  /** What the list does not say: slots that stand apart from what the list would set them to. */
+  function apart() {
+    const numbers = desk.scene.numbers.map((name) => heard(stand(name)));
+    const spread = reading().spread[numbers.length] ?? {};
+    return slots().filter((slot) => slot in spread && !(slot in desk.scene.still)
+      && Math.abs(heard(slot) - (spread[slot] < 0 ? REST : numbers[spread[slot]])) > 1e-9);
+  }
+  function readText(text) {
+    const words = text.trim().replace(/^[[({]|[\])}]$/g, "").split(/\s*[,;\s]\s*/).filter(Boolean);
+    const odd = words.findIndex((word) => !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(word));
+    if (odd >= 0) return `Number ${odd + 1} is "${words[odd]}", which is no number.`;
+    const spread = reading().spread[words.length];
+    if (!spread) {
+      const known = Object.keys(reading().spread).reverse().join(", ").replace(/, (\d+)$/, " or $1");
+      return `${words.length} so far; ${desk.scene.title} takes ${known || "no list"}.`;
+    }
+    change(() => {
+      desk.solo.clear();
+      desk.mute.clear();
+      for (const [slot, place] of Object.entries(spread)) if (place !== -1) put(slot, place < 0 ? REST : Number(words[place]));
+    }, "text");
+    return "";
+  }
+
+  // --- talking with Python ---
+
+  const press = (name) => $(`#merge_desk_${name}`)?.click();
+  const wanted = () => JSON.stringify([desk.scene.choice, parameters()]);
+  function engage() {
+    if (desk.scene.empty) return;
+    desk.stale = wanted() !== desk.sent;
+    clearTimeout(timer);
+    if (desk.live && desk.stale) timer = setTimeout(() => send("apply"), SETTLE);
+    showState();
+  }
+  function send(action) {
+    if (desk.busy) { desk.queued = action; return; }
+    if (desk.scene?.empty && action !== "restore") return;
+    clearTimeout(timer);
+    if (action === "apply") Object.assign(desk, { stale: false, sent: wanted() });
+    desk.busy = { action, seq: ++desk.seq, since: Date.now() };
+    desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task: progress() };
+    showProblem(null);
+    showState();
+    press("turn");
+  }
+  function stop() {
+    const waiting = desk.busy;
+    desk.queued = null;
+    press("stop");
+    setTimeout(() => { if (waiting && desk.busy === waiting) { desk.busy = null; showState(); } }, 10000);
+  }
+  function keep(action, facts) {
+    desk.next.keep = { seq: ++desk.seq, action, family: desk.scene.family, ...facts };
+    press("keep");
+  }
+  /** A WebUI's own progress bar, where there is one. */
+  function progress() {
+    if (typeof window.requestProgress !== "function" || typeof window.randomId !== "function") return "";
+    const task = window.randomId();
+    window.requestProgress(task, part("progress"), $("[data-frame=now]"), () => {});
+    return task;
+  }
+  /** The first input of an event, filled in on its way to Python. */
+  function fill(given, count, name) {
+    if (name === "save") {
+      desk.next.save = { seq: ++desk.seq, action: "save", parameters: desk.scene ? parameters() : {}, task: progress() };
+      part("sheet")?.replaceChildren(make("p", { class: "md-hint" }, "Saving …"));
+    }
+    const said = desk.next[name] ?? {};
+    delete desk.next[name];
+    return [JSON.stringify(said), ...given.slice(1, count)];
+  }
+  const hear = {
+    scene(scene) {
+      const old = desk.scene;
+      desk.scene = scene;
+      if (!faders().some((each) => each.name === desk.param)) desk.param = faders()[0]?.name ?? "alpha";
+      for (const { name, default: usual } of scene.method.knobs) desk.knobs[name] ??= usual;
+      const taken = scene.method.knobs.map((each) => each.name);
+      for (const name of Object.keys(desk.knobs)) if (!taken.includes(name)) delete desk.knobs[name];
+      const shape = JSON.stringify({ ...scene, status: "", problem: null });
+      if (shape !== desk.shape) drawBoard(); // never under the user's hands without a reason
+      desk.shape = shape;
+      setStatus(scene.status);
+      showProblem(scene.problem);
+      if (desk.applied && old && old.choice !== scene.choice) engage();
+    },
+    marks({ at: marks }) { desk.marks = marks; showMarks(); },
+    answer(answer) {
+      if (answer.status) setStatus(answer.status);
+      if (answer.action === "save") return showSheet(answer);
+      if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(); }
+      showProblem(answer.problem);
+      if (desk.busy?.seq === answer.seq) finish(answer);
+    },
+  };
+  function finish(answer) {
+    const queued = desk.queued;
+    Object.assign(desk, { busy: null, queued: null });
+    if (answer.action === "apply") desk.applied = true;
+    if (answer.action === "restore" && !answer.problem) Object.assign(desk, { applied: false, sent: "" });
+    if (answer.picture) {
+      const picture = { src: answer.picture, told: answer.infotext, against: answer.against };
+      if (answer.action === "compare") desk.ofA = picture;
+      else Object.assign(desk, { before: desk.now, now: picture });
+    }
+    if (answer.problem && answer.action === "apply") Object.assign(desk, { stale: true, sent: "" });
+    showPictures();
+    showState();
+    if (queued) send(queued);
+  }
+
+  // --- the board ---
+
+  function fader(slot, side = "") {
+    const still = desk.scene.still[slot];
+    const mark = make("span", { class: "md-mark", "aria-hidden": true }, make("i"));
+    const name = make("span", { class: "md-name", title: still ?? slot }, slot === "ALL" ? "All blocks" : slot);
+    const slide = make("input", { type: "range", class: "md-range", "aria-label": slot === "ALL" ? "All blocks" : slot,
+      "aria-keyshortcuts": "L S M Enter Delete" });
+    const number = make("input", { type: "text", inputmode: "decimal", class: "md-number", tabindex: -1,
+      "aria-label": `${slot}, as a number` });
+    const stripes = make("span", { class: "md-stripes" }, slot === "ALL" ? [] : Object.entries(STRIPES).map(
+      ([letter, [kind, title]]) => make("button", { type: "button", tabindex: -1, "data-kind": kind, title, "aria-label": `${slot}: ${title}` }, letter)));
+    return make("div", { class: `md-fader ${side}`, "data-slot": slot }, mark, name, slide, number, stripes);
+  }
+
+  function drawBoard() {
+    const root = mount("board");
+    if (!root || !desk.scene) return;
+    const { board, method, empty } = desk.scene;
+    const rows = Array.from({ length: Math.max(board.left.length, board.right.length) }, (_, row) => make("div",
+      { class: `md-row ${board.level && row && row % board.level === 0 ? "md-level" : ""}` },
+      board.left[row] ? fader(board.left[row]) : make("i"), make("span", { class: board.level ? "md-skip" : "" }),
+      board.right[row] ? fader(board.right[row], "md-right") : make("i")));
+    root.replaceChildren(
+      make("div", { class: "md-method" }, make("code", {}, method.formula), make("span", {}, method.summary)),
+      toolbar(),
+      make("p", { class: "md-empty", "data-part": "empty", hidden: !empty }, empty),
+      make("div", { class: `md-desk ${empty ? "md-waiting" : ""}` },
+        make("div", { class: "md-top" }, fader("ALL"), board.above.map((slot) => fader(slot, "md-right"))),
+        rows,
+        make("div", { class: "md-middle" }, board.middle.map((slot) => fader(slot))),
+        make("div", { class: "md-beside" }, board.beside.map((slot) => fader(slot))),
+        make("p", { class: "md-tips" }, "0 keeps A. Double-click resets; arrow keys and wheel move finely; Enter types a number; L locks, S solos, M mutes.")),
+      numbersBox(),
+      make("div", { class: "md-presets", "data-part": "presets" }));
+    drawPresets();
+    show();
+    showMarks();
+  }
+
+  function toolbar() {
+    const params = faders().length < 2 ? [] : [make("span", { class: "md-group", role: "group", "aria-label": "Which amounts the faders show" },
+      faders().map(({ name, help }) => button(name, help, () => { desk.param = name; show(); }, { "data-param": name })))];
+    return make("div", { class: "md-toolbar", role: "toolbar", "aria-label": "Faders" },
+      make("span", { class: "md-group" }, button("↶", "Undo (Ctrl+Z)", undo, { "data-act": "undo" }), button("↷", "Redo (Ctrl+Shift+Z)", redo, { "data-act": "redo" })),
+      make("span", { class: "md-group" },
+        button("Reset", "All faders to 0, which is A", () => change(() => {
+          desk.solo.clear(); desk.mute.clear(); for (const slot of slots()) put(slot, REST);
+        }), { "data-act": "reset" }),
+        button("Invert", "Turn every amount round: low becomes high", () => everything((x) => range().low + range().high - x), { "data-act": "invert" })),
+      params,
+      desk.scene.method.knobs.map(knob),
+      make("span", { class: "md-legend", "data-part": "legend" }));
+  }
+
+  function knob({ name, kind, low, high, step, help }) {
+    const set = (value) => change(() => { desk.knobs[name] = value; }, name);
+    const input = kind === "bool"
+      ? make("input", { type: "checkbox", onchange: (e) => set(e.target.checked) })
+      : make("input", { type: "range", class: "md-range", min: low, max: high, step: kind === "int" ? 1 : step, onchange: (e) => set(Number(e.target.value)),
+          oninput: (e) => { e.target.nextSibling.textContent = e.target.value; paint(e.target); } });
+    return make("label", { class: "md-knob", title: help, "data-knob": name }, name, input, make("output"));
+  }
+
+  function numbersBox() {
+    const note = make("span", { class: "md-hint", "data-part": "note", role: "status" });
+    const text = make("textarea", { rows: 2, class: "md-text", spellcheck: false, "data-part": "text", "aria-label": "The faders as numbers",
+      title: "Paste the numbers of another tool here", oninput: (e) => { note.textContent = readText(e.target.value); note.classList.toggle("md-bad", !!note.textContent); },
+      onblur: () => { note.textContent = ""; showText(); } });
+    const layout = make("select", { "aria-label": "Which tool the numbers come from", title: "How TIME, OUT and VAE follow a pasted list",
+      onchange: (e) => { desk.layout = e.target.value; showText(); } },
+      desk.scene.readings.map(({ id, title }) => make("option", { value: id, selected: id === desk.layout }, `as in ${title}`)));
+    return make("div", { class: "md-numbers" }, make("div", { class: "md-head" }, make("b", {}, "Numbers"), note, layout), text);
+  }
+
+  // --- presets ---
+
+  function curve(values) {
+    const names = desk.scene.numbers.slice(1);
+    const points = names.map((name, n) => [(n / Math.max(1, names.length - 1)) * 70 + 1, 25 - clamp(values[name] ?? 0, 0, 1) * 22]);
+    const line = points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L");
+    return make("svg", { viewBox: "0 0 72 27", "aria-hidden": true }, make("path", { d: `M1 26L${line}L71 26Z`, class: "md-area" }), make("path", { d: `M${line}`, class: "md-line" }));
+  }
+  function drawPresets() {
+    const name = make("input", { type: "text", placeholder: "name of a preset", maxlength: 60, "data-part": "preset-name", "aria-label": "Name of a preset",
+      onkeydown: (e) => { if (e.key === "Enter") save(); } });
+    const save = () => name.value.trim() && keep("keep", { name: name.value, parameters: Object.fromEntries(slots().map((slot) => [slot, heard(slot)])) });
+    const rename = (old) => {
+      const fresh = window.prompt("A new name for this preset", old);
+      if (fresh?.trim() && fresh !== old) keep("rename", { name: old, new_name: fresh });
+    };
+    const card = ({ name: called, values, own }) => make("div", { class: `md-preset ${own ? "md-own" : ""}` },
+      make("button", { type: "button", title: called, "data-preset": called, onclick: () => change(() => {
+        desk.solo.clear(); desk.mute.clear(); for (const [slot, value] of Object.entries(values)) put(slot, value);
+      }) }, curve(values), make("span", {}, called)),
+      own ? make("span", { class: "md-edit" }, button("✎", `Rename ${called}`, () => rename(called)),
+        button("✕", `Delete ${called}`, () => window.confirm(`Delete the preset ${called}?`) && keep("drop", { name: called }))) : null);
+    part("presets")?.replaceChildren(
+      make("div", { class: "md-head" }, make("b", {}, "Presets"), make("span", { class: "md-hint" }, ""), name, button("Keep these faders", "Keep the faders as a preset of yours", save, { "data-act": "keep" })),
+      make("div", { class: "md-cards" }, desk.scene.presets.map(card)));
+  }
+
+  // --- showing the state ---
+
+  function paint(slide) {
+    const { min, max, value } = slide;
+    slide.style.setProperty("--at", `${clamp((value - min) / (max - min), 0, 1) * 100}%`);
+  }
+  function show() {
+    const { low, high, step } = range();
+    for (const each of document.querySelectorAll(".md-fader")) {
+      const slot = each.dataset.slot;
+      const [, , slide, number] = each.children;
+      const all = slots().filter((other) => !(other in desk.scene.still)).map((other) => at(other));
+      const mixed = slot === "ALL" && all.some((other) => other !== all[0]);
+      const value = slot === "ALL" ? all.reduce((sum, other) => sum + other, 0) / all.length : at(slot);
+      Object.assign(slide, { min: low, max: high, step, value, disabled: !!desk.scene.empty || slot in desk.scene.still });
+      number.disabled = slide.disabled;
+      if (document.activeElement !== number) number.value = mixed ? "mixed" : String(Math.round(value * 1e3) / 1e3);
+      each.classList.toggle("md-silent", slot !== "ALL" && silent(slot));
+      for (const [kind] of Object.values(STRIPES)) {
+        each.classList.toggle(`md-${kind}`, desk[kind].has(slot));
+        $(`[data-kind=${kind}]`, each)?.setAttribute("aria-pressed", desk[kind].has(slot));
+      }
+      paint(slide);
+    }
+    for (const each of document.querySelectorAll("[data-param]")) each.setAttribute("aria-pressed", each.dataset.param === desk.param);
+    for (const each of document.querySelectorAll("[data-knob]")) {
+      const [input, output] = each.children;
+      if (input.type === "checkbox") input.checked = desk.knobs[each.dataset.knob];
+      else { input.value = desk.knobs[each.dataset.knob]; output.textContent = tidy(desk.knobs[each.dataset.knob]); paint(input); }
+    }
+    showText();
+    showState();
+  }
+  function showText() {
+    const text = part("text");
+    if (!text) return;
+    if (document.activeElement !== text) text.value = asText();
+    const others = apart();
+    if (!part("note").classList.contains("md-bad") || document.activeElement !== text)
+      part("note").textContent = others.length ? `${others.join(", ")} set apart from the list` : `${desk.scene.numbers.length} numbers: ${desk.scene.numbers[0] ?? ""} … ${desk.scene.numbers.at(-1) ?? ""}`;
+  }
+  function showMarks() {
+    const most = Math.max(1e-9, ...Object.values(desk.marks));
+    const known = Object.keys(desk.marks).length > 0;
+    for (const each of document.querySelectorAll(".md-fader")) {
+      const far = desk.marks[each.dataset.slot];
+      each.style.setProperty("--far", far === undefined ? 0 : far / most);
+      each.classList.toggle("md-marked", far !== undefined);
+      each.firstChild.title = far === undefined ? "" : far === 0 ? "A and B are equal here" : `A and B differ by ${(far * 100).toFixed(1)} % here`;
+    }
+    const legend = part("legend");
+    if (legend) legend.replaceChildren(...(known ? ["A and B differ: ", make("i", { style: "--far:.05" }), " little ", make("i", { style: "--far:.5" }), make("i", { style: "--far:1" }), ` ${(most * 100).toFixed(0)} %`] : []));
+  }
+
+  // --- the stage ---
+
+  function drawStage() {
+    const root = mount("stage");
+    const can = mount("board").dataset;
+    const frame = (name, words) => make("figure", { class: "md-frame", "data-frame": name, title: "Click for a larger view",
+      onclick: (e) => e.currentTarget.parentElement.classList.toggle("md-large") }, make("div", {}, make("span", {}, words)), make("figcaption", {}, name));
+    const hold = (down) => () => { if (desk.holding !== down) { desk.holding = down; holdA(); } };
+    const keys = (down) => (e) => { if (e.key === " " || e.key === "Enter") { e.preventDefault(); hold(down)(); } };
+    root.replaceChildren(
+      make("div", { class: "md-status", role: "status", "aria-live": "polite" }, make("i", { class: "md-lamp" }), make("span", { "data-part": "status" }, "Looking at what is loaded …")),
+      make("div", { class: "md-toolbar" },
+        make("label", { class: "md-live", title: "Swap and draw as soon as a fader is let go" }, make("input", { type: "checkbox", role: "switch", checked: desk.live, "data-act": "live",
+          onchange: (e) => { desk.live = e.target.checked; if (desk.live && desk.stale) engage(); } }), make("i"), "Live"),
+        button("Draw", "Swap in what the faders say, and draw", () => send("apply"), { class: "md-button md-go", "data-act": "draw" }),
+        button("Hold to see A", "While you hold it, A's own picture with the same settings is shown", () => {}, { "data-act": "hold", onpointerdown: hold(true), onpointerup: hold(false), onpointerleave: hold(false), onkeydown: keys(true), onkeyup: keys(false), onblur: hold(false) }),
+        make("span", { class: "md-space" }),
+        can.stop === "true" ? button("Stop", "Stop what is running; the model stays whole", stop, { "data-act": "stop", disabled: true }) : null,
+        button("Restore", "Put the loaded checkpoint's own weights back", () => { clearTimeout(timer); send("restore"); }, { "data-act": "restore" })),
+      make("div", { "data-part": "progress" }),
+      make("div", { "data-part": "problem" }),
+      make("div", { class: "md-pictures" }, frame("now", "Let go of a fader and the picture appears here."), frame("before", "The one before it stays here.")),
+      make("details", { class: "md-told", "data-part": "told", hidden: true }, make("summary", {}, "Infotext"), make("pre")));
+  }
+  function holdA() {
+    if (desk.holding && desk.now && desk.ofA?.against !== desk.now.against) send("compare");
+    showPictures();
+  }
+  function showPictures() {
+    for (const [name, picture] of [["now", desk.now], ["before", desk.before]]) {
+      const frame = $(`[data-frame=${name}]`);
+      if (!frame) continue;
+      const ofA = name === "now" && desk.holding && desk.ofA && desk.ofA.against === desk.now?.against;
+      const shown = ofA ? desk.ofA : picture;
+      frame.classList.toggle("md-ofA", !!ofA);
+      frame.lastChild.textContent = ofA ? "A" : name;
+      if (shown && $("img", frame)?.src !== shown.src) frame.firstChild.replaceChildren(make("img", { src: shown.src, alt: ofA ? "A's picture" : `the picture ${name}` }));
+    }
+    const told = part("told");
+    if (told) { told.hidden = !desk.now?.told; told.lastChild.textContent = desk.now?.told ?? ""; }
+  }
+  function showState() {
+    const busy = desk.busy?.action;
+    const able = { undo: desk.past.length, redo: desk.future.length, stop: busy, hold: desk.now, draw: desk.scene && !desk.scene.empty };
+    for (const [act, can] of Object.entries(able)) { const found = $(`[data-act=${act}]`); if (found) found.disabled = !can; }
+    $("[data-act=draw]")?.classList.toggle("md-due", desk.stale && !desk.live);
+    const words = { apply: "drawing", compare: "drawing A, once", restore: "restoring" };
+    const frame = $("[data-frame=now]");
+    frame?.classList.toggle("md-busy", !!busy);
+    frame?.setAttribute("data-busy", busy ? `${words[busy]} … ${((Date.now() - desk.busy.since) / 1000).toFixed(0)} s` : "");
+  }
+  function setStatus(text) {
+    const status = part("status");
+    if (!status) return;
+    status.textContent = text;
+    status.parentElement.classList.toggle("md-on", text.includes("(unsaved)"));
+  }
+  function problemBox({ what, where, hint, more, calm }) {
+    return make("div", { class: `md-problem ${calm ? "md-calm" : ""}`, role: calm ? "status" : "alert" },
+      make("b", {}, what), where ? make("p", {}, make("span", {}, "where"), where) : null, hint ? make("p", {}, make("span", {}, "try"), hint) : null,
+      more.length ? make("ol", {}, more.map((each) => make("li", {}, each))) : null);
+  }
+  const showProblem = (problem) => part("problem")?.replaceChildren(...(problem ? [problemBox(problem)] : []));
+  function showSheet({ problem, sheet }) {
+    part("sheet")?.replaceChildren(problem ? problemBox(problem) : make("dl", { class: "md-sheet" }, sheet.map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+  }
+
+  // --- what the user does ---
+
+  const slotOf = (e) => e.target.closest?.(".md-fader")?.dataset.slot;
+  function listen(root) {
+    root.addEventListener("input", (e) => { if (e.target.matches(".md-fader .md-range")) move(slotOf(e), Number(e.target.value)); });
+    root.addEventListener("change", (e) => {
+      const slot = slotOf(e);
+      if (slot && e.target.matches(".md-range")) settle(slot);
+      else if (slot && e.target.matches(".md-number")) {
+        const value = parseFloat(e.target.value.replace(",", "."));
+        e.target.blur();
+        if (Number.isFinite(value)) { move(slot, value); settle(slot); } else show();
+      }
+    });
+    root.addEventListener("dblclick", (e) => { if (slotOf(e) && !e.target.matches("button, .md-number")) reset(slotOf(e)); });
+    root.addEventListener("click", (e) => { const kind = e.target.dataset?.kind; if (kind) toggle(kind, slotOf(e)); });
+    root.addEventListener("focusin", (e) => { if (e.target.matches(".md-number")) e.target.select(); });
+    root.addEventListener("wheel", (e) => {
+      const slot = slotOf(e);
+      if (!slot || !e.target.matches(".md-range") || document.activeElement !== e.target || e.target.disabled) return;
+      e.preventDefault();
+      const { low, high, step } = range();
+      move(slot, clamp(Number(tidy(Number(e.target.value) - Math.sign(e.deltaY) * step)), low, high));
+      settle(slot);
+    }, { passive: false });
+    root.addEventListener("keydown", (e) => {
+      const ctrl = e.ctrlKey || e.metaKey;
+      const key = e.key.toLowerCase();
+      if (ctrl && (key === "z" || key === "y") && e.target.dataset.part !== "preset-name") {
+        e.preventDefault();
+        if (e.target.matches(".md-text, .md-number")) e.target.blur();
+        return key === "y" || e.shiftKey ? redo() : undo();
+      }
+      const slot = slotOf(e);
+      if (!slot || ctrl || e.altKey) return undefined;
+      if (e.target.matches(".md-number")) { if (key === "enter" || key === "escape") { if (key === "escape") e.target.value = ""; e.target.blur(); $(".md-range", e.target.parentElement).focus(); } return undefined; }
+      const act = { l: () => toggle("lock", slot), s: () => toggle("solo", slot), m: () => toggle("mute", slot), delete: () => reset(slot), backspace: () => reset(slot), enter: () => $(".md-number", e.target.closest(".md-fader")).focus() }[key];
+      if (act && e.target.matches(".md-range") && (slot !== "ALL" || key.length > 1)) { e.preventDefault(); act(); }
+      return undefined;
+    });
+  }
+
+  // --- coming to life ---
+
+  function look() {
+    for (const name of ["scene", "marks", "answer"]) {
+      const said = $(`#merge_desk_${name} [data-merge-desk]`)?.dataset;
+      if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk)); }
+    }
+  }
+  let watched = null;
+  let asked = 0;
+  function live() {
+    const root = mount("board");
+    const carriers = $("#merge_desk_carriers");
+    if (!root || !carriers) return;
+    if (!root.dataset.alive) {
+      root.dataset.alive = "yes";
+      listen(root);
+      drawStage();
+      if (desk.scene) { drawBoard(); setStatus(desk.scene.status); showPictures(); }
+      new IntersectionObserver((seenNow) => { if (seenNow.some((each) => each.isIntersecting)) press("hello"); }).observe(root);
+    }
+    if (watched !== carriers) {
+      watched = carriers;
+      new MutationObserver(look).observe(carriers, { subtree: true, childList: true, attributes: true, characterData: true });
+    }
+    look();
+    if (!desk.scene && Date.now() - asked > 1500) { asked = Date.now(); press("hello"); }
+    if (desk.busy) showState();
+  }
+  setInterval(live, 300);
+  return { fill };
+})();

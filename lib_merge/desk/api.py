@@ -1,0 +1,258 @@
+"""The desk for programs: JSON over HTTP under /merge-desk/v1/, in the words of the command line.
+
+Answers hold names, never paths of the server. An error is {"error": {"what", "where", "try"}}.
+"""
+
+# no postponed annotations: FastAPI reads those of the handlers, whose types are imported where it is
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
+from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
+from lib_merge.hosts.host import Ckpt, HostError
+from lib_merge.live import BrokenModelError, MergeIdent, SwapReport
+from lib_merge.methods import METHODS
+from lib_merge.plan import Plan
+from lib_merge.report.describe import method_as_data
+
+ROOT = "/merge-desk/v1"
+MOST_BYTES = 1 << 20  # of a body; a recipe has a few hundred
+PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'\",;]+)+[\\/]")  # all but a path's last part
+
+Data = dict[str, Any]
+
+
+class BadRequestError(MergeError):
+    """What was sent is no JSON object."""
+
+
+class UnknownNameError(MergeError):
+    """A name that is not in the host's lists."""
+
+
+class Answers:
+    """What each route answers, as plain data; raises MergeError."""
+
+    def __init__(self, mixer: Mixer) -> None:
+        self._mixer = mixer
+
+    def status(self, body: Body) -> Data:
+        """What is in memory, and what can be asked for."""
+        host = self._mixer.host
+        return {
+            "host": host.id,
+            **status_as_data(self._mixer.status()),
+            "engaged": self._mixer.asked is not None,
+            "checkpoints": [each.name for each in host.checkpoints()],
+            "vaes": [each.name for each in host.vaes()],
+        }
+
+    def methods(self, body: Body) -> list[Data]:
+        """Every method's schema."""
+        return [method_as_data(method) for method in METHODS.all()]
+
+    def plan(self, body: Body) -> Data:
+        """What a merge would do; reads headers alone."""
+        self._known(body)
+        return plan_as_answer(self._mixer.plan(body))
+
+    def apply(self, body: Body) -> Data:
+        """Swap a merge into the model in memory."""
+        self._known(body)
+        return {"report": report_as_data(self._mixer.apply(body))}
+
+    def restore(self, body: Body) -> Data:
+        """Bring the checkpoint back; null where nothing was to be brought back."""
+        if body:
+            raise RecipeError("restore takes nothing", where=", ".join(body), hint="send {} or no body")
+        report = self._mixer.restore()
+        return {"report": report_as_data(report) if report else None}
+
+    def save(self, body: Body) -> Data:
+        """Write a merge into the host's folder."""
+        rest = dict(body)
+        name, overwrite = rest.pop("name", ""), rest.pop("overwrite", False)
+        format = rest.pop("format", None) or FORMATS[0]
+        if not isinstance(name, str) or not isinstance(format, str) or not isinstance(overwrite, bool):
+            raise RecipeError("name and format must be text, and overwrite true or false")
+        try:
+            file_name(name, format)
+        except OutputError as cause:
+            raise RecipeError(cause.what, where=cause.where, hint=cause.hint) from cause
+        self._known(rest)
+        return saved_as_data(self._mixer.save(rest, name, format=format, overwrite=overwrite))
+
+    def _known(self, body: Body) -> None:
+        """Tells a name that is not in the lists from all that a host refuses later."""
+        try:
+            self._mixer.read(body)
+        except HostError as cause:
+            raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
+
+
+def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -> None:
+    """Put the routes into a FastAPI application.
+
+    auth  a dependency that raises where the caller may not; None where everybody may
+    """
+    from fastapi import Depends, Request
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse
+
+    guards = [Depends(auth)] if auth else []
+    answers = Answers(mixer)
+
+    def add(name: str, verb: str, answer: Callable[[Body], object]) -> None:
+        async def handle(request: Request) -> JSONResponse:
+            try:
+                kind = request.headers.get("content-type", "")
+                body: Body = read_body(await request.body(), kind) if verb == "POST" else {}
+                return JSONResponse(await run_in_threadpool(answer, body))
+            except MergeError as problem:
+                return JSONResponse(error_as_data(problem, paths(mixer)), status_code=status_of(problem))
+
+        app.add_api_route(
+            f"{ROOT}/{name}", handle, methods=[verb], dependencies=guards, name=f"merge_desk_{name}"
+        )
+
+    add("status", "GET", answers.status)
+    add("methods", "GET", answers.methods)
+    add("plan", "POST", answers.plan)
+    add("apply", "POST", answers.apply)
+    add("restore", "POST", answers.restore)
+    add("save", "POST", answers.save)
+
+
+def basic_auth(accounts: str) -> Callable[..., Any]:
+    """A dependency like the host's own for `--api-auth`, which does not cover the routes of extensions.
+
+    accounts  "user:password,other:password"
+    """
+    from secrets import compare_digest
+
+    from fastapi import Depends, HTTPException
+    from fastapi.security import HTTPBasic, HTTPBasicCredentials
+
+    known = [account.split(":", 1) for account in accounts.split(",")]
+
+    def allowed(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> bool:  # noqa: B008  FastAPI's way
+        for user, password in known:
+            same_user = compare_digest(given.username.encode(), user.encode())
+            if compare_digest(given.password.encode(), password.encode()) and same_user:
+                return True
+        raise HTTPException(401, "Incorrect username or password", headers={"WWW-Authenticate": "Basic"})
+
+    return allowed
+
+
+def read_body(raw: bytes, kind: str) -> Body:
+    """A JSON object; nothing at all is an empty one.
+
+    kind  the content type: a browser asks the server before it lets another site's page send JSON, but
+          lets it send text
+    """
+    if len(raw) > MOST_BYTES:
+        raise BadRequestError(f"the body has {len(raw)} bytes", hint=f"{MOST_BYTES} at most")
+    if not raw.strip():
+        return {}
+    if kind.split(";")[0].strip().lower() != "application/json":
+        raise BadRequestError("the body must be sent as JSON", hint="Content-Type: application/json")
+    try:
+        body: object = json.loads(raw)
+    except (ValueError, RecursionError) as cause:
+        raise BadRequestError("the body is not JSON", where=str(cause)) from cause
+    if not isinstance(body, dict):
+        raise BadRequestError("the body must be a JSON object", hint='{"a": "ink", "b": "pastel"}')
+    return cast("dict[str, object]", body)
+
+
+def status_of(problem: MergeError) -> int:
+    """The HTTP status of an error: 4xx for what the caller can mend."""
+    if isinstance(problem, BadRequestError):
+        return 400
+    if isinstance(problem, UnknownNameError):
+        return 404
+    if isinstance(problem, BrokenModelError):
+        return 500
+    in_the_way = problem.problems if isinstance(problem, PlanError) else (problem,)
+    taken = in_the_way and all(isinstance(each, OutputError) for each in in_the_way)
+    return 409 if taken or isinstance(problem, (HostError, StoppedError)) else 422
+
+
+def error_as_data(problem: MergeError, known: Sequence[Path] = ()) -> Data:
+    """What happened, where, and what to try, without folders of the server."""
+    texts = {"what": problem.what, "where": problem.where, "try": problem.hint}
+    if isinstance(problem, PlanError) and len(problem.problems) > 1:
+        texts["where"] = "\n".join(str(each) for each in problem.problems)
+        texts["what"] = f"{len(problem.problems)} things stand in the way of this merge"
+    return {"error": {word: without_paths(text, known) for word, text in texts.items()}}
+
+
+def paths(mixer: Mixer) -> list[Path]:
+    """Every folder that an error could name, the longest first."""
+    host = mixer.host
+    files: Iterable[Ckpt] = (*host.checkpoints(), *host.vaes())
+    folders = {*host.folders(), *(each.path.parent for each in files)}
+    folders |= {folder.resolve() for folder in folders}
+    return sorted(folders, key=lambda folder: -len(str(folder)))
+
+
+def without_paths(text: str, known: Sequence[Path] = ()) -> str:
+    """The text with the names of files only; folders that are not known are told by their look."""
+    for folder in known:
+        for end in ("/", "\\"):
+            text = text.replace(f"{folder}{end}", "")
+    return PATH.sub("", text)
+
+
+def status_as_data(status: Status) -> Data:
+    """As JSON holds it."""
+    return {
+        "base": status.base,
+        "live": ident_as_data(status.live) if status.live else None,
+        "last": report_as_data(status.last) if status.last else None,
+        "refusal": status.refusal,
+    }
+
+
+def ident_as_data(ident: MergeIdent) -> Data:
+    """As JSON holds it."""
+    return {"name": ident.name, "id": ident.id, "recipe": ident.recipe}
+
+
+def report_as_data(report: SwapReport) -> Data:
+    """As JSON holds it."""
+    return {
+        "live": ident_as_data(report.ident) if report.ident else None,
+        "slots": list(report.slots),
+        "keys": report.keys,
+        "bytes": report.nbytes,
+        "seconds": report.seconds,
+    }
+
+
+def plan_as_answer(plan: Plan) -> Data:
+    """The command line's data, with file names in place of paths, and without the list of keys."""
+    from lib_merge.execute import default_threads
+    from lib_merge.plan import plan_as_data
+
+    data = plan_as_data(plan, default_threads())
+    data["sources"] = {name: source.path.name for name, source in zip(plan.names, plan.sources, strict=True)}
+    data["keys"] = len(plan.keys)
+    return data
+
+
+def saved_as_data(saved: Saved) -> Data:
+    """As JSON holds it."""
+    return {
+        "name": saved.checkpoint.name,
+        "file": saved.checkpoint.path.name,
+        "bytes": saved.nbytes,
+        "keys": len(saved.plan.keys),
+        "sha256": saved.sha256,
+        "autov2": saved.autov2,
+        "autov3": saved.autov3,
+    }

@@ -1,0 +1,326 @@
+"""What the desk's buttons do: plain values in, plain values out, no Gradio and no host of a name.
+
+Every function answers, whatever happens: an error comes back as a `Problem` beside what is still true.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any, TypeVar, cast
+
+from lib_merge.architectures import Family, family_by_id, identify
+from lib_merge.desk import presets
+from lib_merge.desk.mixer import Body, Mixer
+from lib_merge.desk.presets import Preset
+from lib_merge.desk.view import (
+    AS_SOURCE,
+    DTYPES,
+    VAE_FADER,
+    VAE_OF_A,
+    VAES,
+    Answer,
+    Problem,
+    Scene,
+    board_of,
+    desk_methods,
+    fact_sheet,
+    method_by_title,
+    method_view,
+    problem_of,
+    readings_of,
+    status_line,
+)
+from lib_merge.errors import MergeError
+from lib_merge.hosts.host import DrawSettings, Picture, changed, find
+
+Result = TypeVar("Result")
+
+USUAL_FAMILY = "sd1"  # what is drawn while no A is chosen
+VAE = "VAE"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the lists above the faders say; method, vae and dtype in the lists' own words."""
+
+    a: str = ""
+    b: str = ""
+    c: str = ""
+    method: str = ""
+    vae: str = VAE_OF_A
+    dtype: str = AS_SOURCE
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the lists offer, and what A should be until the user chooses one."""
+
+    checkpoints: tuple[str, ...]
+    methods: tuple[str, ...]
+    vaes: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    loaded: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """What the page sends: the number of the move, what to do, and where the faders stand."""
+
+    seq: int = 0
+    action: str = ""
+    task: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict[str, object])
+    name: str = ""
+    new_name: str = ""
+    family: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Move:
+        """From the page's JSON; what is missing is as in a fresh page."""
+        found = cast("dict[str, Any]", json.loads(text or "{}"))
+        return cls(
+            int(found.get("seq", 0)),
+            str(found.get("action", "")),
+            str(found.get("task", "")),
+            dict(found.get("parameters") or {}),
+            str(found.get("name", "")),
+            str(found.get("new_name", "")),
+            str(found.get("family", "")),
+        )
+
+
+class Desk:
+    """The handlers of one desk."""
+
+    def __init__(self, mixer: Mixer) -> None:
+        self.mixer = mixer
+
+    # --- what is there ---
+
+    def offer(self, *, refresh: bool = False) -> Offer:
+        """What the lists offer."""
+        host = self.mixer.host
+        names = tuple(each.name for each in host.checkpoints(refresh=refresh))
+        return Offer(
+            names,
+            tuple(method.title for method in desk_methods()),
+            (*VAES, *(each.name for each in host.vaes())),
+            tuple(DTYPES),
+            self.mixer.status().base,
+        )
+
+    def usual(self) -> DrawSettings:
+        """What to draw with until the user says otherwise, even where no checkpoint is there to ask."""
+        try:
+            return self.mixer.host.usual()
+        except (MergeError, OSError):
+            return DrawSettings()
+
+    def scene(self, choice: Choice) -> Scene:
+        """Everything that the faders are drawn from; reads A's header and no more."""
+        problem = None
+        family = family_by_id(USUAL_FAMILY)
+        try:
+            family = self._family(choice.a) or family
+        except Exception as error:
+            problem = _said(error)
+        known, mine = self._presets(family)
+        method = method_by_title(choice.method)
+        return Scene(
+            repr(choice),
+            family.id,
+            family.title,
+            board_of(family),
+            family.numbers,
+            family.groups,
+            readings_of(family),
+            method_view(method),
+            known,
+            {} if choice.vae == VAE_FADER else {VAE: f"the VAE is {_vae_words(choice.vae)}"},
+            _empty(choice, method.most_models or 2),
+            status_line(self.mixer.status()),
+            problem or mine,
+        )
+
+    def _family(self, name: str) -> Family | None:
+        if not name:
+            return None
+        header = self.mixer.header(find(self.mixer.host.checkpoints(), name))
+        return identify(header.tensors, metadata=header.metadata, where=name).family
+
+    def _presets(self, family: Family) -> tuple[tuple[Preset, ...], Problem | None]:
+        known = presets.shipped(family)
+        try:
+            own = presets.own(self.mixer.host.data())
+        except Exception as error:
+            return known, _said(error)
+        return (*(each for each in own if each.family == family.id), *known), None
+
+    def marks(self, choice: Choice) -> Mapping[str, float]:
+        """How far A and B lie apart at each fader; nothing where that cannot be said."""
+        if not choice.a or not choice.b:
+            return {}
+        try:
+            return self.mixer.differences(choice.a, choice.b)
+        except Exception as error:
+            log.info("no marks of difference: %s", error)  # a merge of the two will say so aloud
+            return {}
+
+    # --- moves ---
+
+    def turn(self, text: str, choice: Choice, fields: Mapping[str, Any]) -> Answer:
+        """One move of the page: swap in and draw, draw A alone, restore."""
+        move = Move.read(text)
+        doing = {"apply": self._apply, "compare": self._compare, "restore": self._restore}
+
+        def act() -> Answer:
+            settings = self.settings(fields)
+            done = doing[move.action](move, choice, settings)
+            return replace(done, against=_against(choice, settings))
+
+        return self._answered(Answer(move.seq, move.action), act)
+
+    def _answered(self, answer: Answer, act: Callable[[], Answer]) -> Answer:
+        """What the act answers, or what went wrong; with the status that is true afterwards."""
+        try:
+            done = act()
+            answer = replace(done, seq=answer.seq, action=answer.action)
+        except Exception as error:
+            answer = replace(answer, problem=_said(error))
+        try:
+            return replace(answer, status=status_line(self.mixer.status()))
+        except Exception as error:
+            return replace(answer, problem=answer.problem or _said(error))
+
+    def _apply(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
+        body = self.body(choice, move.parameters)
+        if not self.mixer.host.surface().draws:
+            self.mixer.apply(body, move.task)
+            return Answer(0, "")
+        _, picture = self.mixer.apply_and_draw(body, settings, move.task)
+        return Answer(0, "", picture=_data_url(picture), infotext=picture.infotext)
+
+    def _compare(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
+        """A's own picture; what was in memory before is there again afterwards."""
+        before = self.mixer.asked if self.mixer.is_live() else None
+        only_a: Body = {"method": "weighted_sum", "a": choice.a, "b": choice.b or choice.a, "alpha": 0.0}
+        try:
+            _, picture = self.mixer.apply_and_draw(only_a, settings, move.task)
+        finally:
+            if before is None:
+                self.mixer.restore(move.task)
+            else:
+                self.mixer.apply(before, move.task)
+        return Answer(0, "", picture=_data_url(picture), infotext=picture.infotext)
+
+    def _restore(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
+        self.mixer.restore(move.task)
+        return Answer(0, "")
+
+    def save(self, text: str, choice: Choice, name: str, format: str, overwrite: bool) -> Answer:
+        """Write the merge under a name."""
+        move = Move.read(text)
+
+        def write() -> Answer:
+            body = self.body(choice, move.parameters)
+            saved = self.mixer.save(body, name, format=format, overwrite=overwrite, task=move.task)
+            return Answer(0, "", sheet=fact_sheet(saved))
+
+        return self._answered(Answer(move.seq, "save"), write)
+
+    def keep(self, text: str) -> Answer:
+        """Save, rename or delete one of the user's presets; the whole list comes back."""
+        move = Move.read(text)
+        family = family_by_id(move.family or USUAL_FAMILY)
+
+        def change() -> Answer:
+            folder = self.mixer.host.data()
+            if move.action == "keep":
+                values = cast("Mapping[str, float]", move.parameters)
+                presets.keep(folder, Preset(move.name, family.id, values))
+            elif move.action == "rename":
+                presets.rename(folder, move.name, move.new_name, family.id)
+            else:
+                presets.drop(folder, move.name, family.id)
+            return Answer(0, "", presets=self._presets(family)[0])
+
+        return self._answered(Answer(move.seq, move.action), change)
+
+    def body(self, choice: Choice, parameters: Mapping[str, object]) -> Body:
+        """What the mixer is asked for; raises in plain words where something is not chosen yet."""
+        method = method_by_title(choice.method)
+        models = method.most_models or (3 if choice.c else 2)
+        body: dict[str, object] = {"method": method.id}
+        for word, name in list(zip("abc", (choice.a, choice.b, choice.c), strict=True))[:models]:
+            if not name:
+                raise MergeError(f"choose {word.upper()} first", hint=_empty(choice, models))
+            body[word] = name
+        vae = VAES.get(choice.vae, choice.vae)
+        names = [parameter.name for parameter in method.parameters]
+        for name, value in parameters.items():
+            if name in names:
+                body[name] = value if vae == "blend" else _without_vae(value)
+        return {**body, "vae": vae, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
+
+    def settings(self, fields: Mapping[str, Any]) -> DrawSettings:
+        """What the fields of the page say; an empty field is as the host usually has it."""
+        given = {name: value for name, value in fields.items() if value not in (None, "")}
+        for name in ("steps", "width", "height", "seed"):
+            if name in given:
+                given[name] = int(given[name])
+        if "styles" in given:
+            given["styles"] = tuple(cast("Sequence[str]", given["styles"]))
+        for name in ("prompt", "negative"):  # these may be empty, and then they are
+            if name in fields:
+                given[name] = fields[name] or ""
+        return changed(self.usual(), **given)
+
+
+def _without_vae(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    return {slot: each for slot, each in cast("Mapping[str, object]", value).items() if slot != VAE}
+
+
+def _vae_words(choice: str) -> str:
+    words = {"a": "A's", "b": "B's"}
+    return words.get(VAES.get(choice, choice), choice) + f"; choose '{VAE_FADER}' to mix it"
+
+
+def _empty(choice: Choice, models: int) -> str:
+    if not choice.a:
+        return "Choose A to begin: the checkpoint that you start from."
+    if not choice.b:
+        return "Choose B to begin: the faders then show how far A and B lie apart, block by block."
+    if models == 3 and not choice.c:
+        return "Choose C as well: this method works with three models."
+    return ""
+
+
+def _against(choice: Choice, settings: DrawSettings) -> str:
+    return json.dumps([choice.a, repr(settings)])
+
+
+def _data_url(picture: Picture) -> str:
+    """As PNG, with what the host says of it inside, as WebUIs read it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    told = PngInfo()
+    if picture.infotext:
+        told.add_text("parameters", picture.infotext)
+    stream = BytesIO()
+    picture.image.save(stream, format="PNG", pnginfo=told)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _said(error: Exception) -> Problem:
+    if not isinstance(error, MergeError):
+        log.exception("Merge Desk met an error of its own", exc_info=error)
+    return problem_of(error)

@@ -1,0 +1,337 @@
+"""What the desk shows, as plain values: where every fader stands, what a method takes, what is said.
+
+Nothing here knows Gradio or a host's model; everything is turned into JSON for the page as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
+from html import escape
+from typing import Any
+
+from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, Component, Family, read_numbers
+from lib_merge.checkpoint import human_size
+from lib_merge.desk.mixer import Saved, Status
+from lib_merge.desk.presets import Preset
+from lib_merge.errors import MergeError, PlanError, RecipeError, StoppedError
+from lib_merge.methods import METHODS
+from lib_merge.registry import Method
+
+FADED = ("alpha", "beta")  # parameters that have a fader for each block; the others are single sliders
+SENTENCES = (
+    "a",
+    "an",
+    "choose",
+    "it",
+    "no",
+    "number",
+    "step",
+    "the",
+    "there",
+    "this",
+    "your",
+)  # as they begin
+MOST_NUMBERS = 80  # no family's list is longer
+STEP_OF_LEVELS = 3  # blocks on one resolution of an LDM U-Net
+
+VAE_OF_A, VAE_OF_B, VAE_FADER = "A's", "B's", "blend, by the fader VAE"
+VAES = {VAE_OF_A: "a", VAE_OF_B: "b", VAE_FADER: "blend"}
+AS_SOURCE = "as in A"
+DTYPES = {AS_SOURCE: "source", "fp16": "fp16", "bf16": "bf16", "fp32": "fp32"}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Where the faders of a family stand.
+
+    above   text encoders
+    left    downwards, IN00 first
+    middle  at the bottom, between the columns
+    right   downwards beside `left`, the last OUT first: skip partners stand on one row
+    beside  small: what lies outside of the blocks
+    level   rows that belong together, 0 for none
+    """
+
+    above: tuple[str, ...]
+    left: tuple[str, ...]
+    middle: tuple[str, ...]
+    right: tuple[str, ...]
+    beside: tuple[str, ...]
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """One parameter of a method as a slider."""
+
+    name: str
+    kind: str
+    low: float
+    high: float
+    step: float
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class MethodView:
+    """A method: its words, what has faders, and what has single sliders."""
+
+    id: str
+    title: str
+    summary: str
+    formula: str
+    faders: tuple[Knobs, ...]
+    knobs: tuple[Knobs, ...]
+    models: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How lists of numbers are read under one layout.
+
+    spread  how many numbers -> slot -> place in the list; -1 keeps what the fader has, -2 is A's
+    """
+
+    id: str
+    title: str
+    spread: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the faders are drawn from.
+
+    choice   what the lists above say; where it changes, what was swapped in is out of date
+    numbers  the names of a full list, in order, and `groups` the slots of those that are no slot
+    empty    what to do first, "" where the desk is ready
+    still    faders that do nothing now, each with the reason
+    """
+
+    choice: str
+    family: str
+    title: str
+    board: Board
+    numbers: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    readings: tuple[Reading, ...]
+    method: MethodView
+    presets: tuple[Preset, ...]
+    still: Mapping[str, str]
+    empty: str
+    status: str
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error for a person: a headline, where, and what to try; `calm` for what is no error at all."""
+
+    what: str
+    where: str = ""
+    hint: str = ""
+    more: tuple[str, ...] = ()
+    calm: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back from a move.
+
+    seq      the move's number, as the page counts
+    picture  a PNG as a data URL
+    sheet    the fact sheet of a file that was written, as rows
+    against  what A's picture for comparison depends on: while it stays the same, so does that picture
+    """
+
+    seq: int
+    action: str
+    status: str = ""
+    picture: str = ""
+    infotext: str = ""
+    sheet: tuple[tuple[str, str], ...] = ()
+    against: str = ""
+    presets: tuple[Preset, ...] | None = None
+    problem: Problem | None = None
+
+
+# --- faders ---
+
+
+def board_of(family: Family) -> Board:
+    """The desk of a family: facing columns for a U-Net, two plain columns for a transformer."""
+    texts = tuple(slot.id for slot in family.slots if slot.component is Component.TEXT)
+    blocks = tuple(name for name in family.numbers if name not in (*texts, *family.groups))
+    ins = _named(blocks, "IN")
+    outs = _named(blocks, "OUT")
+    beside = tuple(slot.id for slot in family.slots if slot.id not in (*texts, *blocks))
+    if ins and outs:
+        middle = tuple(name for name in blocks if name not in (*ins, *outs))
+        return Board(texts, ins, middle, outs[::-1], beside, STEP_OF_LEVELS)
+    half = (len(blocks) + 1) // 2
+    return Board(texts, blocks[:half], (), blocks[half:], beside)
+
+
+def _named(blocks: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in blocks if name.removeprefix(prefix).isdigit())
+
+
+@cache
+def readings_of(family: Family) -> tuple[Reading, ...]:
+    """How every layout spreads lists over the slots: asked of `read_numbers`, with places as the amounts."""
+    order = (DEFAULT_LAYOUT, *(layout for layout in LAYOUTS if layout is not DEFAULT_LAYOUT))
+    found: list[Reading] = []
+    for layout in order:
+        spread: dict[str, dict[str, int]] = {}
+        for count in range(1, MOST_NUMBERS):
+            try:
+                places = read_numbers(range(1, count + 1), family, layout, base=-1.0)
+            except RecipeError:
+                continue  # no list of so many numbers
+            spread[str(count)] = {slot: _place(amount) for slot, amount in places.items()}
+        found.append(Reading(layout.id, layout.title, spread))
+    return tuple(found)
+
+
+def _place(amount: float) -> int:
+    """1 is the first number; 0 is what stays A's; -1 is what BASE has already."""
+    if amount > 0:
+        return int(amount) - 1
+    return -2 if amount == 0 else -1
+
+
+# --- methods ---
+
+
+def desk_methods() -> tuple[Method, ...]:
+    """The methods that work on up to three whole models with plain knobs."""
+    return tuple(
+        method
+        for method in METHODS.all()
+        if not any(parameter.per_model for parameter in method.parameters)
+        and not any(model.delta for model in method.inputs)
+        and (method.most_models or 2) in (2, 3)
+    )
+
+
+def method_by_title(title: str) -> Method:
+    """A method of the desk by what its list calls it."""
+    methods = desk_methods()
+    return next((method for method in methods if title in (method.title, method.id)), methods[0])
+
+
+def method_view(method: Method) -> MethodView:
+    """What is shown of a method."""
+    knobs = [
+        Knobs(
+            parameter.name,
+            parameter.kind.__name__,
+            parameter.knob.low,
+            parameter.knob.high,
+            parameter.knob.step,
+            parameter.default,
+            parameter.knob.help,
+        )
+        for parameter in method.parameters
+        if parameter.kind in (float, int, bool)
+    ]
+    return MethodView(
+        method.id,
+        method.title,
+        method.summary,
+        method.formula,
+        tuple(knob for knob in knobs if knob.name in FADED and knob.kind == "float"),
+        tuple(knob for knob in knobs if knob.name not in FADED or knob.kind != "float"),
+        method.most_models or 2,
+    )
+
+
+# --- words ---
+
+
+def status_line(status: Status) -> str:
+    """What is in memory, in one sentence."""
+    if status.refusal:
+        return f"Nothing can be swapped in now: {status.refusal}."
+    if not status.base:
+        return "No checkpoint is loaded yet."
+    if status.live is None:
+        return f"{status.base} is in memory, as its file is."
+    line = f"{status.live.name} is in memory, on top of {status.base}."
+    last = status.last
+    if last is None:
+        return line
+    return f"{line} {_counted(len(last.slots), 'block')} changed in {_took(last.seconds)}."
+
+
+def _counted(count: int, word: str) -> str:
+    return "Nothing" if not count else f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def problem_of(error: BaseException) -> Problem:
+    """An error as a person would want to read it."""
+    if isinstance(error, StoppedError):
+        return Problem("Stopped. The model in memory is as it was before.", calm=True)
+    if isinstance(error, PlanError) and len(error.problems) > 1:
+        what = f"{len(error.problems)} things stand in the way of this merge"
+        return Problem(what, more=tuple(_one_line(each) for each in error.problems))
+    if isinstance(error, MergeError):
+        return Problem(_headline(error.what), error.where, error.hint)
+    return Problem(
+        "Merge Desk met an error of its own; your settings are kept",
+        where=f"{type(error).__name__}: {error}",
+        hint="the console has the details; a report of them is welcome",
+    )
+
+
+def _headline(text: str) -> str:
+    """With a capital, unless it begins with a name, which keeps its own letters."""
+    plain = text.split(" ", 1)[0] in SENTENCES
+    return text[:1].upper() + text[1:] if plain else text
+
+
+def _one_line(error: MergeError) -> str:
+    extra = "; ".join(part for part in (error.where, error.hint and f"try: {error.hint}") if part)
+    return f"{_headline(error.what)} ({extra})" if extra else _headline(error.what)
+
+
+def fact_sheet(saved: Saved) -> tuple[tuple[str, str], ...]:
+    """What there is to know of a file that was written."""
+    plan = saved.plan
+    formats: dict[str, int] = {}
+    for key in plan.keys:
+        formats[key.dtype.label] = formats.get(key.dtype.label, 0) + 1
+    rows = [
+        ("File", saved.checkpoint.path.name),
+        ("Size", human_size(saved.nbytes)),
+        ("Family", plan.identity.title),
+        ("Tensors", ", ".join(f"{count} {label}" for label, count in formats.items())),
+        ("Made from", ", ".join(each.file for each in plan.recipe.ingredients)),
+        ("SHA-256", saved.sha256),
+        ("AutoV2", saved.autov2),
+        ("AutoV3", saved.autov3),
+    ]
+    return tuple((name, value) for name, value in rows if value)
+
+
+# --- for the page ---
+
+
+def to_json(value: Any) -> str:
+    """A value of this module as JSON."""
+    return json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
+
+
+def carrier(value: Any) -> str:
+    """A value as an element that the page's script reads and nobody sees; never twice the same."""
+    return (
+        f'<div data-at="{time.monotonic_ns()}" data-merge-desk="{escape(to_json(value), quote=True)}"></div>'
+    )

@@ -1,0 +1,105 @@
+"""What a browser test drives: the desk's page in a process of its own, and what a person does on it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
+
+PAGE = Path(__file__).with_name("page.py")
+SECOND = 1000  # milliseconds
+DRAWN = 90 * SECOND  # the first picture loads a pipeline, on a machine that may be busy
+VIEW = {"width": 1280, "height": 900}
+
+
+def start(python: Path | str, models: Path, output: Path, *extra: str) -> tuple[subprocess.Popen[bytes], str]:
+    """The desk's page in a process of its own, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (output.parent / f"{output.name}.log").open("wb")
+    server = subprocess.Popen([python, PAGE, models, output, str(port), *extra], stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}/"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return server, address
+        except OSError:
+            assert server.poll() is None, Path(log.name).read_text()
+            time.sleep(0.5)
+    server.kill()
+    raise AssertionError("the desk's page did not come up")
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+class Desk:
+    """One open page, and what a person does on it."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.page = browser.new_page(viewport=VIEW)
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("dialog", lambda dialog: dialog.accept())
+        self.page.goto(address)
+        self.page.wait_for_selector("[data-slot=IN05]", timeout=60 * SECOND)
+        expect(self.part("status")).to_contain_text("in memory", timeout=20 * SECOND)
+
+    def part(self, name: str) -> Any:
+        return self.page.locator(f"[data-part={name}]")
+
+    def act(self, name: str) -> Any:
+        return self.page.locator(f"[data-act={name}]")
+
+    def fader(self, slot: str) -> Any:
+        return self.page.locator(f"[data-slot={slot}] .md-range")
+
+    def choose(self, field: str, name: str) -> None:
+        self.page.locator(f"#merge_desk_{field} input").click()
+        options = self.page.locator(f"#merge_desk_{field} [role=option], ul.options li:visible")
+        options.filter(has_text=re.compile(rf"^[\s✓]*{re.escape(name)}\s*$")).first.click()
+
+    def begin(self, a: str = "ink", b: str = "pastel", *, live: bool = False) -> None:
+        self.choose("b", b)
+        expect(self.part("empty")).to_be_hidden(timeout=20 * SECOND)
+        if a != "base":
+            self.choose("a", a)
+        expect(self.page.locator("[data-slot=OUT05].md-marked")).to_be_visible(timeout=30 * SECOND)
+        if not live:
+            self.act("live").uncheck(force=True)
+
+    def drag(self, slot: str, to: float) -> None:
+        box = self.fader(slot).bounding_box()
+        at, y = float(self.fader(slot).input_value()), box["y"] + box["height"] / 2
+        self.page.mouse.move(box["x"] + 6 + at * (box["width"] - 12), y)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + 6 + to * (box["width"] - 12), y, steps=6)
+        self.page.mouse.up()
+
+    def at(self, slot: str) -> float:
+        return float(self.fader(slot).input_value())
+
+    def text(self) -> list[float]:
+        return [float(word) for word in self.part("text").input_value().split(",")]
+
+    def picture(self, frame: str = "now") -> Any:
+        return self.page.locator(f"[data-frame={frame}] img")
+
+    def idle(self) -> None:
+        expect(self.page.locator("[data-frame=now]:not(.md-busy)")).to_be_visible(timeout=DRAWN)

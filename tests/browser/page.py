@@ -1,0 +1,59 @@
+"""The desk as a page for a browser test, on whatever Gradio the interpreter has.
+
+    python tests/browser/page.py MODELS OUTPUT PORT [--paper]
+
+--paper draws and merges nothing and needs no torch: for the Gradio of a WebUI in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from lib_merge.desk.serve import head, serve
+
+
+def paper(models: Path, output: Path, port: int) -> None:
+    """The tab as a WebUI shows it, script and style put into the page as a WebUI does."""
+    import gradio
+
+    from lib_merge.desk.tab import build
+    from tests.desk_host import PaperHost, PaperMixer
+
+    page: Any = build(PaperMixer(PaperHost(models, output)))
+    if int(gradio.__version__.split(".")[0]) >= 6:
+        page.launch(server_port=port, server_name="127.0.0.1", quiet=True, head=head())
+        return
+    routes: Any = gradio.routes
+    answer = routes.templates.TemplateResponse
+
+    def with_head(*args: Any, **options: Any) -> Any:
+        response = answer(*args, **options)
+        response.body = response.body.replace(b"</head>", head().encode() + b"</head>", 1)
+        response.init_headers()
+        return response
+
+    routes.templates.TemplateResponse = with_head
+    page.queue(64).launch(server_port=port, server_name="127.0.0.1", quiet=True)
+
+
+def real(models: Path, output: Path, port: int) -> None:
+    """The standalone desk on real checkpoints, with few steps."""
+    from dataclasses import replace
+
+    from lib_merge.hosts.host import DrawSettings
+    from lib_merge.hosts.standalone import StandaloneHost
+
+    class Quick(StandaloneHost):
+        def usual(self) -> DrawSettings:
+            return replace(super().usual(), steps=3)
+
+    serve(Quick([models], output=output, data=output / "desk"), port=port, open_browser=False)
+
+
+if __name__ == "__main__":
+    place, target, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    (paper if "--paper" in sys.argv else real)(place, target, number)

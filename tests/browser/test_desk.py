@@ -1,0 +1,362 @@
+"""The desk in a real browser: the standalone host on the samples, and the Gradio of WebUIs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samples.assemble import assemble
+from tests.browser.driver import DRAWN, SECOND, VIEW, Desk, expect, start, stop, sync_api
+from tests.full_size import write_tiny
+from tests.gradio_env import PINS, python_with_gradio
+
+pytest.importorskip("gradio", reason="Gradio is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LIST = ", ".join(f"{n / 25:g}" for n in range(26))
+NOISE = re.compile(
+    r"font|ERR_NAME_NOT_RESOLVED|ERR_INTERNET|ERR_NETWORK|preload", re.IGNORECASE
+)  # no internet here
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk") / "models"
+    assemble(folder)
+    write_tiny(folder / "xl.safetensors", "sdxl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def desk_address(models: Path) -> Generator[str]:
+    server, address = start(sys.executable, models, models.parent / "output")
+    yield address
+    stop(server)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def desk(chromium: Any, desk_address: str) -> Generator[Desk]:
+    opened = Desk(chromium, desk_address)
+    yield opened
+    opened.page.close()
+
+
+# --- without a picture: faders and numbers ---
+
+
+def test_the_tab_opens_without_complaints_and_says_what_to_do(desk: Desk) -> None:
+    expect(desk.part("empty")).to_contain_text("Choose B to begin")
+    assert desk.fader("OUT05").is_disabled()
+    assert desk.complaints == []
+
+
+def test_a_drag_changes_the_number_and_the_list(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("OUT05", 0.7)
+    assert desk.at("OUT05") == pytest.approx(0.7, abs=0.02)
+    assert desk.text()[19] == desk.at("OUT05")
+    assert sum(desk.text()) == desk.at("OUT05")
+
+
+def test_a_pasted_list_moves_every_fader(desk: Desk) -> None:
+    desk.begin()
+    desk.part("text").fill(LIST)
+    assert (desk.at("BASE"), desk.at("IN00"), desk.at("OUT11")) == (0, 0.04, 1)
+    assert (desk.at("TIME"), desk.at("OUT"), desk.at("VAE")) == (0.04, 1, 0)  # as SuperMerger has them
+    desk.part("text").blur()
+    assert desk.text() == [pytest.approx(n / 25) for n in range(26)]
+
+
+def test_a_list_without_base_leaves_base(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("BASE", 0.5)
+    base = desk.at("BASE")
+    desk.part("text").fill("[" + " ".join(["0.25"] * 25) + "]")
+    assert (desk.at("BASE"), desk.at("IN00"), desk.at("OUT11")) == (base, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "told"),
+    [("1, 2, 3", "3 so far; Stable Diffusion 1 takes 26 or 25"), ("0.5, o.5", 'Number 2 is "o.5"')],
+)
+def test_a_list_that_does_not_fit_says_why_and_moves_nothing(desk: Desk, pasted: str, told: str) -> None:
+    desk.begin()
+    desk.part("text").fill(pasted)
+    expect(desk.part("note")).to_contain_text(told)
+    assert desk.at("IN00") == 0
+
+
+def test_undo_and_redo_walk_through_every_change(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("OUT05", 0.7)
+    desk.page.locator('[data-preset="GRAD_V"]').click()
+    moved = desk.text()
+    desk.fader("IN00").press("Control+z")
+    assert (desk.at("IN00"), desk.at("OUT05")) == (0, pytest.approx(0.7, abs=0.02))
+    desk.act("undo").click()
+    assert sum(desk.text()) == 0
+    desk.fader("IN00").press("Control+z")
+    desk.act("redo").click()
+    desk.fader("IN00").press("Control+Shift+z")
+    assert desk.text() == moved
+
+
+def test_a_fader_answers_keys_wheel_and_double_click(desk: Desk) -> None:
+    desk.begin()
+    fader = desk.fader("IN05")
+    fader.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
+        fader.press(key)
+    assert desk.at("IN05") == pytest.approx(0.02)
+    fader.hover()
+    desk.page.mouse.wheel(0, -100)
+    expect(fader).to_have_value("0.03")
+    fader.press("Enter")
+    desk.page.keyboard.type("0.415")
+    desk.page.keyboard.press("Enter")
+    assert desk.text()[6] == 0.415
+    desk.page.locator("[data-slot=IN05] .md-name").dblclick()
+    assert desk.at("IN05") == 0
+
+
+def test_a_typed_number_may_go_beyond_the_fader(desk: Desk) -> None:
+    desk.begin()
+    desk.fader("IN05").press("Enter")
+    desk.page.keyboard.type("1.25")
+    desk.page.keyboard.press("Enter")
+    assert desk.text()[6] == 1.25
+
+
+def test_locked_faders_keep_their_distance(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("IN03", 0.2)
+    before = desk.at("IN03")
+    for slot in ("IN03", "IN04"):
+        desk.fader(slot).press("l")
+    desk.drag("IN04", 0.5)
+    assert desk.at("IN03") - before == pytest.approx(desk.at("IN04"), abs=0.02)
+    assert desk.at("IN05") == 0
+
+
+def test_mute_and_solo_send_nothing_of_b_and_forget_nothing(desk: Desk) -> None:
+    desk.begin()
+    desk.part("text").fill(", ".join(["0.5"] * 26))
+    desk.part("text").blur()
+    desk.fader("M00").press("m")
+    assert (desk.text()[13], desk.text()[14]) == (0, 0.5)
+    desk.fader("M00").press("m")
+    assert desk.text() == [0.5] * 26
+    desk.fader("OUT05").press("s")
+    assert desk.text() == [0.0] * 19 + [0.5] + [0.0] * 6
+
+
+def test_reset_and_invert(desk: Desk) -> None:
+    desk.begin()
+    desk.part("text").fill(LIST)
+    desk.act("invert").click()
+    assert desk.text() == [pytest.approx(1 - n / 25) for n in range(26)]
+    desk.act("reset").click()
+    assert desk.text() == [0.0] * 26
+
+
+def test_all_blocks_move_at_once(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("ALL", 0.5)
+    assert set(desk.text()) == {desk.at("IN00")}
+    assert desk.at("IN00") == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_preset_of_ones_own_outlives_the_page(desk: Desk, chromium: Any, desk_address: str) -> None:
+    desk.begin()
+    desk.drag("OUT05", 0.7)
+    there = desk.at("OUT05")
+    desk.part("preset-name").fill("faces")
+    desk.act("keep").click()
+    expect(desk.page.locator('[data-preset="faces"]')).to_be_visible()
+    again = Desk(chromium, desk_address)
+    again.begin()
+    again.page.locator('[data-preset="faces"]').click()
+    assert again.at("OUT05") == there
+    again.page.locator(".md-own").hover()
+    again.page.get_by_role("button", name="Delete faces").click()
+    expect(again.page.locator('[data-preset="faces"]')).to_have_count(0)
+    again.page.close()
+
+
+def test_a_method_with_three_models_asks_for_c_and_has_two_sets_of_faders(desk: Desk) -> None:
+    desk.begin()
+    desk.choose("method", "Triple sum")
+    expect(desk.part("empty")).to_contain_text("Choose C")
+    desk.choose("c", "base")
+    expect(desk.part("empty")).to_be_hidden()
+    desk.drag("IN00", 0.4)
+    desk.page.locator("[data-param=beta]").click()
+    assert desk.at("IN00") == 0
+    desk.page.locator("[data-param=alpha]").click()
+    assert desk.at("IN00") == pytest.approx(0.4, abs=0.02)
+
+
+def test_swapping_a_and_b_swaps_the_lists(desk: Desk) -> None:
+    desk.begin()
+    desk.page.locator("#merge_desk_swap").click()
+    expect(desk.page.locator("#merge_desk_a input")).to_have_value("pastel")
+    expect(desk.page.locator("#merge_desk_b input")).to_have_value("ink")
+
+
+# --- with pictures ---
+
+
+@pytest.mark.slow
+def test_letting_go_of_a_fader_swaps_and_draws_and_restore_takes_it_back(desk: Desk) -> None:
+    desk.begin("base", "pastel", live=True)
+    desk.drag("OUT05", 0.9)
+    expect(desk.picture()).to_be_visible(timeout=DRAWN)
+    expect(desk.part("status")).to_contain_text("base + pastel (unsaved) is in memory")
+    first = desk.picture().get_attribute("src")
+    desk.page.locator('[data-preset="ALL_B"]').click()
+    expect(desk.picture("before")).to_be_visible(timeout=DRAWN)
+    assert desk.picture("before").get_attribute("src") == first
+    assert desk.picture().get_attribute("src") != first
+    desk.act("undo").click()
+    expect(desk.picture()).to_have_attribute(
+        "src", first, timeout=DRAWN
+    )  # the same settings, the same picture
+    expect(desk.part("status")).to_contain_text("blocks changed in")
+    desk.act("restore").click()
+    expect(desk.part("status")).to_have_text("base is in memory, as its file is.", timeout=DRAWN)
+    assert desk.complaints == []
+
+
+@pytest.mark.slow
+def test_holding_the_button_shows_a_and_letting_go_the_merge(desk: Desk) -> None:
+    desk.begin("base", "pastel", live=True)
+    desk.page.locator('[data-preset="ALL_B"]').click()
+    expect(desk.picture()).to_be_visible(timeout=DRAWN)
+    desk.idle()
+    mine = desk.picture().get_attribute("src")
+    desk.act("hold").hover()
+    desk.page.mouse.down()
+    expect(desk.page.locator("[data-frame=now].md-ofA")).to_be_visible(timeout=DRAWN)
+    assert desk.picture().get_attribute("src") != mine
+    desk.page.mouse.up()
+    assert desk.picture().get_attribute("src") == mine
+    expect(desk.part("status")).to_contain_text("base + pastel (unsaved)")
+
+
+@pytest.mark.slow
+def test_without_live_nothing_is_drawn_until_it_is_asked_for(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.drag("IN00", 0.5)
+    expect(desk.page.locator("[data-act=draw].md-due")).to_be_visible()
+    desk.page.wait_for_timeout(SECOND)
+    assert not desk.picture().is_visible()
+    desk.act("draw").click()
+    expect(desk.picture()).to_be_visible(timeout=DRAWN)
+
+
+@pytest.mark.slow
+def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
+    desk.begin("ink", "pastel")
+    desk.drag("ALL", 0.5)
+    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_name :is(textarea, input)").fill("my mix")
+    desk.page.locator("#merge_desk_save").click()
+    expect(desk.part("sheet")).to_contain_text("my mix.safetensors", timeout=DRAWN)
+    expect(desk.part("sheet")).to_contain_text("ink.safetensors, pastel.safetensors")
+    desk.choose("b", "my mix")
+    expect(desk.page.locator("#merge_desk_b input")).to_have_value("my mix")
+    desk.page.locator("#merge_desk_save").click()
+    problem = desk.part("sheet").get_by_role("alert")
+    expect(problem).to_contain_text("choose another name, or allow overwriting", timeout=DRAWN)
+
+
+def test_models_that_do_not_fit_are_refused_in_plain_words(desk: Desk) -> None:
+    desk.choose("b", "xl")
+    expect(desk.part("empty")).to_be_hidden(timeout=20 * SECOND)
+    desk.drag("OUT05", 0.5)
+    problem = desk.part("problem").get_by_role("alert")
+    expect(problem).to_contain_text("they cannot be merged", timeout=20 * SECOND)
+    expect(problem).to_contain_text("choose models of one family")
+    assert desk.at("OUT05") == pytest.approx(0.5, abs=0.02)  # nothing is lost
+
+
+def test_a_file_that_vanished_is_named(desk: Desk, models: Path) -> None:
+    gone = models / "going.safetensors"
+    write_tiny(gone)
+    desk.page.locator("#merge_desk_refresh").click()
+    desk.page.wait_for_timeout(SECOND)
+    desk.choose("b", "going")
+    expect(desk.part("empty")).to_be_hidden(timeout=20 * SECOND)
+    gone.unlink()
+    desk.drag("OUT05", 0.5)
+    expect(desk.part("problem").get_by_role("alert")).to_contain_text("going", timeout=20 * SECOND)
+    expect(desk.part("problem")).to_contain_text("refresh the list")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_desk_in_both_themes(chromium: Any, desk_address: str, theme: str, cache: Path) -> None:
+    desk = Desk(chromium, f"{desk_address}?__theme={theme}")
+    desk.page.locator("#merge_desk_steps input").fill("15")
+    desk.begin("ink", "pastel", live=True)
+    desk.page.locator('[data-preset="SMOOTHSTEP"]').click()
+    expect(desk.picture()).to_be_visible(timeout=DRAWN)
+    desk.idle()
+    desk.page.locator('[data-preset="GRAD_V"]').click()
+    expect(desk.picture("before")).to_be_visible(timeout=DRAWN)
+    desk.idle()
+    desk.page.mouse.move(0, 0)
+    desk.page.screenshot(path=cache / f"desk-{theme}.png")
+    wide = desk.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= VIEW["width"]
+    desk.page.close()
+
+
+# --- the Gradio of WebUIs ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", PINS)
+def test_the_same_tab_works_on_the_gradio_of_a_webui(
+    version: str, chromium: Any, models: Path, cache: Path, tmp_path: Path
+) -> None:
+    server, address = start(python_with_gradio(version, cache), models, tmp_path / "out", "--paper")
+    try:
+        desk = Desk(chromium, address)
+        desk.begin("base", "pastel", live=True)
+        desk.drag("OUT05", 0.7)
+        expect(desk.picture()).to_be_visible(timeout=DRAWN)
+        expect(desk.part("status")).to_contain_text("pastel (unsaved) is in memory")
+        desk.part("text").fill(LIST)
+        expect(desk.picture("before")).to_be_visible(timeout=DRAWN)
+        assert desk.at("OUT11") == 1
+        desk.part("preset-name").fill("faces")
+        desk.act("keep").click()
+        expect(desk.page.locator('[data-preset="faces"]')).to_be_visible()
+        desk.page.locator("#merge_desk_saving :is(button, .label-wrap)").first.click()
+        desk.page.locator("#merge_desk_name :is(textarea, input)").fill("my mix")
+        desk.page.locator("#merge_desk_save").click()
+        expect(desk.part("sheet")).to_contain_text("my mix.safetensors", timeout=DRAWN)
+        desk.act("restore").click()
+        expect(desk.part("status")).to_contain_text("as its file is", timeout=20 * SECOND)
+        assert [each for each in desk.complaints if not NOISE.search(each)] == []
+    finally:
+        stop(server)

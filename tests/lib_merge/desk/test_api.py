@@ -1,0 +1,206 @@
+"""The routes over a host in memory: what they answer, what they refuse and with which status, who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx")
+fastapi = pytest.importorskip("fastapi")
+
+from fastapi.testclient import TestClient  # noqa: E402
+
+from lib_merge.desk.api import add_routes, basic_auth, without_paths  # noqa: E402
+from lib_merge.desk.mixer import Mixer  # noqa: E402
+from lib_merge.hosts.host import Ckpt  # noqa: E402
+from lib_merge.hosts.standalone import StandaloneHost  # noqa: E402
+from lib_merge.live import LiveModel  # noqa: E402
+from tests.full_size import write_tiny  # noqa: E402
+from tests.live_model import Memory  # noqa: E402
+
+JSON = {"Content-Type": "application/json"}
+SUM: Mapping[str, object] = {"method": "weighted_sum", "a": "a", "b": "b", "alpha": 0.5}
+
+
+class MemoryHost(StandaloneHost):
+    """The standalone host with plain tensors in place of a pipeline."""
+
+    memory: Memory | None = None
+
+    def model(self) -> LiveModel:
+        loaded = self.loaded().checkpoint
+        assert loaded is not None
+        self.memory = self.memory or Memory(loaded.path)
+        return self.memory
+
+    def load(self, checkpoint: Ckpt | None = None) -> None:
+        super().load(checkpoint)
+        self.memory = None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    for name in "ab":
+        write_tiny(tmp_path / "models" / f"{name}.safetensors", seed=ord(name))
+    return tmp_path
+
+
+@pytest.fixture
+def mixer(folder: Path) -> Mixer:
+    return Mixer(MemoryHost([folder / "models"], output=folder / "out", data=folder / "data"))
+
+
+@pytest.fixture
+def client(mixer: Mixer) -> TestClient:
+    app = fastapi.FastAPI()
+    add_routes(app, mixer)
+    return TestClient(app)
+
+
+def post(client: TestClient, word: str, body: Mapping[str, object], status: int = 200) -> Any:
+    answer = client.post(f"/merge-desk/v1/{word}", json=dict(body))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def get(client: TestClient, word: str) -> Any:
+    answer = client.get(f"/merge-desk/v1/{word}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_status_before_and_after_a_swap_and_a_restore(client: TestClient) -> None:
+    status = get(client, "status")
+    assert status["base"] == "a"
+    assert status["live"] is None
+    assert status["checkpoints"] == ["a", "b"]
+    report = post(client, "apply", SUM)["report"]
+    assert report["keys"] > 0
+    assert report["live"]["id"].startswith("merge-")
+    status = get(client, "status")
+    assert status["live"] == report["live"]
+    assert status["engaged"]
+    assert post(client, "restore", {})["report"]["live"] is None
+    assert get(client, "status")["live"] is None
+    assert post(client, "restore", {}) == {"report": None}
+
+
+def test_restore_needs_no_body(client: TestClient) -> None:
+    assert client.post("/merge-desk/v1/restore").json() == {"report": None}
+
+
+def test_a_recipe_does_what_the_words_do(client: TestClient) -> None:
+    live = post(client, "apply", SUM)["report"]["live"]
+    assert post(client, "apply", {"recipe": live["recipe"]})["report"]["live"] == live
+
+
+def test_methods_are_the_command_lines(client: TestClient) -> None:
+    methods = {method["name"]: method for method in get(client, "methods")}
+    (alpha,) = methods["weighted_sum"]["parameters"]
+    assert alpha["name"] == "alpha"
+    assert alpha["range"] == [0, 1]
+
+
+def test_a_plan_says_what_it_would_do(client: TestClient) -> None:
+    plan = post(client, "plan", {**SUM, "alpha": {"OUT05": 0.25}})
+    assert plan["slots"]["OUT05"]["amounts"] == {"A": 0.75, "B": 0.25}
+    assert plan["sources"] == {"A": "a.safetensors", "B": "b.safetensors"}
+    assert get(client, "status")["live"] is None
+
+
+def test_save_writes_once_and_overwrites_when_told(client: TestClient, folder: Path) -> None:
+    saved = post(client, "save", {**SUM, "name": "mix", "dtype": "fp16"})
+    assert saved["name"] == "mix"
+    assert (folder / "out" / saved["file"]).stat().st_size == saved["bytes"]
+    assert "mix" in get(client, "status")["checkpoints"]
+    error = post(client, "save", {**SUM, "name": "mix"}, 409)["error"]
+    assert error["what"]
+    assert post(client, "save", {**SUM, "name": "mix", "overwrite": True})["sha256"]
+    assert post(client, "save", {**SUM, "name": "mix", "format": "ckpt"})["file"] == "mix.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("word", "body", "status"),
+    [
+        ("apply", {**SUM, "b": "bb"}, 404),
+        ("plan", {**SUM, "vae": "none.of.these"}, 404),
+        ("save", {**SUM, "a": "/etc/passwd", "name": "x"}, 404),
+        ("apply", {**SUM, "b": "../models/b.safetensors"}, 404),
+        ("apply", {**SUM, "method": "no_such"}, 422),
+        ("apply", {**SUM, "alhpa": 1}, 422),
+        ("apply", {**SUM, "alpha": "much"}, 422),
+        ("apply", {**SUM, "weights": "1, 2"}, 422),
+        ("apply", {**SUM, "name": "x"}, 422),
+        ("apply", {"recipe": "A = "}, 422),
+        ("apply", {"recipe": 5}, 422),
+        ("apply", {"a": "a"}, 422),
+        ("restore", {"a": "a"}, 422),
+        ("save", {**SUM}, 422),
+        ("save", {**SUM, "name": "../up"}, 422),
+        ("save", {**SUM, "name": "x", "format": "exe"}, 422),
+        ("save", {**SUM, "name": "x", "overwrite": "yes"}, 422),
+        ("save", {**SUM, "name": ["x"]}, 422),
+    ],
+)
+def test_refusals_say_what_is_wrong(
+    client: TestClient, folder: Path, word: str, body: Mapping[str, object], status: int
+) -> None:
+    error = post(client, word, body, status)["error"]
+    assert set(error) == {"what", "where", "try"}
+    assert error["what"]
+    assert str(folder) not in str(error)
+
+
+@pytest.mark.parametrize("raw", ["[1]", "{", '"text"', "null", "\xff", "[" * 100_000])
+def test_what_is_no_json_object_is_a_bad_request(client: TestClient, raw: str) -> None:
+    answer = client.post("/merge-desk/v1/apply", content=raw.encode("latin-1"), headers=JSON)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["what"]
+
+
+def test_a_body_may_not_be_endless(client: TestClient) -> None:
+    body = b" " * (1 << 20) + b"{}"
+    assert client.post("/merge-desk/v1/plan", content=body, headers=JSON).status_code == 400
+
+
+def test_a_page_of_another_site_can_send_nothing(client: TestClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        answer = client.post("/merge-desk/v1/apply", content=b"{}", headers={"Content-Type": kind})
+        assert answer.status_code == 400
+        assert "JSON" in answer.json()["error"]["what"]
+
+
+def test_a_host_that_refuses_is_a_conflict(client: TestClient, mixer: Mixer, folder: Path) -> None:
+    mixer.host._chosen = None  # type: ignore[attr-defined]
+    assert "no checkpoint" in post(client, "apply", SUM, 409)["error"]["what"]
+
+
+def test_a_damaged_file_is_told_without_its_folder(client: TestClient, folder: Path) -> None:
+    broken = folder / "models" / "b.safetensors"
+    broken.write_bytes(broken.read_bytes()[:5000])
+    error = post(client, "apply", SUM, 422)["error"]
+    assert "b.safetensors" in str(error)
+    assert str(folder) not in str(error)
+
+
+def test_only_the_hosts_accounts_may_ask(mixer: Mixer) -> None:
+    app = fastapi.FastAPI()
+    add_routes(app, mixer, basic_auth("ann:one,bob:two:three"))
+    client = TestClient(app)
+    assert client.get("/merge-desk/v1/status").status_code == 401
+    assert client.post("/merge-desk/v1/restore").status_code == 401
+    assert client.get("/merge-desk/v1/status", auth=("ann", "two:three")).status_code == 401
+    assert client.get("/merge-desk/v1/status", auth=("ann", "one")).status_code == 200
+    assert client.get("/merge-desk/v1/status", auth=("bob", "two:three")).status_code == 200
+
+
+def test_paths_are_taken_out_of_texts() -> None:
+    known = [Path("/srv/my models/sub"), Path("/srv/my models")]
+    assert without_paths("/srv/my models/sub/x.ckpt is gone", known) == "x.ckpt is gone"
+    assert without_paths("in /home/me/a.safetensors, key b") == "in a.safetensors, key b"
+    assert without_paths("C:\\models\\a.ckpt") == "a.ckpt"
+    assert without_paths("3/4 of it, and/or less") == "3/4 of it, and/or less"

@@ -1,0 +1,189 @@
+"""What the buttons do, on a mixer that notes what it is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_merge.desk.handlers import Choice, Desk
+from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer
+from lib_merge.errors import MergeError, NumbersError
+from tests.desk_host import PaperHost, PaperMixer
+from tests.full_size import write_tiny
+
+BOTH = Choice("ink", "pastel", method="Weighted sum")
+
+
+@pytest.fixture
+def mixer(tmp_path: Path) -> PaperMixer:
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("ink", "pastel"):
+        write_tiny(models / f"{name}.safetensors", seed=len(name))
+    return PaperMixer(PaperHost(models, tmp_path / "data"))
+
+
+@pytest.fixture
+def desk(mixer: PaperMixer) -> Desk:
+    return Desk(mixer)
+
+
+def move(action: str, **facts: Any) -> str:
+    return json.dumps({"seq": 7, "action": action, **facts})
+
+
+def apply(desk: Desk, choice: Choice = BOTH, **parameters: Any) -> Answer:
+    return desk.turn(move("apply", parameters=parameters), choice, {"prompt": "a cat", "seed": 3})
+
+
+def test_the_lists_offer_what_the_host_has(desk: Desk) -> None:
+    offer = desk.offer()
+    assert (offer.checkpoints, offer.loaded) == (("ink", "pastel"), "ink")
+    assert offer.methods[0] == "Weighted sum"
+
+
+def test_an_empty_desk_says_what_to_do_first(desk: Desk) -> None:
+    assert desk.scene(Choice()).empty.startswith("Choose A to begin")
+    assert desk.scene(Choice("ink")).empty.startswith("Choose B to begin")
+    assert desk.scene(Choice("ink", "pastel", method="Triple sum")).empty.startswith("Choose C")
+    assert desk.scene(BOTH).empty == ""
+
+
+def test_the_faders_are_those_of_the_family_of_a(desk: Desk, mixer: PaperMixer) -> None:
+    write_tiny(mixer.host.checkpoints()[0].path.with_name("xl.safetensors"), "sdxl")
+    assert (desk.scene(BOTH).family, desk.scene(Choice("xl")).family) == ("sd1", "sdxl")
+
+
+def test_an_a_that_is_gone_leaves_faders_and_a_plain_word(desk: Desk) -> None:
+    scene = desk.scene(Choice("inc", "pastel"))
+    assert scene.board.left
+    assert scene.problem is not None
+    assert scene.problem.what == "There is no checkpoint called 'inc'"
+
+
+def test_a_move_is_swapped_in_and_drawn_with_the_fields_of_the_page(desk: Desk, mixer: PaperMixer) -> None:
+    answer = apply(desk, alpha={"OUT05": 0.5, "VAE": 0.5})
+    assert mixer.bodies == [
+        {
+            "method": "weighted_sum",
+            "a": "ink",
+            "b": "pastel",
+            "alpha": {"OUT05": 0.5},
+            "vae": "a",
+            "dtype": "source",
+        }
+    ]
+    assert (mixer.settings[0].prompt, mixer.settings[0].seed, mixer.settings[0].sampler) == (
+        "a cat",
+        3,
+        "Euler a",
+    )
+    assert (answer.seq, answer.action, answer.problem) == (7, "apply", None)
+    assert answer.picture.startswith("data:image/png;base64,")
+    assert answer.status.startswith("ink + pastel (unsaved) is in memory, on top of ink. 1 block changed")
+
+
+def test_the_vae_fader_counts_only_where_the_vae_is_blended(desk: Desk, mixer: PaperMixer) -> None:
+    apply(desk, Choice("ink", "pastel", vae=VAE_FADER), alpha={"VAE": 0.5})
+    apply(desk, Choice("ink", "pastel", vae=VAE_OF_B), alpha={"VAE": 0.5})
+    assert [(body["vae"], body["alpha"]) for body in mixer.bodies] == [("blend", {"VAE": 0.5}), ("b", {})]
+    assert desk.scene(BOTH).still.keys() == {"VAE"}
+    assert not desk.scene(Choice("ink", "pastel", vae=VAE_FADER)).still
+
+
+def test_a_parameter_of_another_method_is_left_out(desk: Desk, mixer: PaperMixer) -> None:
+    apply(desk, alpha=0.5, beta=0.5)
+    assert "beta" not in mixer.bodies[0]
+
+
+def test_a_third_model_goes_in_where_the_method_takes_three(desk: Desk, mixer: PaperMixer) -> None:
+    three = Choice("ink", "pastel", "ink", "Add difference")
+    apply(desk, three, alpha=1.0)
+    apply(desk, Choice("ink", "pastel", "ink", "Weighted sum"), alpha=1.0)
+    assert [body.get("c") for body in mixer.bodies] == ["ink", None]
+
+
+def test_a_missing_b_is_asked_for(desk: Desk) -> None:
+    answer = apply(desk, Choice("ink"))
+    assert answer.problem is not None
+    assert answer.problem.what == "Choose B first"
+
+
+def test_a_failure_keeps_the_status_and_shows_no_traceback(desk: Desk, mixer: PaperMixer) -> None:
+    apply(desk, alpha=0.5)
+    mixer.failure = NumbersError("NaN in the result", where="OUT05", hint="less of B")
+    answer = apply(desk, alpha=0.9)
+    assert answer.problem is not None
+    assert (answer.problem.what, answer.problem.where, answer.picture) == ("NaN in the result", "OUT05", "")
+    assert "is in memory" in answer.status
+
+
+def test_a_field_that_is_no_number_is_answered_not_thrown(desk: Desk) -> None:
+    answer = desk.turn(move("apply"), BOTH, {"steps": "many"})
+    assert answer.problem is not None
+
+
+def test_an_empty_prompt_is_an_empty_prompt_and_an_empty_number_the_usual_one(desk: Desk) -> None:
+    settings = desk.settings({"prompt": "", "steps": None, "width": 64.0})
+    assert (settings.prompt, settings.steps, settings.width) == ("", 20, 64)
+
+
+def test_comparing_draws_a_alone_and_brings_the_merge_back(desk: Desk, mixer: PaperMixer) -> None:
+    apply(desk, alpha=0.5)
+    answer = desk.turn(move("compare"), BOTH, {})
+    assert [body["alpha"] for body in mixer.bodies] == [0.5, 0.0, 0.5]
+    assert answer.picture
+    assert mixer.asked is not None
+    assert mixer.asked["alpha"] == 0.5
+
+
+def test_comparing_before_any_merge_leaves_the_checkpoint(desk: Desk, mixer: PaperMixer) -> None:
+    desk.turn(move("compare"), BOTH, {})
+    assert not mixer.is_live()
+
+
+def test_the_picture_of_a_holds_until_a_or_the_settings_change(desk: Desk) -> None:
+    same = [desk.turn(move("apply"), BOTH, {"seed": 1}).against for _ in range(2)]
+    assert same[0] == same[1]
+    assert desk.turn(move("apply"), BOTH, {"seed": 2}).against != same[0]
+    assert desk.turn(move("apply"), Choice("pastel", "ink"), {"seed": 1}).against != same[0]
+
+
+def test_restore_puts_the_checkpoint_back(desk: Desk, mixer: PaperMixer) -> None:
+    apply(desk, alpha=0.5)
+    answer = desk.turn(move("restore"), BOTH, {})
+    assert not mixer.is_live()
+    assert answer.status == "ink is in memory, as its file is."
+
+
+def test_a_saved_merge_shows_its_fact_sheet(desk: Desk) -> None:
+    sheet = dict(desk.save(move("save", parameters={"alpha": 0.5}), BOTH, "mix", "safetensors", False).sheet)
+    assert sheet["File"] == "mix.safetensors"
+    assert sheet["Made from"] == "ink.safetensors, pastel.safetensors"
+    assert sheet["AutoV2"] == "ab" * 5
+
+
+def test_a_save_that_fails_says_why(desk: Desk, mixer: PaperMixer) -> None:
+    mixer.failure = MergeError("there is a file of this name", hint="tick overwrite")
+    answer = desk.save(move("save"), BOTH, "mix", "safetensors", False)
+    assert answer.problem is not None
+    assert answer.problem.hint == "tick overwrite"
+
+
+def test_own_presets_come_first_and_follow_the_family(desk: Desk) -> None:
+    facts = {"name": "faces", "family": "sd1", "parameters": {"OUT05": 0.5}}
+    answer = desk.keep(move("keep", **facts))
+    assert answer.presets is not None
+    assert (answer.presets[0].name, answer.presets[0].own) == ("faces", True)
+    assert desk.keep(move("rename", name="faces", new_name="eyes", family="sd1")).presets[0].name == "eyes"  # type: ignore[index]
+    assert desk.keep(move("drop", name="eyes", family="sd1")).presets[0].name == "GRAD_V"  # type: ignore[index]
+
+
+def test_differences_mark_the_faders_and_their_failure_is_silent(desk: Desk, mixer: PaperMixer) -> None:
+    assert desk.marks(BOTH)["OUT05"] == 0.2
+    assert desk.marks(Choice("ink")) == {}
+    mixer.differences = lambda a, b: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    assert desk.marks(BOTH) == {}

@@ -1,0 +1,213 @@
+"""The always-on script's mind, over a host in memory that loses the merge as real ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lib_merge.desk.mixer import Mixer
+from lib_merge.desk.watch import Watch
+from lib_merge.errors import MergeError
+from lib_merge.hosts.host import Ckpt
+from lib_merge.hosts.standalone import StandaloneHost
+from lib_merge.hosts.webui import RECIPE
+from lib_merge.live import LiveModel, MergeIdent
+from lib_merge.progress import Silent
+from tests.full_size import write_tiny
+from tests.live_model import Memory
+
+SUM: Mapping[str, object] = {"method": "weighted_sum", "a": "a", "b": "b", "alpha": 0.5}
+
+
+class Pinned(Memory):
+    """A model that says which checkpoint the last merge was swapped into."""
+
+    host: Any = None
+
+    def commit(self, ident: MergeIdent | None, keys: Any) -> None:
+        super().commit(ident, keys)
+        self.host.named = ident
+        if ident is not None:
+            self.host.merged = self.host.loaded().checkpoint.path
+
+
+class FakeWebUI(StandaloneHost):
+    """What Watch asks of a WebUI, over plain tensors."""
+
+    merged: Path | None = None
+    named: MergeIdent | None = None
+    memory: Pinned | None = None
+    interrupted = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.options = {"merge_desk_keep": True}
+
+    def model(self) -> LiveModel:
+        loaded = self.loaded().checkpoint
+        assert loaded is not None
+        if self.memory is None:
+            self.memory = Pinned(loaded.path)
+            self.memory.host = self
+        return self.memory
+
+    def load(self, checkpoint: Ckpt | None = None) -> None:
+        super().load(checkpoint)
+        self.memory, self.named = None, None
+
+    def ident(self) -> MergeIdent | None:
+        return self.named
+
+    def signature(self) -> tuple[str, str | None]:
+        loaded = self.loaded().checkpoint
+        return (self.named.name, self.named.id) if self.named else (loaded.name if loaded else "", None)
+
+    def infotext(self) -> Mapping[str, str]:
+        return {RECIPE: self.named.recipe} if self.named else {}
+
+    def option(self, key: str, default: Any) -> Any:
+        return self.options.get(key, default)
+
+    def inside(self) -> Silent:
+        return Silent()
+
+    def tidy(self) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        self.interrupted += 1
+
+
+class Job:
+    """What the host draws a job from."""
+
+    def __init__(self, **override: str) -> None:
+        self.override_settings: dict[str, str] = override
+        self.extra_generation_params: dict[str, str] = {RECIPE: "left over"}
+        self.sd_model_name, self.sd_model_hash = "", None
+        self.comments: list[str] = []
+
+    def comment(self, text: str) -> None:
+        self.comments.append(text)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Any:
+    (tmp_path / "models").mkdir()
+    for name in "abc":
+        write_tiny(tmp_path / "models" / f"{name}.safetensors", seed=ord(name))
+    host = FakeWebUI([tmp_path / "models"], output=tmp_path / "out", data=tmp_path / "data")
+    mixer = Mixer(host)
+    return SimpleNamespace(host=host, mixer=mixer, watch=Watch(mixer, host), models=tmp_path / "models")  # type: ignore[arg-type]
+
+
+def run(desk: Any, **override: str) -> Job:
+    job = Job(**override)
+    desk.watch.before(job)
+    return job
+
+
+def by_name(desk: Any, name: str) -> Ckpt:
+    return next(each for each in desk.host.checkpoints() if each.name == name)
+
+
+def test_nothing_engaged_leaves_the_job_as_it_is(desk: Any) -> None:
+    job = run(desk)
+    assert (job.sd_model_name, job.sd_model_hash, job.comments) == ("a", None, [])
+    assert RECIPE not in job.extra_generation_params
+
+
+def test_a_live_merge_signs_the_picture(desk: Any) -> None:
+    live = desk.mixer.apply(SUM).ident
+    job = run(desk)
+    assert (job.sd_model_name, job.sd_model_hash) == (live.name, live.id)
+    assert job.extra_generation_params[RECIPE] == live.recipe
+
+
+def test_a_merge_that_the_host_loaded_over_is_swapped_in_again(desk: Any) -> None:
+    live = desk.mixer.apply(SUM).ident
+    desk.host.load()
+    assert not desk.mixer.is_live()
+    assert run(desk).sd_model_hash == live.id
+    assert desk.mixer.is_live()
+
+
+def test_unless_the_user_wants_that_left(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    desk.host.options["merge_desk_keep"] = False
+    desk.host.load()
+    assert run(desk).sd_model_name == "a"
+    assert desk.mixer.asked is None
+
+
+def test_picking_another_checkpoint_ends_the_merge(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    desk.host.load(by_name(desk, "c"))
+    desk.watch.picked()
+    desk.host.load(by_name(desk, "a"))
+    assert run(desk).sd_model_name == "a"
+    assert not desk.mixer.is_live()
+
+
+def test_picking_the_same_one_does_not(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    desk.watch.picked()
+    assert desk.mixer.asked is not None
+
+
+def test_a_checkpoint_that_came_without_a_word_ends_it_too(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    desk.host.load(by_name(desk, "c"))
+    assert run(desk).comments == []
+    assert desk.mixer.asked is None
+
+
+def test_a_jobs_own_checkpoint_only_suspends_it(desk: Any) -> None:
+    live = desk.mixer.apply(SUM).ident
+    desk.host.load(by_name(desk, "c"))
+    job = run(desk, sd_model_checkpoint="c")
+    assert job.sd_model_name == "c"
+    assert "c's alone" in job.comments[0]
+    desk.host.load(by_name(desk, "a"))
+    assert run(desk).sd_model_hash == live.id
+
+
+def test_a_merge_that_cannot_come_back_stops_the_job_and_lets_go(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    desk.host.load()
+    (desk.models / "b.safetensors").unlink()
+    job = run(desk)
+    assert desk.host.interrupted == 1
+    assert "b.safetensors is gone" in job.comments[0]
+    assert job.sd_model_name == "a"
+    assert run(desk).comments == []
+
+
+@pytest.mark.parametrize("failure", [MergeError("odd"), RuntimeError("out of memory"), KeyError("x")])
+def test_whatever_goes_wrong_stops_the_job(
+    desk: Any, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.mixer.apply(SUM)
+    desk.host.load()
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(desk.mixer, "apply_inside", fail)
+    job = run(desk)
+    assert desk.host.interrupted == 1
+    assert len(job.comments) == 1
+    assert desk.mixer.asked is None
+
+
+def test_a_pasted_merge_is_no_checkpoint_to_look_for(desk: Any) -> None:
+    params = {"Model hash": "merge-12345678", "Model": "a + b (unsaved)"}
+    desk.watch.pasted(params)
+    assert "Model hash" not in params
+    params = {"Model hash": "0123456789"}
+    desk.watch.pasted(params)
+    assert params == {"Model hash": "0123456789"}

@@ -1,0 +1,134 @@
+"""Checkpoints for a real WebUI, and the WebUI itself, started once for each way of running it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.webui.server import ROOT, WebUI
+
+# without --no-half or --precision half A1111 asks for CUDA whatever it runs on
+WAYS = {"float32": ["--no-half"], "half": ["--precision", "half"], "medvram": ["--no-half", "--medvram"]}
+MERGES = ("mix", "mixvae", "again", "text")  # names that tests save under; each needs a YAML beside it
+VAE = "first_stage_model."
+TEXT = "cond_stage_model.transformer.text_model."
+
+
+@pytest.fixture(scope="session")
+def webui() -> Path:
+    """The installation that the tests run in."""
+    named = os.environ.get("WEBUI_DIR")
+    if not named or not (Path(named) / "launch.py").exists():
+        pytest.skip("set WEBUI_DIR to an installation of AUTOMATIC1111's WebUI")
+    return Path(named).resolve()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, webui: Path) -> Path:
+    """A folder with the samples, one with its own text encoder and VAE, a LoRA, a VAE, a broken one."""
+    sys.path.insert(0, str(ROOT / "samples"))
+    from assemble import assemble  # type: ignore[import-not-found]
+
+    folder = tmp_path_factory.mktemp("webui")
+    made = assemble(folder / "checkpoints")
+    for name in (*MERGES, "brush", "bad"):
+        shutil.copy(made["ink"].with_suffix(".yaml"), folder / "checkpoints" / f"{name}.yaml")
+    (folder / "data/models/Lora").mkdir(parents=True)
+    (folder / "data/models/VAE").mkdir(parents=True)
+    pastel = load_file(made["pastel"])
+    save_file(brush(pastel), folder / "checkpoints/brush.safetensors")
+    save_file(broken(pastel), folder / "checkpoints/bad.safetensors")
+    save_file(lora(pastel), folder / "data/models/Lora/tiny.safetensors")
+    save_file(vae(pastel), folder / "data/models/VAE/grey.safetensors")
+    return folder
+
+
+Tensors = dict[str, torch.Tensor]
+
+
+def brush(pastel: Tensors) -> Tensors:
+    """Another text encoder and another VAE, which the samples have in common."""
+    random = torch.Generator().manual_seed(5)
+
+    def moved(tensor: torch.Tensor, amount: float) -> torch.Tensor:
+        noise = torch.randn(tensor.shape, generator=random)
+        return (tensor.float() * (1 + amount * noise)).to(tensor.dtype)
+
+    made = dict(pastel)
+    for name, tensor in pastel.items():
+        if name.startswith(TEXT) and tensor.is_floating_point():
+            made[name] = moved(tensor, 0.2)
+        if name.startswith(f"{VAE}decoder."):
+            made[name] = moved(tensor, 0.02)
+    return made
+
+
+def broken(pastel: Tensors) -> Tensors:
+    """NaN in the last block that is written."""
+    name = "model.diffusion_model.output_blocks.11.0.in_layers.2.weight"
+    return {**pastel, name: torch.full_like(pastel[name], float("nan"))}
+
+
+def vae(pastel: Tensors) -> Tensors:
+    """A VAE of the user's own: pictures come out darker."""
+    own = {name.removeprefix(VAE): tensor for name, tensor in pastel.items() if name.startswith(VAE)}
+    own["decoder.conv_out.bias"] = own["decoder.conv_out.bias"] - 0.3
+    return own
+
+
+def lora(pastel: Tensors) -> Tensors:
+    """A LoRA on linear layers, a convolution and the text encoder."""
+    unet = "model.diffusion_model."
+    layers = {
+        "lora_unet_down_blocks_0_resnets_0_conv1": f"{unet}input_blocks.1.0.in_layers.2",
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": (
+            f"{unet}input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+        ),
+        "lora_unet_up_blocks_3_attentions_2_transformer_blocks_0_attn2_to_v": (
+            f"{unet}output_blocks.11.1.transformer_blocks.0.attn2.to_v"
+        ),
+        "lora_te_text_model_encoder_layers_0_self_attn_q_proj": f"{TEXT}encoder.layers.0.self_attn.q_proj",
+    }
+    random = torch.Generator().manual_seed(6)
+    made: Tensors = {}
+    for name, layer in layers.items():
+        weight = pastel[f"{layer}.weight"]
+        side = weight.shape[2:] or ()
+        down = torch.randn((2, weight.shape[1], *side), generator=random)
+        up = torch.randn((weight.shape[0], 2, *(1 for _ in side)), generator=random)
+        made[f"{name}.lora_down.weight"] = (down / 4).half()
+        made[f"{name}.lora_up.weight"] = (up / 4).half()
+        made[f"{name}.alpha"] = torch.tensor(2.0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def way() -> str:
+    """How the WebUI of this module is run; modules override it."""
+    return "float32"
+
+
+@pytest.fixture(scope="module")
+def server(webui: Path, stage: Path, way: str) -> Iterator[WebUI]:
+    """A running WebUI."""
+    with WebUI(webui, stage, *WAYS[way]) as running:
+        if way == "half":  # a CPU takes most of a minute for the VAE of a larger one
+            running.drawing |= {"width": 64, "height": 64, "steps": 3}
+        yield running
+
+
+@pytest.fixture
+def ui(server: WebUI) -> WebUI:
+    """The running WebUI as a fresh user finds it: ink is loaded, nothing merged."""
+    server.desk("restore")
+    server.options(sd_checkpoints_limit=1, sd_vae="Automatic")
+    server.pick("ink")
+    server.options(samples_save=False)
+    return server
