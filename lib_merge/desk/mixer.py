@@ -5,6 +5,7 @@ Everything that touches the model goes through the host's job; what can be refus
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -214,7 +215,8 @@ class Mixer:
         asked = self.read(body)
         plan = make_plan(asked.recipe, self._all_headers(asked))
         target = self.host.folders()[0] / file_name(name, format)
-        inputs = [source.path for source in plan.sources]
+        loaded = self.host.loaded().checkpoint
+        inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
         problems = check_target(
             target, inputs=inputs, overwrite=overwrite, size=plan.nbytes, ending=f".{format}"
         )
@@ -224,6 +226,7 @@ class Mixer:
         with self.host.job("Merge Desk: saving", task) as progress:
             write(plan, target, overwrite=overwrite, device=self.host.device(), progress=progress)
             hashes = hash_file(target, wanted=("sha256", "autov3"), progress=progress)
+        _copy_settings(plan.sources[plan.base].path, target)
         return Saved(
             self.host.saved(target),
             plan,
@@ -232,6 +235,15 @@ class Mixer:
             hashes.autov2 or "",
             hashes.autov3 or "",
         )
+
+
+def _copy_settings(model: Path, target: Path) -> None:
+    """The YAML beside A goes with the merge: it says what no key does (v-prediction, odd sizes)."""
+    settings, copied = model.with_suffix(".yaml"), target.with_suffix(".yaml")
+    if settings.is_file():
+        part = copied.with_name(f".{copied.name}.part")
+        shutil.copyfile(settings, part)
+        part.replace(copied)
 
 
 def file_name(name: str, format: str) -> str:

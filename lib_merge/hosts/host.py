@@ -6,6 +6,7 @@ model is called inside `job`, which keeps everything else off it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 class HostError(MergeError):
     """The host cannot do what it is asked for now."""
+
+
+TITLE_HASH = re.compile(r" \[[0-9a-f]{8,10}\]$")  # "ink.safetensors [3f2a9c01d4]"
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,11 @@ class Host(Protocol):
 
 
 def find(known: Sequence[Ckpt], name: str, what: str = "checkpoint") -> Ckpt:
-    """The one that is called so, exactly, with or without its ending; HostError names the nearest."""
+    """The one that is called so, with or without its ending and the hash that A1111 shows behind it.
+
+    Nothing fuzzy: HostError names the nearest.
+    """
+    name = TITLE_HASH.sub("", name)
     for checkpoint in known:
         if name in (checkpoint.name, checkpoint.path.name, checkpoint.path.stem):
             return checkpoint

@@ -15,7 +15,13 @@ from safetensors.torch import load_file, save_file
 from tests.webui.server import ROOT, WebUI
 
 # without --no-half or --precision half A1111 asks for CUDA whatever it runs on
-WAYS = {"float32": ["--no-half"], "half": ["--precision", "half"], "medvram": ["--no-half", "--medvram"]}
+WAYS = {
+    "float32": ["--no-half"],
+    "half": ["--precision", "half"],
+    "medvram": ["--no-half", "--medvram"],
+    "lowvram": ["--no-half", "--lowvram"],
+    "channels_last": ["--no-half", "--opt-channelslast"],
+}
 MERGES = ("mix", "mixvae", "again", "text")  # names that tests save under; each needs a YAML beside it
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."

@@ -119,7 +119,7 @@ class WebUI:
                 command, cwd=self._webui, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            self._wait()
+            self._wait("Startup time:", "Model loaded in")
         except BaseException:
             self.stop()
             raise
@@ -128,12 +128,14 @@ class WebUI:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _wait(self) -> None:
-        """Asks nothing before the host says that it is up: an early request breaks its start."""
+    def _wait(self, *words: str) -> None:
+        """Asks nothing before the host has said all of this: an early request breaks its start, and one for
+        another checkpoint the load of the first, which it does on another thread without a lock.
+        """
         assert self._process is not None
         end = time.monotonic() + UP
         while time.monotonic() < end and self._process.poll() is None:
-            if "Startup time:" in self._words():
+            if all(word in self._words() for word in words):
                 return
             time.sleep(0.3)
         raise AssertionError(f"the WebUI did not come up; its last words:\n{self.log()[-4000:]}")
@@ -152,7 +154,7 @@ class WebUI:
         self._before = (self._folder / "log.txt").stat().st_size
         with contextlib.suppress(OSError):
             self.post("/run/predict", {"fn_index": number, "data": [], "session_hash": "test"})
-        self._wait()
+        self._wait("Startup time:")
 
     def stop(self) -> None:
         """Ends the process group that was started here."""

@@ -198,6 +198,24 @@ def test_nothing_is_replaced_unasked(mixer: Mixer) -> None:
     assert mixer.save({**SUM, "alpha": 0.7}, "mix", overwrite=True).nbytes
 
 
+def test_the_loaded_checkpoint_is_never_replaced(mixer: Mixer, tmp_path: Path) -> None:
+    loaded = mixer.save(SUM, "mix").checkpoint
+    mixer.host.load(loaded)
+    with pytest.raises(PlanError):
+        mixer.save(SUM, "mix", overwrite=True)
+
+
+def test_the_yaml_of_a_goes_with_the_merge(mixer: Mixer, tmp_path: Path) -> None:
+    (tmp_path / "models" / "a.yaml").write_text("model: {}\n", encoding="utf-8")
+    saved = mixer.save(SUM, "mix")
+    assert saved.checkpoint.path.with_suffix(".yaml").read_text(encoding="utf-8") == "model: {}\n"
+
+
+@pytest.mark.parametrize("name", ["b", "b.safetensors", "b.safetensors [0123456789]"])
+def test_a_checkpoint_is_found_by_the_names_that_hosts_show(mixer: Mixer, name: str) -> None:
+    assert mixer.plan({**SUM, "b": name}).names == ("A", "B")
+
+
 def test_differences_are_zero_for_a_model_and_itself_and_alike_both_ways(mixer: Mixer) -> None:
     assert set(mixer.differences("a", "a").values()) == {0.0}
     assert mixer.differences("a", "b") == pytest.approx(mixer.differences("b", "a"))
