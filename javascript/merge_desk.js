@@ -6,6 +6,7 @@ window.mergeDesk ??= (() => {
 
   const REST = 0; // every method keeps A where its amount is 0
   const SETTLE = 140; // ms after the last move before it is sent
+  const BREATH = 200; // ms after an answer in which Gradio may still drop the next click
   const SAME_MOVE = 900; // ms within which moves of one fader are one step of undo
   const STRIPES = { L: ["lock", "Lock: locked faders move together (L)"], S: ["solo", "Solo: all others keep A (S)"],
     M: ["mute", "Mute: keep A here, remember the amount (M)"] };
@@ -13,7 +14,7 @@ window.mergeDesk ??= (() => {
   const desk = {
     scene: null, marks: {}, param: "alpha", layout: "supermerger", values: {}, knobs: {},
     lock: new Set(), solo: new Set(), mute: new Set(), past: [], future: [], gesture: null, moved: ["", 0],
-    live: true, stale: false, applied: false, sent: "", busy: null, queued: null, seq: 0, next: {},
+    live: true, stale: false, applied: false, sent: "", busy: null, queued: null, freed: 0, seq: 0, next: {},
     now: null, before: null, ofA: null, against: "", holding: false,
   };
   const seen = {};
@@ -165,6 +166,8 @@ window.mergeDesk ??= (() => {
     if (desk.busy) { desk.queued = action; return; }
     if (desk.scene?.empty && action !== "restore") return;
     clearTimeout(timer);
+    const early = desk.freed + BREATH - Date.now();
+    if (early > 0) { timer = setTimeout(() => send(action), early); return; }
     if (action === "apply") Object.assign(desk, { stale: false, sent: wanted() });
     desk.busy = { action, seq: ++desk.seq, since: Date.now() };
     desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task: progress() };
@@ -217,7 +220,8 @@ window.mergeDesk ??= (() => {
     marks({ at: marks }) { desk.marks = marks; showMarks(); },
     answer(answer) {
       if (answer.status) setStatus(answer.status);
-      if (answer.action === "save") return showSheet(answer);
+      if (!answer.action) return;
+      if (answer.action === "save") { showSheet(answer); return; }
       if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(); }
       showProblem(answer.problem);
       if (desk.busy?.seq === answer.seq) finish(answer);
@@ -225,7 +229,7 @@ window.mergeDesk ??= (() => {
   };
   function finish(answer) {
     const queued = desk.queued;
-    Object.assign(desk, { busy: null, queued: null });
+    Object.assign(desk, { busy: null, queued: null, freed: Date.now() });
     if (answer.action === "apply") desk.applied = true;
     if (answer.action === "restore" && !answer.problem) Object.assign(desk, { applied: false, sent: "" });
     if (answer.picture) {
@@ -531,6 +535,7 @@ window.mergeDesk ??= (() => {
     }
     look();
     if (!desk.scene && Date.now() - asked > 1500) { asked = Date.now(); press("hello"); }
+    if (desk.next.turn && Date.now() - desk.busy?.since > 250) press("turn"); // Gradio drops a click while it still ends the event before
     if (desk.busy) showState();
   }
   setInterval(live, 300);

@@ -179,6 +179,8 @@ class Desk:
         """One move of the page: swap in and draw, draw A alone, restore."""
         move = Move.read(text)
         doing = {"apply": self._apply, "compare": self._compare, "restore": self._restore}
+        if not move.action:  # a click more than the page meant: nothing is asked
+            return self._answered(Answer(0, ""), lambda: Answer(0, ""))
 
         def act() -> Answer:
             settings = self.settings(fields)

@@ -17,7 +17,7 @@ expect = sync_api.expect
 
 PAGE = Path(__file__).with_name("page.py")
 SECOND = 1000  # milliseconds
-DRAWN = 90 * SECOND  # the first picture loads a pipeline, on a machine that may be busy
+DRAWN = 200 * SECOND  # the first picture loads a pipeline, on a machine that may be busy
 VIEW = {"width": 1280, "height": 900}
 
 
@@ -85,12 +85,21 @@ class Desk:
             self.act("live").uncheck(force=True)
 
     def drag(self, slot: str, to: float) -> None:
-        box = self.fader(slot).bounding_box()
+        box = self.place(slot)
         at, y = float(self.fader(slot).input_value()), box["y"] + box["height"] / 2
         self.page.mouse.move(box["x"] + 6 + at * (box["width"] - 12), y)
         self.page.mouse.down()
         self.page.mouse.move(box["x"] + 6 + to * (box["width"] - 12), y, steps=6)
         self.page.mouse.up()
+
+    def place(self, slot: str) -> dict[str, float]:
+        """Where a fader stands; the desk may be drawing its faders anew at this very moment."""
+        for _ in range(20):
+            expect(self.fader(slot)).to_be_visible(timeout=20 * SECOND)
+            if box := self.fader(slot).bounding_box():
+                return box
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"the fader {slot} is nowhere")
 
     def at(self, slot: str) -> float:
         return float(self.fader(slot).input_value())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -25,6 +26,7 @@ NOISE = re.compile(
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
 ]
 
@@ -259,6 +261,34 @@ def test_holding_the_button_shows_a_and_letting_go_the_merge(desk: Desk) -> None
     desk.page.mouse.up()
     assert desk.picture().get_attribute("src") == mine
     expect(desk.part("status")).to_contain_text("base + pastel (unsaved)")
+
+
+@pytest.mark.slow
+def test_stop_ends_the_drawing_and_is_no_error(desk: Desk) -> None:
+    desk.page.locator("#merge_desk_steps input").fill("400")
+    desk.begin("base", "pastel", live=True)
+    desk.drag("OUT05", 0.4)
+    expect(desk.act("stop")).to_be_enabled(timeout=20 * SECOND)
+    desk.page.wait_for_timeout(3 * SECOND)
+    desk.act("stop").click()
+    expect(desk.part("problem").locator(".md-calm")).to_contain_text("Stopped", timeout=DRAWN)
+    expect(desk.act("stop")).to_be_disabled()
+
+
+@pytest.mark.slow
+def test_moves_during_a_drawing_are_drawn_once_as_they_end(desk: Desk) -> None:
+    desk.page.locator("#merge_desk_steps input").fill("10")
+    desk.begin("base", "pastel", live=True)
+    desk.drag("IN00", 0.5)
+    expect(desk.act("stop")).to_be_enabled(timeout=20 * SECOND)
+    for slot in ("IN01", "IN02", "IN03"):
+        desk.drag(slot, 0.5)
+    expect(desk.picture("before")).to_be_visible(timeout=DRAWN)
+    desk.idle()
+    moves = desk.page.evaluate(
+        "document.querySelector('#merge_desk_answer [data-merge-desk]').dataset.mergeDesk"
+    )
+    assert json.loads(moves)["seq"] == 2
 
 
 @pytest.mark.slow

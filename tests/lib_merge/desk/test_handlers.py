@@ -94,6 +94,11 @@ def test_the_vae_fader_counts_only_where_the_vae_is_blended(desk: Desk, mixer: P
     assert not desk.scene(Choice("ink", "pastel", vae=VAE_FADER)).still
 
 
+def test_a_move_that_asks_for_nothing_does_nothing(desk: Desk, mixer: PaperMixer) -> None:
+    assert desk.turn("{}", BOTH, {}).problem is None
+    assert mixer.bodies == []
+
+
 def test_a_parameter_of_another_method_is_left_out(desk: Desk, mixer: PaperMixer) -> None:
     apply(desk, alpha=0.5, beta=0.5)
     assert "beta" not in mixer.bodies[0]
