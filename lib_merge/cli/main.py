@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
-from lib_merge.cli import commands
+from lib_merge.cli import commands, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
@@ -68,6 +68,14 @@ def build_parser() -> argparse.ArgumentParser:
     methods = add("methods", help="list the merge methods, or explain one")
     methods.add_argument("name", nargs="?", metavar="NAME")
     _finish(methods, commands.methods)
+
+    compare = add("compare", help="tell how alike models are, block by block")
+    reports.add_compare_arguments(compare)
+    _finish(compare, reports.compare)
+
+    check = add("check", help="look checkpoints over for damage (exit status 0 whatever is found)")
+    reports.add_check_arguments(check)
+    _finish(check, reports.check)
 
     draw = add("draw", help="draw a picture with a checkpoint (needs the standalone extra)")
     _add_draw_arguments(draw)

@@ -1,0 +1,241 @@
+"""Health: healthy files raise nothing; damage of each kind is planted, found, and named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lib_merge.checkpoint import read_header
+from lib_merge.errors import StoppedError
+from lib_merge.progress import Silent
+from lib_merge.report.finding import Finding
+from lib_merge.report.health import check
+from lib_merge.report.outliers import broken_blocks, robust_scores
+from samples.assemble import assemble
+from tests.full_size import write_full_size, write_tiny
+from tests.merging import rewrite
+
+UNET = "model.diffusion_model."
+MIDDLE = f"{UNET}middle_block.1.transformer_blocks.0.attn1.to_q.weight"
+IDS = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+VAE = "first_stage_model.decoder.conv_in.weight"
+
+Damage = Callable[[dict[str, Tensor]], Mapping[str, Tensor | None]]
+
+
+@pytest.fixture(scope="module")
+def samples() -> dict[str, Path]:
+    return assemble()
+
+
+def findings(path: Path, reference: Path | None = None) -> tuple[Finding, ...]:
+    return check(read_header(path), read_header(reference) if reference else None).findings
+
+
+@pytest.mark.parametrize("name", ["base", "ink", "pastel", "other"])
+def test_the_samples_are_healthy(samples: dict[str, Path], name: str) -> None:
+    assert findings(samples[name]) == ()
+
+
+def test_fine_tunes_of_one_base_are_healthy_beside_it(samples: dict[str, Path]) -> None:
+    assert findings(samples["ink"], samples["base"]) == ()
+    assert findings(samples["pastel"], samples["ink"]) == ()
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux"])
+def test_files_of_every_family_are_healthy(family: str, dtype: str, tmp_path: Path) -> None:
+    assert findings(write_tiny(tmp_path / "a.safetensors", family, dtype=dtype)) == ()
+
+
+@pytest.mark.parametrize(
+    "options", [{"variant": "inpaint"}, {"schedule": True}, {"parts": ["unet"]}], ids=str
+)
+def test_special_and_pruned_files_are_healthy(options: dict[str, object], tmp_path: Path) -> None:
+    assert findings(write_tiny(tmp_path / "a.safetensors", **options)) == ()  # pyright: ignore
+
+
+def filled(key: str, value: float) -> Damage:
+    return lambda tensors: {key: torch.full_like(tensors[key], value)}
+
+
+def first(key: str, value: float) -> Damage:
+    def plant(tensors: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        tensor = tensors[key].clone()
+        tensor.view(-1)[0] = value
+        return {key: tensor}
+
+    return plant
+
+
+def middle_times(factor: float) -> Damage:
+    return lambda tensors: {k: t * factor for k, t in tensors.items() if k.startswith(f"{UNET}middle_block.")}
+
+
+def swapped(tensors: dict[str, Tensor]) -> Mapping[str, Tensor]:
+    key = MIDDLE.replace("to_q", "to_out.0").replace("attn1.to_out.0", "ff.net.2")
+    return {key: tensors[key].T.contiguous()}
+
+
+DAMAGE: dict[str, tuple[Damage, str, str]] = {
+    "missing": (
+        lambda _: {MIDDLE: None},
+        "M00",
+        f"1 tensor missing from M00: {MIDDLE}; take M00 from another model",
+    ),
+    "extra": (
+        lambda _: {f"{UNET}ghost.weight": torch.ones(2)},
+        "",
+        "1 tensor in the file that no model of this family has: model.diffusion_model.ghost.weight; "
+        "a merge leaves them out",
+    ),
+    "misshapen": (swapped, "M00", "has the shape 256x64, not 64x256, the axes are swapped; take M00 from"),
+    "not_finite": (first(MIDDLE, math.nan), "M00", "M00 holds NaN or infinity, once in 1 tensor: "),
+    "zero": (
+        filled(MIDDLE, 0),
+        "M00",
+        f"M00 has 1 tensor of zeros alone: {MIDDLE}; take M00 from another model",
+    ),
+    "constant": (filled(VAE, 0.5), "VAE", "VAE has 1 tensor of one number over and over: "),
+    "position_ids": (
+        lambda _: {IDS: torch.arange(77).mul(0.99).long()[None]},
+        "BASE",
+        "position_ids are damaged: 76 of 77 are wrong, place 1 holds 0; prompts lose or repeat words",
+    ),
+    "outlier": (middle_times(6), "M00", "M00 looks broken: its weights are "),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_planted_damage_is_found_and_nothing_else(
+    samples: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    plant, slot, text = DAMAGE[kind]
+    damaged = rewrite(samples["ink"], plant(load_file(samples["ink"])), tmp_path / "damaged.safetensors")
+    (found,) = findings(damaged)
+    assert (found.kind, found.slot) == (kind, slot)
+    assert text in found.text
+
+
+def test_infinity_is_found_too(samples: dict[str, Path], tmp_path: Path) -> None:
+    changes = first(MIDDLE, -math.inf)(load_file(samples["ink"]))
+    (found,) = findings(rewrite(samples["ink"], changes, tmp_path / "damaged.safetensors"))
+    assert found.kind == "not_finite"
+
+
+def test_a_block_much_too_small_is_found(samples: dict[str, Path], tmp_path: Path) -> None:
+    changes = middle_times(1 / 6)(load_file(samples["ink"]))
+    (found,) = findings(rewrite(samples["ink"], changes, tmp_path / "damaged.safetensors"))
+    assert (found.kind, found.slot) == ("outlier", "M00")
+    assert "times smaller than in other blocks" in found.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_numbers_beyond_fp16_are_found(samples: dict[str, Path], dtype: torch.dtype, tmp_path: Path) -> None:
+    wide = {key: t.to(dtype) for key, t in load_file(samples["ink"]).items() if t.is_floating_point()}
+    changes = {**wide, **first(MIDDLE, 1e5)(wide)}
+    found = findings(rewrite(samples["ink"], changes, tmp_path / "damaged.safetensors"))
+    assert "overflow" in {finding.kind for finding in found}
+    text = next(finding.text for finding in found if finding.kind == "overflow")
+    assert "which fp16 cannot (65504)" in text
+    assert text.endswith("keep this file in bf16 or fp32")
+
+
+def test_averages_of_another_model_are_stale_and_those_of_this_one_are_not(tmp_path: Path) -> None:
+    from lib_merge.architectures import ema_key
+
+    stale = write_tiny(tmp_path / "stale.safetensors", ema=True)
+    (found,) = findings(stale)
+    assert found.kind == "stale_ema"
+    assert "differ from the weights by 141 %" in found.text
+    tensors = load_file(stale)
+    fresh = {ema_key(k): t * 1.01 for k, t in tensors.items() if k.startswith(UNET)}
+    assert findings(rewrite(stale, fresh, tmp_path / "fresh.safetensors")) == ()
+
+
+def test_a_block_of_noise_is_found_beside_the_base(samples: dict[str, Path], tmp_path: Path) -> None:
+    other = load_file(samples["other"])
+    changes = {key: tensor for key, tensor in other.items() if key.startswith(f"{UNET}middle_block.")}
+    broken = rewrite(samples["ink"], changes, tmp_path / "broken.safetensors")
+    assert findings(broken) == ()  # its sizes are those of a sound block: alone it cannot be told
+    found = [finding for finding in findings(broken, samples["base"]) if finding.kind == "broken_block"]
+    assert [finding.slot for finding in found] == ["M00"]
+    assert found[0].text.startswith("M00 of broken looks broken: it differs from base's by ")
+    assert found[0].text.endswith("; take base's?")
+
+
+def test_a_tensor_of_another_scale_is_found_beside_the_base(samples: dict[str, Path], tmp_path: Path) -> None:
+    changes = {VAE: load_file(samples["ink"])[VAE] * 2.5}
+    (found,) = findings(rewrite(samples["ink"], changes, tmp_path / "a.safetensors"), samples["base"])
+    assert (found.kind, found.slot) == ("scale", "VAE")
+    assert "VAE has 1 tensor 2.5 times base's size: " in found.text
+
+
+def test_a_block_taken_from_elsewhere_is_no_damage() -> None:
+    blocks = [f"IN{n:02}" for n in range(12)]
+    assert broken_blocks({**dict.fromkeys(blocks, 0.0), "M00": 0.4}, "B", "A") == ()
+
+
+def test_what_is_usual_for_a_block_is_taken_off_first() -> None:
+    blocks = {f"IN{n:02}": 0.1 for n in range(12)}
+    usual = {**blocks, "M00": 0.3}
+    assert [f.slot for f in broken_blocks(usual, "B", "A")] == ["M00"]
+    assert broken_blocks(usual, "B", "A", [usual, {**blocks, "M00": 0.31}]) == ()
+    assert [f.slot for f in broken_blocks({**blocks, "M00": 1.2}, "B", "A", [usual])] == ["M00"]
+
+
+def test_robust_scores_by_hand() -> None:
+    # logs 0, 1, 2, 3, 10: median 2, deviations 2, 1, 0, 1, 8: MAD 1
+    scores = robust_scores({str(x): math.exp(x) for x in (0, 1, 2, 3, 10)}, spread=0.1)
+    assert scores["10"] == pytest.approx(8 * 0.6745)
+    assert robust_scores({"a": 1.0, "b": 2.0}, spread=0.1) == {}
+
+
+def test_a_check_stops_when_asked(samples: dict[str, Path]) -> None:
+    class Impatient(Silent):
+        def stopped(self) -> bool:
+            return True
+
+    with pytest.raises(StoppedError):
+        check(read_header(samples["ink"]), progress=Impatient())
+
+
+@pytest.mark.slow
+@pytest.mark.full_size
+def test_damage_of_every_kind_is_found_in_one_file_of_real_size(tmp_path: Path) -> None:
+    path = write_full_size(tmp_path / "full.safetensors", dtype="F16", scale=0.03)
+    assert findings(path) == ()
+    header = read_header(path)
+    nan, zero, constant = (
+        f"{UNET}{block}.1.transformer_blocks.0.attn1.to_q.weight"
+        for block in ("input_blocks.4", "output_blocks.5", "output_blocks.9")
+    )
+    middle = [key for key in header.tensors if key.startswith(f"{UNET}middle_block.")]
+    with path.open("r+b") as file:
+        for key, value in ((nan, math.nan), (zero, 0.0), (constant, 0.25)):
+            info = header.tensors[key]
+            file.seek(info.start)
+            file.write(torch.full((info.numel,), value, dtype=torch.float16).numpy().tobytes())
+        for key in middle:
+            info = header.tensors[key]
+            file.seek(info.start)
+            noise = torch.frombuffer(bytearray(file.read(info.nbytes)), dtype=torch.float16)
+            file.seek(info.start)
+            file.write((noise * 8).numpy().tobytes())
+        ids = header.tensors[IDS]
+        file.seek(ids.start)
+        file.write(torch.zeros(77, dtype=torch.int64).numpy().tobytes())
+    found = {(finding.kind, finding.slot) for finding in findings(path)}
+    assert found == {
+        ("not_finite", "IN04"),
+        ("zero", "OUT05"),
+        ("constant", "OUT09"),
+        ("outlier", "M00"),
+        ("position_ids", "BASE"),
+    }
