@@ -11,10 +11,22 @@
 difference of models, a keyword with a `Knob` is a number that a fader, a flag or a recipe sets.
 From this one line come the slider, the flag, the check of the range, the documentation and the
 domain of the tests.
+
+A method gets floating tensors of one shape and device, in the format to compute in, and returns one
+like them; it leaves its inputs alone. What else it may ask for, by the mark on a keyword:
+
+`Seed`    a Knob for whole numbers. The function gets another number than the user's: one made of the
+          user's and of the key's name (`seed_for`), so that every key has randomness of its own and
+          threads, order and the choice of blocks change nothing. Numbers are drawn on the CPU.
+`Start`   where in its key a piece begins, for elementwise methods that draw numbers by position.
+`Survey`  numbers that are found by looking at whole tensors, or at the whole model, before the pieces
+          are worked on: thresholds, percentiles. Called by itself, the function gets None for it and
+          looks at the tensors that it has.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +60,73 @@ class Knob:
     help: str = ""
 
 
+class Seed(Knob):
+    """The user's number for a method that throws dice; see the top of this module."""
+
+
+def seed_for(seed: int, name: str | int) -> int:
+    """A seed of its own for each name (of a key, of a model), far from that of any other."""
+    words = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(words, "big") >> 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """Marks the keyword that tells where in its key a piece begins."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Marks the keyword for numbers that whole tensors have to be looked at for.
+
+    look      called with a key's whole tensors, in any float format, `dtype`, the format that will be
+              computed in, and the knobs that it names
+    conclude  for surveys of the whole model: called with what `look` returned for each of its keys (the
+              VAE's aside, in the order of their names), and returns the numbers
+    """
+
+    look: Callable[..., Any]
+    conclude: Callable[[Sequence[Any]], Sequence[float]] | None = None
+
+    def knobs(self) -> frozenset[str]:
+        """The knobs that `look` depends on."""
+        parameters = inspect.signature(self.look).parameters.values()
+        names = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return frozenset(names - {"dtype"})
+
+
+@dataclass(frozen=True)
+class End:
+    """Settings at which a method's result is one of its models, to the bit; no other setting matters.
+
+    model  which one, counted from 0; negative counts from the last
+    at     knob -> value
+    """
+
+    model: int
+    at: Mapping[str, float]
+
+    def reached(self, settings: Mapping[str, Any]) -> bool:
+        """Whether these settings are there."""
+        return all(settings[name] == value for name, value in self.at.items())
+
+
+def end(model: int, **at: float) -> End:
+    """`end(0, alpha=0)`: alpha 0 is the first model."""
+    return End(model, at)
+
+
+# What a method is for, with the sentence that stands over its kind
+PURPOSES: Mapping[str, str] = {
+    "mix": "Mix models, or move from one towards another.",
+    "difference": "Carry over what one model learnt beyond another.",
+    "tasks": "Combine what several models learnt beyond one base.",
+    "spherical": "Mix directions and lengths apart.",
+    "parts": "Take some of the numbers from one model and the rest from another.",
+    "limits": "Scale, bound or shake a model.",
+}
+
+
 @dataclass(frozen=True)
 class Input:
     """One model that a method takes: `delta` for a difference, `many` for any number of models."""
@@ -62,7 +141,8 @@ class Parameter:
     """One knob of one method.
 
     kind       float, int, bool or str
-    per_model  one number for each model instead of one for all
+    per_model  one number for each model instead of one for all; for each after the base, where the method
+               has one. Without a default they must be given; a single number stands for all
     """
 
     name: str
@@ -80,6 +160,10 @@ class Method:
                   tensors may be worked on in pieces
     coefficients  for a linear method: knobs -> one exact coefficient per model, so that chains of
                   linear steps fold into one pass
+    ends          settings at which the result is one of the models
+    purpose       one of PURPOSES
+    surveys       keyword -> what has to be known of whole tensors
+    start         the keyword that takes a piece's place, or ""
     exempt        laws that do not hold for it, each with the reason
     """
 
@@ -91,6 +175,10 @@ class Method:
     parameters: tuple[Parameter, ...]
     elementwise: bool = True
     coefficients: Coefficients | None = None
+    ends: tuple[End, ...] = ()
+    purpose: str = "mix"
+    surveys: Mapping[str, Survey] = field(default_factory=dict[str, Survey])
+    start: str = ""
     exempt: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -109,6 +197,24 @@ class Method:
         """How many models it takes, None for any number."""
         return None if any(model.many for model in self.inputs) else len(self.inputs)
 
+    @property
+    def fewest_models(self) -> int:
+        """How many models it takes at least."""
+        return len(self.inputs)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether pieces may be worked on with nothing known of the rest."""
+        return self.elementwise and not self.surveys
+
+    def shares(self, models: int) -> int:
+        """How many numbers a parameter with one per model takes: a base before the models has none."""
+        return models - (len(self.inputs) - 1 if self.most_models is None else 0)
+
+    def end(self, settings: Mapping[str, Any]) -> int | None:
+        """Which model the result is with these settings, None where it is none of them."""
+        return next((end.model for end in self.ends if end.reached(settings)), None)
+
     def parameter(self, name: str) -> Parameter:
         """One of its knobs by name."""
         for parameter in self.parameters:
@@ -119,8 +225,9 @@ class Method:
 
     def check_models(self, count: int) -> None:
         """Raise where `count` models are not what it takes."""
-        if self.most_models is None and count < 1:
-            raise MethodError(f"{self.id} needs at least one model")
+        if self.most_models is None and count < self.fewest_models:
+            least = "one model" if self.fewest_models == 1 else f"{self.fewest_models} models"
+            raise MethodError(f"{self.id} needs at least {least}", hint=f"merge-desk methods {self.id}")
         if self.most_models is not None and count != self.most_models:
             names = ", ".join(model.name.upper() for model in self.inputs)
             raise MethodError(
@@ -164,38 +271,70 @@ def merge_method(
     *,
     title: str,
     source: str,
+    purpose: str = "mix",
     elementwise: bool = True,
     coefficients: Coefficients | None = None,
+    ends: Sequence[End] = (),
     exempt: Mapping[str, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a pure tensor function as a merge method and return it unchanged."""
 
     def register(function: Function) -> Function:
-        inputs, parameters = _read_signature(function)
+        read = _read_signature(function)
+        if purpose not in PURPOSES:
+            raise ValueError(f"{id}: there is no purpose '{purpose}'")
         METHODS.add(
-            Method(id, title, source, function, inputs, parameters, elementwise, coefficients, exempt or {})
+            Method(
+                id,
+                title,
+                source,
+                function,
+                tuple(read.inputs),
+                tuple(read.parameters),
+                elementwise,
+                coefficients,
+                tuple(ends),
+                purpose,
+                read.surveys,
+                read.start,
+                exempt or {},
+            )
         )
         return function
 
     return register
 
 
-def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], tuple[Parameter, ...]]:
+@dataclass
+class _Read:
+    """What a signature says."""
+
+    inputs: list[Input] = field(default_factory=list[Input])
+    parameters: list[Parameter] = field(default_factory=list[Parameter])
+    surveys: dict[str, Survey] = field(default_factory=dict[str, Survey])
+    start: str = ""
+
+
+def _read_signature(function: Callable[..., Any]) -> _Read:
     """Models and knobs of a function; raises where the signature leaves something open."""
     if not inspect.getdoc(function):
         raise ValueError(f"{function.__name__} has no docstring")
     # `Tensor` is imported for type checkers alone: a stand-in keeps torch out of this process
     hints = typing.get_type_hints(function, localns={"Tensor": _Weight, "Delta": _Delta}, include_extras=True)
-    inputs: list[Input] = []
-    parameters: list[Parameter] = []
+    read = _Read()
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints[name]
+        marks: tuple[Any, ...] = getattr(hint, "__metadata__", ())
         if hint in (_Weight, _Delta):
             many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            inputs.append(Input(name, delta=hint is _Delta, many=many))
+            read.inputs.append(Input(name, delta=hint is _Delta, many=many))
+        elif any(isinstance(mark, Start) for mark in marks):
+            read.start = name
+        elif surveys := [mark for mark in marks if isinstance(mark, Survey)]:
+            read.surveys[name] = surveys[0]
         else:
-            parameters.append(_read_parameter(function.__name__, name, hint, parameter.default))
-    return tuple(inputs), tuple(parameters)
+            read.parameters.append(_read_parameter(function.__name__, name, hint, parameter.default))
+    return read
 
 
 def _read_parameter(function: str, name: str, hint: Any, default: Any) -> Parameter:

@@ -41,18 +41,22 @@ def tensors(draw: st.DrawFn, count: int, dtypes: tuple[torch.dtype, ...] = (torc
 
 def model_count(method: Method) -> st.SearchStrategy[int]:
     """How many models to give a method."""
-    return st.integers(1, 5) if method.most_models is None else st.just(method.most_models)
+    fewest = method.fewest_models
+    return st.integers(fewest, 5) if method.most_models is None else st.just(method.most_models)
 
 
 @st.composite
 def knob_values(draw: st.DrawFn, method: Method, models: int) -> dict[str, Any]:
     """Settings from the declared ranges, so that a law's domain is the sliders' own."""
-    return {parameter.name: draw(_value(parameter, models)) for parameter in method.parameters}
+    shares = method.shares(models)
+    return {parameter.name: draw(_value(parameter, shares)) for parameter in method.parameters}
 
 
 def _value(parameter: Parameter, models: int) -> st.SearchStrategy[Any]:
     if parameter.kind is bool:
         return st.booleans()
+    if parameter.kind is int:
+        return st.integers(int(parameter.knob.low), int(parameter.knob.high))
     number = amounts(parameter.knob.low, parameter.knob.high)
     return st.lists(number, min_size=models, max_size=models).map(tuple) if parameter.per_model else number
 
@@ -94,7 +98,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
         count = draw(model_count(method))
         inputs = tuple(draw(st.sampled_from(names[:position])) for _ in range(count))
         settings = {
-            p.name: draw(_setting(p, count)) for p in method.parameters if p.per_model or draw(st.booleans())
+            p.name: draw(_setting(p, method.shares(count)))
+            for p in method.parameters
+            if p.per_model or draw(st.booleans())
         }
         steps.append(Step(name, method.id, inputs, tuple(sorted(settings.items()))))
     vae = draw(st.one_of(st.sampled_from(["", "a", "b", "blend"]), FILES))

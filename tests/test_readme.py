@@ -40,7 +40,7 @@ def methods_table() -> str:
     rows = ["| method | result | parameters |", "|---|---|---|"]
     for method in METHODS.all():
         knobs = [f"`{p.name}` {p.knob.low:g} to {p.knob.high:g}" for p in method.parameters]
-        formula = method.formula.removeprefix("out = ")
+        formula = method.formula.splitlines()[0].removeprefix("out = ")
         rows.append(f"| `{method.id}` | `{formula}` | {', '.join(knobs)} |")
     return "\n".join(rows)
 

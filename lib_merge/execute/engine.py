@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from lib_merge.checkpoint import Checkpoint
 from lib_merge.dtypes import to_torch
 from lib_merge.errors import NumbersError, StoppedError
-from lib_merge.execute.kernels import Kernel, kernel_of
+from lib_merge.execute.kernels import Kernel, Known, Place, kernel_of
 from lib_merge.execute.sinks import Sink
+from lib_merge.execute.survey import survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
 from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
@@ -66,6 +67,7 @@ def run(
     worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
     threads = threads or default_threads()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        worker.known = survey_models(plan, checkpoints, pool, progress, device)
         workers = [pool.submit(worker.work) for _ in range(threads)]
         try:
             for done in workers:
@@ -90,6 +92,7 @@ class _Worker:
         self.plan, self.checkpoints, self.sink = plan, checkpoints, sink
         self.progress, self.device, self.trusted = progress, device, trusted
         self.kernels: dict[Expression, Kernel] = {}
+        self.known: Known = {}
         self.pieces = self._pieces()
         self.lock = threading.Lock()
         self.failed = False
@@ -156,7 +159,8 @@ class _Worker:
             out = scratch.take("out", dtype, like)
         else:
             out = out.view(like.shape)
-        self._kernel(entry.expression)(operands, out, scratch)
+        place = Place(entry.key, piece.start, self.known)
+        self._kernel(entry.expression)(operands, out, scratch, place)
         return self._placed(out)
 
     def _placed(self, result: Tensor) -> Tensor:
@@ -168,7 +172,7 @@ class _Worker:
         out = operands[self.plan.base].to(to_torch(entry.dtype), copy=True)
         narrow = {model: operand[:, : entry.channels].contiguous() for model, operand in operands.items()}
         merged = torch.empty_like(out[:, : entry.channels], memory_format=torch.contiguous_format)
-        self._kernel(entry.expression)(narrow, merged, scratch)
+        self._kernel(entry.expression)(narrow, merged, scratch, Place(entry.key, 0, self.known))
         out[:, : entry.channels] = merged
         return out
 

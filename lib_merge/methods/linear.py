@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
-from lib_merge.registry import Knob, merge_method
+from lib_merge.errors import MethodError
+from lib_merge.registry import Knob, end, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -35,6 +36,25 @@ def _sum_twice(alpha: Fraction, beta: Fraction) -> Sequence[Fraction]:
     return (1 - beta) * (1 - alpha), (1 - beta) * alpha, beta
 
 
+def _weighted_subtraction(alpha: Fraction) -> Sequence[Fraction]:
+    _check_subtraction(alpha)
+    return 1 / (1 - alpha), -alpha / (1 - alpha)
+
+
+def _check_subtraction(alpha: Fraction | float) -> None:
+    if alpha == 1:
+        what = "weighted_subtraction cannot take out a B that is all there is: alpha is 1"
+        raise MethodError(what, hint="an alpha of 0.9 or less")
+
+
+def _self(alpha: Fraction) -> Sequence[Fraction]:
+    return (alpha,)
+
+
+def _replace() -> Sequence[Fraction]:
+    return Fraction(0), Fraction(1)
+
+
 def _weighted_models(shares: Sequence[Fraction], normalise: bool) -> Sequence[Fraction]:
     total = sum(shares)
     return [share / total for share in shares] if normalise and total else shares
@@ -45,6 +65,7 @@ def _weighted_models(shares: Sequence[Fraction], normalise: bool) -> Sequence[Fr
     title="Weighted sum",
     source="AUTOMATIC1111 stable-diffusion-webui, modules/extras.py, weighted_sum",
     coefficients=_weighted_sum,
+    ends=[end(0, alpha=0), end(1, alpha=1)],
 )
 def weighted_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] = 0.5) -> Tensor:
     """Go from A towards B in a straight line.
@@ -60,7 +81,9 @@ def weighted_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] =
     "add_difference",
     title="Add difference",
     source="AUTOMATIC1111 stable-diffusion-webui, modules/extras.py, add_difference",
+    purpose="difference",
     coefficients=_add_difference,
+    ends=[end(0, alpha=0)],
 )
 def add_difference(
     a: Tensor,
@@ -83,6 +106,7 @@ def add_difference(
     title="Triple sum",
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, mode 'Triple sum'",
     coefficients=_triple_sum,
+    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0), end(2, alpha=0, beta=1)],
 )
 def triple_sum(
     a: Tensor,
@@ -106,6 +130,7 @@ def triple_sum(
     title="Sum twice",
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, mode 'sum Twice'",
     coefficients=_sum_twice,
+    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0), end(2, beta=1)],
 )
 def sum_twice(
     a: Tensor,
@@ -149,3 +174,65 @@ def weighted_models(
     for model, share in zip(models[1:], shares[1:], strict=True):
         total = total + model * share
     return total
+
+
+@merge_method(
+    "weighted_subtraction",
+    title="Weighted subtraction",
+    source="s1dlx meh, sd_meh/merge_methods.py, weighted_subtraction, with alpha for its alpha times beta",
+    coefficients=_weighted_subtraction,
+    ends=[end(0, alpha=0)],
+)
+def weighted_subtraction(
+    a: Tensor,
+    b: Tensor,
+    *,
+    alpha: Annotated[float, Knob(0, 0.9, help="0 keeps A; the share of B that is in A")] = 0.3,
+) -> Tensor:
+    """Take B out of a weighted sum that it went into.
+
+        out = (A - alpha B) / (1 - alpha)
+
+    Where A is (1 - alpha) X + alpha B, this is X. It grows without bound as alpha nears 1, which sd-meh
+    meets with numbers of 4e8; here 1 is refused.
+    """
+    _check_subtraction(alpha)
+    return torch.lerp(a, b, -alpha / (1 - alpha))
+
+
+@merge_method(
+    "self",
+    title="Scale (self)",
+    source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, calcmode 'self'",
+    purpose="limits",
+    coefficients=_self,
+    ends=[end(0, alpha=1)],
+    exempt={"changes nothing": "it scales"},
+)
+def scale(a: Tensor, *, alpha: Annotated[float, Knob(0, 2, help="1 keeps A, 0 is nothing")] = 1.0) -> Tensor:
+    """Multiply a model's numbers.
+
+        out = alpha A
+
+    alpha 1 is A, to the bit. SuperMerger takes alpha 0 for "leave alone" and passes over to_out, proj_out
+    and norm; here 0 is 0, and a rule says which keys are meant.
+    """
+    return a * alpha
+
+
+@merge_method(
+    "replace",
+    title="Replace",
+    source="wkpark sd-webui-model-mixer, scripts/model_mixer.py, mode 'Replace', which multiplies by alpha",
+    purpose="parts",
+    coefficients=_replace,
+    ends=[end(1)],
+)
+def replace(a: Tensor, b: Tensor) -> Tensor:
+    """Take B as it is.
+
+        out = B
+
+    To the bit. As one step of several, or with a rule that says for which keys.
+    """
+    return b.clone()

@@ -7,16 +7,18 @@ from lib_merge.plan.fold import (
     Source,
     in_words,
     is_elementwise,
+    is_linear,
     models_of,
 )
 from lib_merge.plan.make import base_of, make_plan, replan, summaries
 from lib_merge.plan.metadata import RECIPE_KEY
-from lib_merge.plan.model import PIECE, KeyPlan, Plan
+from lib_merge.plan.model import PIECE, STEP, KeyPlan, Plan
 from lib_merge.plan.render import plan_as_data, plan_as_text
 
 __all__ = [
     "PIECE",
     "RECIPE_KEY",
+    "STEP",
     "Application",
     "Combination",
     "Expression",
@@ -26,6 +28,7 @@ __all__ = [
     "base_of",
     "in_words",
     "is_elementwise",
+    "is_linear",
     "make_plan",
     "models_of",
     "plan_as_data",

@@ -72,6 +72,8 @@ def settle(
 def _apply(
     method: Method, inputs: Sequence[Expression], settings: dict[str, float | bool | str | tuple[float, ...]]
 ) -> Expression:
+    if (end := method.end(settings)) is not None:
+        return inputs[end]
     if method.coefficients is None:
         return Application(method.id, tuple(inputs), tuple(sorted(settings.items())))
     coefficients = method.coefficients(**{name: _exactly(value) for name, value in settings.items()})
@@ -126,13 +128,20 @@ def weight_of(expression: Expression) -> Fraction:
     return Fraction(1)
 
 
+def is_linear(expression: Expression) -> bool:
+    """Whether it is a sum of files and nothing else."""
+    if isinstance(expression, Combination):
+        return all(is_linear(part) for part, _ in expression.terms)
+    return isinstance(expression, Source)
+
+
 def is_elementwise(expression: Expression) -> bool:
     """Whether its tensors may be worked on in pieces."""
     if isinstance(expression, Source):
         return True
     if isinstance(expression, Combination):
         return all(is_elementwise(part) for part, _ in expression.terms)
-    return METHODS.get(expression.method).elementwise and all(map(is_elementwise, expression.inputs))
+    return METHODS.get(expression.method).in_pieces and all(map(is_elementwise, expression.inputs))
 
 
 def in_words(expression: Expression, names: Sequence[str]) -> str:

@@ -121,8 +121,8 @@ def _problems_of_step(step: Step, known: list[str]) -> Iterator[RecipeError]:
     for name, setting in step.settings:
         yield from _problems_of_setting(step, method, method.parameter(name), setting)
     for parameter in method.parameters:
-        if parameter.per_model and not dict(step.settings).get(parameter.name):
-            each = f"one number for each of its {len(step.inputs)} models"
+        if parameter.per_model and not parameter.default and not dict(step.settings).get(parameter.name):
+            each = f"one number for each of its {method.shares(len(step.inputs))} models"
             yield RecipeError(f"step '{step.name}' needs {parameter.name}: {each}")
 
 
@@ -132,8 +132,9 @@ def _problems_of_setting(
     where = f"step '{step.name}', {method.id}, {parameter.name}"
     if parameter.per_model:
         count = len(setting) if isinstance(setting, tuple) else 1
-        if not isinstance(setting, tuple) or count != len(step.inputs):
-            what = f"there are {len(step.inputs)} models and {count} shares for them"
+        models = method.shares(len(step.inputs))
+        if not isinstance(setting, tuple) or count != models:
+            what = f"there are {models} models and {count} shares for them"
             yield RecipeError(what, where=where, hint="one number for each model, in order")
         return
     fits = isinstance(setting, parameter.kind) if parameter.kind in (bool, str) else _is_amount(setting)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_merge.execute.kernels import kernel_of
+from lib_merge.execute.kernels import Place, kernel_of
 from lib_merge.plan.fold import Source, combination
 from lib_merge.tensors import Scratch, all_finite, exact, lerp_rounds_once
 from tests.merging import same_bits
@@ -22,7 +22,7 @@ def merged(models: list[torch.Tensor], shares: list[Fraction], dtype: torch.dtyp
     """What the engine computes for a sum of files."""
     expression = combination((Source(n), share) for n, share in enumerate(shares))
     out = torch.empty(models[0].shape, dtype=dtype)
-    kernel_of(expression)(dict(enumerate(models)), out, Scratch())
+    kernel_of(expression)(dict(enumerate(models)), out, Scratch(), Place())
     return out
 
 

@@ -10,13 +10,19 @@ from fractions import Fraction
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from lib_merge.execute.kernels import Place, kernel_of
 from lib_merge.methods import METHODS
-from lib_merge.registry import Method
-from lib_merge.tensors import exact
-from tests.strategies import knob_values, model_count, tensors
+from lib_merge.plan.fold import Application, Source, fold
+from lib_merge.recipe import Ingredient, Recipe, Step
+from lib_merge.registry import Method, Seed, seed_for
+from lib_merge.tensors import Scratch, exact, working_dtype
+from tests.merging import same_bits
+from tests.strategies import DTYPES, knob_values, model_count, tensors
 
+FEWER = hypothesis_settings(max_examples=40)  # of so many methods
 EVERY = pytest.mark.parametrize("method", METHODS.all(), ids=lambda method: method.id)
 LINEAR = pytest.mark.parametrize("method", [m for m in METHODS.all() if m.coefficients], ids=lambda m: m.id)
 
@@ -28,6 +34,7 @@ def drawn(data: st.DataObject, method: Method) -> tuple[list[torch.Tensor], dict
 
 
 @EVERY
+@FEWER
 @given(data=st.data())
 def test_merging_a_model_with_itself_changes_nothing(method: Method, data: st.DataObject) -> None:
     if "changes nothing" in method.exempt:
@@ -39,6 +46,7 @@ def test_merging_a_model_with_itself_changes_nothing(method: Method, data: st.Da
 
 
 @EVERY
+@FEWER
 @given(data=st.data())
 def test_the_result_has_the_shape_and_dtype_of_the_first_model_and_is_finite(
     method: Method, data: st.DataObject
@@ -50,23 +58,86 @@ def test_the_result_has_the_shape_and_dtype_of_the_first_model_and_is_finite(
 
 
 @EVERY
+@FEWER
 @given(data=st.data())
 def test_a_method_leaves_its_inputs_alone(method: Method, data: st.DataObject) -> None:
     models, settings = drawn(data, method)
+    if data.draw(st.booleans()):
+        models = [model.double() for model in models]
     before = [model.clone() for model in models]
     method(*models, **settings)
     assert all(torch.equal(model, copy) for model, copy in zip(models, before, strict=True))
 
 
 @EVERY
+@FEWER
 @given(data=st.data())
 def test_float32_agrees_with_float64(method: Method, data: st.DataObject) -> None:
+    if "float64" in method.exempt:
+        return
     models, settings = drawn(data, method)
     out = method(*models, **settings)
     wide = method(*[model.double() for model in models], **settings)
     largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
     # terms may cancel: the error is a few float32 roundings of the terms, not of the result
     torch.testing.assert_close(out.double(), wide, rtol=0, atol=16 * 2**-24 * largest)
+
+
+@EVERY
+@FEWER
+@given(data=st.data())
+def test_an_end_of_the_range_is_that_model(method: Method, data: st.DataObject) -> None:
+    """In a recipe it is the file itself, to the bit; the arithmetic alone comes within its roundings."""
+    if not method.ends:
+        return
+    models, settings = drawn(data, method)
+    reached = data.draw(st.sampled_from(method.ends))
+    settings |= {name: method.parameter(name).kind(value) for name, value in reached.at.items()}
+    model = method.end(settings)
+    assert model is not None
+    out = method(*models, **settings)
+    largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
+    torch.testing.assert_close(out, models[model], rtol=0, atol=16 * 2**-24 * largest)
+    recipe = Recipe(
+        tuple(Ingredient(f"M{n}", f"{n}.safetensors") for n in range(len(models))),
+        (Step("R", method.id, tuple(f"M{n}" for n in range(len(models))), tuple(sorted(settings.items()))),),
+        "R",
+    )
+    assert fold(recipe, float) == Source(model)
+
+
+@EVERY
+@FEWER
+@given(data=st.data())
+def test_the_engine_gives_the_methods_result_rounded_once_whatever_the_pieces(
+    method: Method, data: st.DataObject
+) -> None:
+    """From files of any formats, in pieces where the method allows them."""
+    if method.coefficients:
+        return
+    count = data.draw(model_count(method))
+    models = data.draw(tensors(count, DTYPES))
+    settings = data.draw(knob_values(method, count))
+    dtype = data.draw(st.sampled_from(DTYPES))
+    working = working_dtype([model.dtype for model in models], dtype)
+    inner = {
+        p.name: seed_for(settings[p.name], "some.key") for p in method.parameters if isinstance(p.knob, Seed)
+    }
+    want = method(*[model.to(working) for model in models], **settings | inner).to(dtype)
+    whole = Application(method.id, tuple(map(Source, range(count))), tuple(sorted(settings.items())))
+    out = torch.empty(models[0].shape, dtype=dtype)
+    place = Place("some.key")
+    kernel = kernel_of(whole)
+    kernel(dict(enumerate(models)), out, Scratch(), place)
+    assert same_bits(out, want)
+    if method.in_pieces and out.numel():
+        cut = data.draw(st.integers(0, out.numel()))
+        flat = [model.reshape(-1) for model in models]
+        for start, stop in ((0, cut), (cut, out.numel())):
+            piece = torch.empty(stop - start, dtype=dtype)
+            here = {n: model[start:stop] for n, model in enumerate(flat)}
+            kernel(here, piece, Scratch(), Place("some.key", start))
+            assert same_bits(piece, want.reshape(-1)[start:stop])
 
 
 @LINEAR

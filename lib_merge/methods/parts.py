@@ -1,0 +1,282 @@
+"""Some of the numbers from one model, the rest from another: slices, ranks, frequencies, nearness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, cast
+
+from lib_merge.registry import Knob, end, merge_method
+from lib_merge.tensors import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WIDTH = Knob(0, 1, help="how much is B's: 0 keeps A, 1 takes B")
+OFFSET = Knob(0, 1, help="where B's part begins; it goes on from the start where it passes the end")
+WIDE = 100  # columns from which SuperMerger's tensor2 slices them
+
+
+def _slice(a: Tensor, b: Tensor, axis: int, alpha: float, beta: float) -> Tensor:
+    """A with B's slices from beta on, alpha of all wide, around the end."""
+    size = a.shape[axis]
+    around = alpha + beta > 1
+    out = (b if around else a).clone()
+    start, stop = (alpha + beta - 1, beta) if around else (beta, alpha + beta)
+    first, last = int(size * start), int(size * stop)
+    out.narrow(axis, first, last - first).copy_((a if around else b).narrow(axis, first, last - first))
+    return out
+
+
+@merge_method(
+    "tensor_sum",
+    title="Tensor slices",
+    source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, tensormerge; s1dlx meh, tensor_sum",
+    purpose="parts",
+    elementwise=False,
+    ends=[end(0, alpha=0), end(1, alpha=1)],
+)
+def tensor_sum(
+    a: Tensor, b: Tensor, *, alpha: Annotated[float, WIDTH] = 0.5, beta: Annotated[float, OFFSET] = 0.0
+) -> Tensor:
+    """Take a run of rows from B, whole output channels, and the others from A.
+
+        out = B in rows [beta n, (alpha + beta) n) of n, else A
+
+    alpha 0 is A and alpha 1 is B, to the bit, and every row is one of theirs. Rows that would lie beyond
+    the end are taken from the beginning. A single number is B's from alpha 0.5 on.
+    """
+    if a.ndim == 0:
+        return (b if alpha >= 0.5 else a).clone()
+    return _slice(a, b, 0, alpha, beta)
+
+
+@merge_method(
+    "tensor2_sum",
+    title="Tensor slices, by column",
+    source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, tensormerge, calcmode 'tensor2'",
+    purpose="parts",
+    elementwise=False,
+    ends=[end(0, alpha=0), end(1, alpha=1)],
+)
+def tensor2_sum(
+    a: Tensor, b: Tensor, *, alpha: Annotated[float, WIDTH] = 0.5, beta: Annotated[float, OFFSET] = 0.0
+) -> Tensor:
+    """Take a run of columns from B, whole input channels, and the others from A; rows where columns are few.
+
+        out = B in columns [beta n, (alpha + beta) n) of n, else A
+
+    alpha 0 is A and alpha 1 is B, to the bit. Up to 100 columns the rows are sliced instead: SuperMerger
+    counts the rows there and then slices columns by that count, which is taken for a slip.
+    """
+    if a.ndim == 0:
+        return (b if alpha >= 0.5 else a).clone()
+    return _slice(a, b, 1 if a.ndim > 1 and a.shape[1] > WIDE else 0, alpha, beta)
+
+
+@merge_method(
+    "top_k_tensor_sum",
+    title="Top-k tensor sum",
+    source="s1dlx meh, sd_meh/merge_methods.py, top_k_tensor_sum",
+    purpose="parts",
+    elementwise=False,
+    ends=[end(0, alpha=0)],
+    exempt={
+        "changes nothing": "of equal models with equal numbers any may stand for any: it does hold",
+        "float64": "ranks of numbers that rounding errors set apart differ between formats",
+    },
+)
+def top_k_tensor_sum(
+    a: Tensor, b: Tensor, *, alpha: Annotated[float, WIDTH] = 0.5, beta: Annotated[float, OFFSET] = 0.0
+) -> Tensor:
+    """Give A's numbers the order of B's: where B has its largest number, A's largest goes.
+
+        out = sort(A)[rank of B] where the size of that number ranks in [beta, alpha + beta) of all, else A
+
+    alpha 0 is A, to the bit. alpha 1 has A's numbers and B's order. Ranks of sizes count from the smallest
+    and go on from it where the window passes the end.
+    """
+    count = a.numel()
+    if count == 0:
+        return a.clone()
+    flat = a.reshape(-1)
+    ordered = flat.sort().values
+    ranks = torch.empty(count, dtype=torch.int64, device=a.device)
+    order = b.reshape(-1).argsort(stable=True)
+    ranks[order] = torch.arange(count, device=a.device)
+    around = alpha + beta > 1
+    start, stop = (alpha + beta - 1, beta) if around else (beta, alpha + beta)
+    sizes = ordered.abs()
+    by_size = sizes.sort().values
+    low = by_size[min(round(start * count), count) - 1] if round(start * count) > 0 else -1
+    high = by_size[min(round(stop * count), count) - 1] if round(stop * count) > 0 else -1
+    chosen = (sizes > low) & (sizes <= high)
+    chosen = (~chosen if around else chosen)[ranks]
+    return torch.where(chosen, ordered[ranks], flat).view(a.shape)
+
+
+@merge_method(
+    "distribution_crossover",
+    title="Distribution crossover",
+    source="s1dlx meh, sd_meh/merge_methods.py, distribution_crossover",
+    purpose="parts",
+    elementwise=False,
+    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0)],
+)
+def distribution_crossover(
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    *,
+    alpha: Annotated[float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A")] = 0.5,
+    beta: Annotated[float, Knob(0, 1, help="how softly one goes over into the other")] = 0.0,
+) -> Tensor:
+    """Put A and B into the order of C's numbers, and take the slow changes of B and the fast ones of A.
+
+        out = undo(irfft((1 - h) rfft(B sorted by C) + h rfft(A sorted by C)))
+        h = clamp((f - alpha) / beta + 1 / 2, 0, 1) at the frequency f from 0 to 1; a step where beta is 0
+
+    At beta 0, alpha 0 is A and alpha 1 is B, to the bit. sd-meh's alpha goes the other way, from B to A:
+    its (A, B) are (B, A) here.
+    """
+    if a.numel() < 2:
+        return torch.lerp(a, b, alpha)
+    order = c.reshape(-1).argsort(stable=True)
+    low, high = (_transform(tensor.reshape(-1)[order]) for tensor in (b, a))
+    frequency = torch.arange(low.numel(), dtype=torch.float64, device=a.device) / low.numel()
+    share = (frequency >= alpha).double()
+    if beta > 1e-10:
+        share = ((frequency - alpha) / beta + 0.5).clamp_(0, 1)
+    mixed = _transformed_back(low.lerp_(high, share.to(low.dtype)), [a.numel()]).to(a.dtype)
+    return torch.empty_like(mixed).scatter_(0, order, mixed).view(a.shape)
+
+
+@merge_method(
+    "crossover",
+    title="Fourier crossover",
+    source="ljleb sd-mecha 1.1.8, merge_methods/crossover.py, for tilts from 0 to 1",
+    purpose="parts",
+    elementwise=False,
+    ends=[end(0, alpha=0), end(1, alpha=1)],
+)
+def crossover(
+    a: Tensor,
+    b: Tensor,
+    *,
+    alpha: Annotated[
+        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A, 1 takes B")
+    ] = 0.5,
+    tilt: Annotated[float, Knob(0, 1, help="0 cuts sharply, 1 is the weighted sum")] = 0.0,
+) -> Tensor:
+    """Take the slow changes along a tensor's axes from A and the fast ones from B.
+
+        out = irfft((1 - h) rfft(A) + h rfft(B)), over all axes
+        h = 1 where f > 1 - alpha, else 0; for a tilt, clamp((f + alpha - 1) / tan(pi tilt / 2) + alpha, 0, 1)
+
+    f is the frequency from 0 to 1. alpha 0 is A and alpha 1 is B, to the bit; tilt 1 is the weighted sum. The
+    order of channels is arbitrary, so that these frequencies mean little by themselves.
+    """
+    if alpha in (0, 1) or tilt == 1 or a.numel() < 2:
+        return torch.lerp(a, b, alpha)
+    low, high = _transform(a), _transform(b)
+    frequency = _frequency(a).to(low.device)
+    if tilt < 1e-10:
+        share = (frequency > 1 - alpha).double()
+    else:
+        slope = 1 / math.tan(math.pi * tilt / 2)
+        share = ((frequency + alpha - 1) * slope + alpha).clamp_(0, 1)
+    return _transformed_back(low.lerp_(high, share.to(low.dtype)), a.shape).to(a.dtype)
+
+
+def _transform(tensor: Tensor) -> Tensor:
+    """Its frequencies over all axes."""
+    return cast("Callable[[Tensor], Tensor]", torch.fft.rfftn)(tensor.double())
+
+
+def _transformed_back(frequencies: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor that has them."""
+    return cast("Callable[..., Tensor]", torch.fft.irfftn)(frequencies, s=tuple(shape))
+
+
+def _frequency(tensor: Tensor) -> Tensor:
+    """From 0 to 1 for each number of the tensor's real transform: the root mean square over the axes.
+
+    As sd-mecha draws it, its mesh over the transform's own size.
+    """
+    shape = [*tensor.shape[:-1], tensor.shape[-1] // 2 + 1]
+    total = torch.zeros(shape, dtype=torch.float64)
+    for axis, size in enumerate(shape):
+        total += (_along_axis(size, axis == len(shape) - 1) ** 2).view(
+            [-1 if n == axis else 1 for n in range(len(shape))]
+        )
+    return (total / len(shape)).sqrt_()
+
+
+def _along_axis(size: int, half: bool) -> Tensor:
+    """Frequencies along one axis; the transform holds only half of the last one."""
+    if half or size == 1:
+        return torch.linspace(0, 1, size, dtype=torch.float64)
+    ascending = torch.arange(size, dtype=torch.float64)
+    return torch.minimum(ascending, size - ascending) / (size // 2)
+
+
+@merge_method(
+    "near_swap",
+    title="NearSwap",
+    source="alchemonaut, QuartetAnemoi-70B; arcee-ai mergekit, merge_methods/nearswap.py",
+    purpose="parts",
+    ends=[end(0, limit=0)],
+)
+def near_swap(
+    a: Tensor,
+    b: Tensor,
+    *,
+    limit: Annotated[float, Knob(0, 0.1, 0.0001, help="how far a number may move: 0 keeps A")] = 0.001,
+) -> Tensor:
+    """Take B's numbers where they are near A's, and go towards the others as far as is near.
+
+        out = A + clamp(B - A, -limit, limit)
+
+    limit 0 is A, to the bit; a limit of at least the largest difference is B. mergekit's weight of
+    min(1, t / abs(A - B)) comes to the same.
+    """
+    return (b - a).clamp_(-limit, limit).add_(a)
+
+
+@merge_method(
+    "clamp",
+    title="Clamp to bounds",
+    source="ljleb sd-mecha 1.1.8, merge_methods/limiting.py; s1dlx meh, weights_clip",
+    purpose="limits",
+)
+def clamp(
+    a: Tensor,
+    *bounds: Tensor,
+    stiffness: Annotated[
+        float, Knob(0, 1, help="0 bounds by the outermost, 1 by those next to their mean")
+    ] = 0.0,
+) -> Tensor:
+    """Keep each number of A between the smallest and the largest that the other models have there.
+
+        out = min(max(A, least), greatest)
+
+    The first model is the one that is bounded: the result of an earlier step, as a rule. A number within
+    bounds stays as it is, to the bit. stiffness draws each bound towards the model's number next to the
+    mean of all, on its side.
+    """
+    least, greatest = bounds[0].clone(), bounds[0].clone()
+    for bound in bounds[1:]:
+        torch.minimum(least, bound, out=least)
+        torch.maximum(greatest, bound, out=greatest)
+    if stiffness:
+        mean = bounds[0].clone()
+        for bound in bounds[1:]:
+            mean.add_(bound)
+        mean.div_(len(bounds))
+        above, below = greatest.clone(), least.clone()
+        for bound in bounds:
+            torch.where((bound >= mean) & (bound < above), bound, above, out=above)
+            torch.where((bound <= mean) & (bound > below), bound, below, out=below)
+        greatest.lerp_(above, stiffness)
+        least.lerp_(below, stiffness)
+    return torch.minimum(torch.maximum(a, least, out=least), greatest, out=least)

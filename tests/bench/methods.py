@@ -1,0 +1,194 @@
+"""What each method costs on full-size files, beside the weighted sum.
+
+    python tests/bench/methods.py [--family sd1] [--rounds 1] [--only ties,dare] [--threads 2] [--device cpu]
+                                  [--peers sd-meh,sd-mecha]
+
+Every merge is a process of its own that writes its file; imports are not counted, the inputs are in the page
+cache. Methods over a base get one base and two models. Ratios are of processor time, which a busy machine
+changes less than the clock's, to the weighted sum of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.bench.compare import inputs, warm  # noqa: E402
+from tests.bench.contestants import PeakMemory  # noqa: E402
+
+PLAIN = "weighted_sum"
+SLOW = {"rotate"}  # minutes; asked for by name
+PEERS = {
+    "sd-meh": ("ties", "euclidean_add_difference", "multiply_difference", "similarity_add_difference"),
+    "sd-mecha": ("ties", "train_difference", "cosine_a", "dare", "slerp", "geometric_sum"),
+}
+
+
+def settings_of(name: str) -> dict[str, object]:
+    """The defaults; where 0 or 1 is the default and an end, something in the middle."""
+    from lib_merge.methods import METHODS
+
+    method = METHODS.get(name)
+    settings: dict[str, object] = {p.name: 0.3 for p in method.parameters if p.name == "alpha"}
+    if name == "weighted_models":
+        settings["shares"] = (0.5, 0.3, 0.2)
+    return settings
+
+
+def ours(name: str, out: Path, models: list[Path], device: str, threads: int) -> None:
+    """One merge by this library."""
+    from lib_merge.checkpoint import read_header
+    from lib_merge.execute import merge_to_file
+    from lib_merge.methods import METHODS
+    from lib_merge.plan import make_plan
+    from lib_merge.recipe import Ingredient, Recipe, Step
+
+    chosen = models[: METHODS.get(name).most_models or 3]
+    ingredients = tuple(Ingredient(letter, path.name) for letter, path in zip("ABC", chosen, strict=False))
+    settings = tuple(sorted(settings_of(name).items()))
+    step = Step("M", name, tuple(each.name for each in ingredients), settings)  # type: ignore[arg-type]
+    recipe = Recipe(ingredients, (step,), "M", vae="blend")
+    plan = make_plan(recipe, {path.name: read_header(path) for path in chosen})
+    merge_to_file(plan, out, overwrite=True, device=device, threads=threads)
+
+
+def sd_meh(name: str, out: Path, models: list[Path]) -> None:
+    """sd-meh 0.9.5, as its command line calls it."""
+    from sd_meh.merge import merge_models, save_model
+
+    mode = "ties_add_difference" if name == "ties" else name
+    names = dict(zip(("model_a", "model_b", "model_c"), map(str, models), strict=False))
+    weights = {"alpha": [0.3] * 25, "beta": [0.3] * 25}
+    bases = {"alpha": 0.3, "beta": 0.3}
+    merged = merge_models(names, weights, bases, mode, precision=16, device="cpu", threads=2)
+    save_model(merged, str(out.with_suffix("")), "safetensors")
+
+
+def sd_mecha(name: str, out: Path, models: list[Path]) -> None:
+    """sd-mecha 1.1.8 with the settings of contestants.py."""
+    import sd_mecha
+    import torch
+
+    torch.set_num_threads(1)
+    a, b, c = (sd_mecha.model(str(path), "sd1-ldm") for path in models)
+    recipes = {
+        "ties": lambda: sd_mecha.add_difference(a, sd_mecha.ties_sum(b - a, c - a, k=0.2), alpha=1.0),
+        "train_difference": lambda: sd_mecha.add_difference(
+            a, (b - c) * sd_mecha.train_difference_mask(a, b, c, alpha=0.3), alpha=1.0
+        ),
+        "cosine_a": lambda: sd_mecha.add_cosine_a(a, b, alpha=0.3),
+        "dare": lambda: sd_mecha.add_difference(
+            a, sd_mecha.dropout(b - a, c - a, probability=0.5), alpha=1.0
+        ),
+        "slerp": lambda: sd_mecha.slerp(a, b, alpha=0.3),
+        "geometric_sum": lambda: sd_mecha.geometric_sum(a, b, alpha=0.3),
+    }
+    sd_mecha.merge(
+        recipes[name](), output=out, threads=2, merge_dtype=torch.float32, output_dtype=torch.float16
+    )
+
+
+def child(options: argparse.Namespace) -> None:
+    """One merge, in this process."""
+    import torch
+
+    torch.empty(1, device=options.device)
+    with PeakMemory() as memory:
+        began, before = time.perf_counter(), time.process_time()
+        if options.tool == "merge-desk":
+            ours(options.child, options.out, options.models, options.device, options.threads)
+        else:
+            {"sd-meh": sd_meh, "sd-mecha": sd_mecha}[options.tool](options.child, options.out, options.models)
+        seconds, spent = time.perf_counter() - began, time.process_time() - before
+    print(json.dumps({"seconds": seconds, "cpu": spent, "anonymous": memory.peak}))
+
+
+def run(tool: str, name: str, options: argparse.Namespace, models: list[Path]) -> dict[str, float] | None:
+    """One merge in a process of its own; None where it fails."""
+    warm(models)
+    out = options.folder / "out_methods.safetensors"
+    command = [sys.executable, __file__, "--child", name, "--tool", tool, "--out", str(out)]
+    command += ["--device", options.device, "--threads", str(options.threads), *map(str, models)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    out.unlink(missing_ok=True)
+    if done.returncode:
+        print(f"{tool} {name} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return None
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    print(
+        f"{tool} {name} {result['seconds']:.2f} s, {result['cpu']:.2f} s of processors",
+        file=sys.stderr,
+        flush=True,
+    )
+    return result
+
+
+def report(results: dict[tuple[str, str], list[dict[str, float]]]) -> str:
+    """One row a method and tool."""
+    rows = [
+        "| method | tool | seconds, median | times the weighted sum | memory, peak |",
+        "|---|---|---|---|---|",
+    ]
+    base = results[PLAIN, "merge-desk"]
+    for (name, tool), runs in results.items():
+        if runs:
+            seconds = statistics.median(each["seconds"] for each in runs)
+            pairs = zip(runs, base, strict=False)
+            ratio = statistics.median(each["cpu"] / plain["cpu"] for each, plain in pairs)
+            spent = statistics.median(each["cpu"] for each in runs)
+            memory = max(each["anonymous"] for each in runs) / 1e6
+            rows.append(
+                f"| `{name}` | {tool} | {seconds:.2f} | {spent:.2f} | {ratio:.1f} | {memory:,.0f} MB |"
+            )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--family", choices=("sd1", "sdxl"), default="sd1")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--peers", default="")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "merge-desk-bench")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--tool", default="merge-desk", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("models", nargs="*", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options)
+        return
+    from lib_merge.methods import METHODS
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    models = inputs(options.folder, options.family, 3)
+    every = [method.id for method in METHODS.all() if method.id not in SLOW]
+    names = [PLAIN, *(name for name in (options.only.split(",") if options.only else every) if name != PLAIN)]
+    tools = [tool for tool in options.peers.split(",") if tool]
+    jobs = [(name, "merge-desk") for name in names]
+    jobs += [(name, tool) for tool in tools for name in PEERS[tool] if name in names]
+    results: dict[tuple[str, str], list[dict[str, float]]] = {job: [] for job in jobs}
+    for _ in range(options.rounds):
+        for name, tool in jobs:
+            found = run(tool, name, options, models)
+            results[name, tool] += [found] if found else []
+    print(report(results))
+
+
+if __name__ == "__main__":
+    main()
