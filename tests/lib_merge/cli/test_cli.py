@@ -95,7 +95,11 @@ def test_every_method_of_the_registry_merges_from_the_command_line(tiny: Tiny, c
     names = [tiny(name) for name in "abc"]
     for method in METHODS.all():
         models = names[: method.most_models or 3]
-        flags = [f"--{p.name}={','.join(['0.5'] * len(models))}" for p in method.parameters if p.per_model]
+        flags = [
+            f"--{p.name}={','.join(['0.5'] * method.shares(len(models)))}"
+            for p in method.parameters
+            if p.per_model
+        ]
         words = ["merge", *models, "--method", method.id, *flags, "-o", "m.safetensors", "--overwrite"]
         status, _, err = run(capsys, *words)
         assert status == 0, f"{method.id}: {err}"
