@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from lib_merge.registry import Knob, end, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FLAT = 1e-9  # sine of an angle of a plane that counts as not turned, or as turned half way round
 
 
 @merge_method(
@@ -95,10 +98,36 @@ def _power(turn: Tensor, exponent: float) -> Tensor:
         return turn
     if exponent == 0:
         return torch.eye(len(turn), dtype=turn.dtype, device=turn.device)
-    values, vectors = _linalg("eig", turn)
-    angles = torch.angle(values) * exponent
-    turned = torch.polar(torch.ones_like(angles), angles)
-    return ((vectors * turned) @ torch.inverse(vectors)).real
+    blocks, basis = _planes(turn)
+    power = torch.eye(len(turn), dtype=turn.dtype)
+    place = 0
+    turned_back: list[int] = []
+    while place < len(turn):
+        if place + 1 < len(turn) and abs(float(blocks[place + 1, place])) > FLAT:
+            angle = math.atan2(float(blocks[place + 1, place]), float(blocks[place, place]))
+            _turn_plane(power, place, place + 1, exponent * angle)
+            place += 2
+            continue
+        if float(blocks[place, place]) < 0:
+            turned_back.append(place)
+        place += 1
+    for one, two in zip(turned_back[::2], turned_back[1::2], strict=False):
+        _turn_plane(power, one, two, exponent * math.pi)  # two axes turned back are one plane's half turn
+    return (basis @ power @ basis.T).to(turn.device)
+
+
+def _turn_plane(matrix: Tensor, one: int, two: int, angle: float) -> None:
+    matrix[one, one] = matrix[two, two] = math.cos(angle)
+    matrix[two, one], matrix[one, two] = math.sin(angle), -math.sin(angle)
+
+
+def _planes(turn: Tensor) -> tuple[Tensor, Tensor]:
+    """The real Schur form: a rotation's planes one after the other, and the basis in which they are that."""
+    import scipy.linalg
+
+    schur = cast("Callable[..., tuple[Any, Any]]", scipy.linalg.schur)
+    form = schur(turn.cpu().numpy(), output="real")
+    return torch.from_numpy(form[0]), torch.from_numpy(form[1])
 
 
 def _linalg(name: str, matrix: Tensor) -> tuple[Tensor, ...]:

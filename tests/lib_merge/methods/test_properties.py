@@ -223,3 +223,14 @@ def test_the_median_of_windows_is_the_one_that_sorting_finds(shape: tuple[int, .
         windows = windows.unfold(axis, 3, 1)
     want = windows.reshape(*(size - 2 for size in shape), -1).median(-1).values
     assert torch.equal(median_of_neighbours(values, list(range(len(shape)))), want)
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (8, 6), (5, 40), (3, 2, 3, 3)])
+def test_half_a_turn_is_a_turn_even_towards_the_opposite(shape: tuple[int, ...]) -> None:
+    a = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    for b in (torch.randn(shape, generator=torch.Generator().manual_seed(3)), -a):
+        knobs = {"centralization": 0.0}
+        half = merged("rotate", a, b, alignment=0.5, **knobs)
+        torch.testing.assert_close(half.norm(), a.norm())
+        # half a turn is itself a turn of A: the whole turn towards it ends there
+        torch.testing.assert_close(merged("rotate", a, half, **knobs), half, rtol=1e-4, atol=1e-4)
