@@ -1,6 +1,7 @@
 /* Merge Desk: the faders, the presets and the pictures. Everything that is shown comes from Python as
  * JSON in hidden elements (lib_merge/desk/view.py says what is in it); what the user does goes back as the
- * first input of a Gradio event. One closure, one global name: mergeDesk. */
+ * first input of a Gradio event. One closure, one global name: mergeDesk. Other rooms of the page have scripts of
+ * their own beside this one, which come in through mergeDesk.room; see the end of this file. */
 window.mergeDesk ??= (() => {
   "use strict";
 
@@ -18,6 +19,8 @@ window.mergeDesk ??= (() => {
     now: null, before: null, ofA: null, against: "", holding: false,
   };
   const seen = {};
+  const rooms = {};
+  const asked = {};
   let timer = 0;
 
   // --- small tools ---
@@ -181,10 +184,14 @@ window.mergeDesk ??= (() => {
     press("stop");
     setTimeout(() => { if (waiting && desk.busy === waiting) { desk.busy = null; showState(); } }, 10000);
   }
-  function keep(action, facts) {
-    desk.next.keep = { seq: ++desk.seq, action, family: desk.scene.family, ...facts };
-    press("keep");
+  /** Rings a hidden button; what is asked goes along as the first input. Again and again until it is fetched. */
+  function ask(bell, facts) {
+    desk.next[bell] = { seq: ++desk.seq, ...facts };
+    asked[bell] = Date.now();
+    press(bell);
+    return desk.seq;
   }
+  const keep = (action, facts) => ask("keep", { action, family: desk.scene.family, ...facts });
   /** A WebUI's own progress bar, where there is one. */
   function progress() {
     if (typeof window.requestProgress !== "function" || typeof window.randomId !== "function") return "";
@@ -511,13 +518,20 @@ window.mergeDesk ??= (() => {
   // --- coming to life ---
 
   function look() {
-    for (const name of ["scene", "marks", "answer"]) {
+    for (const name of Object.keys(hear)) {
       const said = $(`#merge_desk_${name} [data-merge-desk]`)?.dataset;
       if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk)); }
     }
   }
+  /** Rooms whose place has appeared, or appeared anew: some Gradios throw away what a closed tab holds. */
+  function enter() {
+    for (const [name, draw] of Object.entries(rooms)) {
+      const place = mount(name);
+      if (place && !place.dataset.alive) { place.dataset.alive = "yes"; draw(place); }
+    }
+  }
   let watched = null;
-  let asked = 0;
+  let greeted = 0;
   function live() {
     const root = mount("board");
     const carriers = $("#merge_desk_carriers");
@@ -533,11 +547,40 @@ window.mergeDesk ??= (() => {
       watched = carriers;
       new MutationObserver(look).observe(carriers, { subtree: true, childList: true, attributes: true, characterData: true });
     }
+    enter();
     look();
-    if (!desk.scene && Date.now() - asked > 1500) { asked = Date.now(); press("hello"); }
+    if (!desk.scene && Date.now() - greeted > 1500) { greeted = Date.now(); press("hello"); }
     if (desk.next.turn && Date.now() - desk.busy?.since > 250) press("turn"); // Gradio drops a click while it still ends the event before
+    for (const bell of Object.keys(asked)) {
+      if (!desk.next[bell]) delete asked[bell];
+      else if (Date.now() - asked[bell] > 250) press(bell);
+    }
     if (desk.busy) showState();
   }
   setInterval(live, 300);
-  return { fill };
+
+  // --- for the other rooms ---
+
+  /** A room of the page: `draw` fills its element each time that it appears, `hear` takes answers by carrier. */
+  function room(name, { draw, hear: ears = {} }) {
+    Object.assign(hear, ears);
+    if (draw) rooms[name] = draw;
+  }
+  const board = {
+    slots: () => (desk.scene ? slots() : []),
+    family: () => desk.scene?.family ?? "",
+    choice: () => desk.scene?.choice ?? "",
+    parameters: () => (desk.scene ? parameters() : {}),
+    /** One step of undo: amounts by parameter and slot, and knobs by name; what is not named stays. */
+    set: (amounts, knobs = {}) => change(() => {
+      desk.solo.clear();
+      desk.mute.clear();
+      for (const [param, values] of Object.entries(amounts)) for (const [slot, value] of Object.entries(values)) put(slot, value, param);
+      Object.assign(desk.knobs, knobs);
+    }),
+    solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),
+    mute: (slot) => change(() => { desk.mute.add(slot); }),
+  };
+  const open = (name) => $(`#merge_desk_room_${name}-button`)?.click();
+  return { fill, room, ask, stop: () => press("stop"), open, faders: board, tools: { $, make, button, mount, part, clamp, tidy, progress, problemBox } };
 })();

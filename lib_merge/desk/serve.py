@@ -17,8 +17,9 @@ BARE = "footer { display: none !important } .gradio-container { max-width: 1680p
 
 
 def head() -> str:
-    """Script and style, as they lie beside the package."""
-    script = (ROOT / "javascript" / "merge_desk.js").read_text(encoding="utf-8")
+    """Scripts and style, as they lie beside the package; scripts in the order in which a WebUI loads them."""
+    scripts = sorted((ROOT / "javascript").glob("merge_desk*.js"))
+    script = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
     style = (ROOT / "style.css").read_text(encoding="utf-8")
     return f"<style>{style}{BARE}</style><script>{script}</script>"
 

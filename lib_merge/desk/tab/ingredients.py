@@ -1,0 +1,82 @@
+"""The row above all rooms: A, B, C, the method and the VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lib_merge.desk.handlers import Offer
+from lib_merge.desk.tab.parts import PREFIX, QUIET, Lists, Page, choice_of, gr, ours
+from lib_merge.desk.view import AS_SOURCE, VAE_OF_A, carrier, method_by_title
+
+
+def place_lists(offer: Offer) -> tuple[Lists, Any, Any]:
+    """The row of ingredients; the lists are filled when the page opens."""
+
+    def pick(name: str, label: str, choices: Sequence[str], value: str | None = None, **options: Any) -> Any:
+        options = {"scale": 4, "min_width": 130, **options}
+        return ours(
+            gr.Dropdown,
+            name,
+            label=label,
+            choices=list(choices),
+            value=value,
+            allow_custom_value=True,
+            **options,
+        )
+
+    with gr.Row(elem_id=f"{PREFIX}ingredients"):
+        a = pick("a", "A, start from", offer.checkpoints, offer.loaded or None)
+        swap = gr.Button(
+            "\u21c4", elem_id=f"{PREFIX}swap", elem_classes=["merge-desk-tool"], scale=0, min_width=40
+        )
+        b = pick("b", "B, mix in", offer.checkpoints)
+        c = pick("c", "C", offer.checkpoints, visible=False)
+        refresh = gr.Button(
+            "\u21bb", elem_id=f"{PREFIX}refresh", elem_classes=["merge-desk-tool"], scale=0, min_width=40
+        )
+        method = pick("method", "Method", offer.methods, offer.methods[0])
+        vae = pick("vae", "VAE", offer.vaes, VAE_OF_A)
+    dtype = pick("dtype", "Number format", offer.dtypes, AS_SOURCE, scale=1, render=False)
+    return Lists(a, b, c, method, vae, dtype), swap, refresh
+
+
+def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, refresh: Any) -> None:
+    """Lists redraw the scene and then the marks; they are filled when the page opens and on a refresh."""
+    desk, lists = page.desk, page.lists
+
+    def scene(*chosen: str | None) -> list[Any]:
+        choice = choice_of(chosen)
+        models = method_by_title(choice.method).most_models or 3
+        return [carrier(desk.scene(choice)), gr.update(visible=models > 2)]
+
+    def marks(*chosen: str | None) -> str:
+        choice = choice_of(chosen)
+        return carrier({"a": choice.a, "b": choice.b, "at": dict(desk.marks(choice))})
+
+    def offered(again: bool) -> Callable[..., list[Any]]:
+        def fill(*chosen: str | None) -> list[Any]:
+            choice, offer = choice_of(chosen), desk.offer(refresh=again)
+            names = list(offer.checkpoints)
+            a = choice.a or offer.loaded or (names[0] if names else None)
+            shown = scene(a, *chosen[1:])
+            return [
+                gr.update(choices=names, value=a),
+                gr.update(choices=names),
+                gr.update(choices=names),
+                gr.update(choices=list(offer.vaes)),
+                shown[0],
+            ]
+
+        return fill
+
+    def swapped(a: str | None, b: str | None) -> tuple[str | None, str | None]:
+        return b, a
+
+    for each in (lists.a, lists.b, lists.c, lists.method, lists.vae):
+        drawn = each.change(fn=scene, inputs=lists.inputs, outputs=[carriers["scene"], lists.c], **QUIET)
+        drawn.then(fn=marks, inputs=lists.inputs, outputs=[carriers["marks"]], **QUIET)
+    filled = [lists.a, lists.b, lists.c, lists.vae, carriers["scene"]]
+    hello.click(fn=offered(False), inputs=lists.inputs, outputs=filled, **QUIET)
+    refresh.click(fn=offered(True), inputs=lists.inputs, outputs=filled, **QUIET)
+    swap.click(fn=swapped, inputs=[lists.a, lists.b], outputs=[lists.a, lists.b], **QUIET)
