@@ -62,12 +62,14 @@ BY_NAME = {dtype.name: dtype for dtype in EVERY_DTYPE}
 BY_TORCH_NAME = {dtype.torch: dtype for dtype in EVERY_DTYPE}
 
 # What a merge can be saved as; `source` (keep what A has) is spelled None in the library.
-SAVEABLE = {dtype.label: dtype for dtype in (F16, BF16, F32)}
+# The two of eight bits are for the U-Net's matrices; the rest of such a file is fp16.
+SAVEABLE = {dtype.label: dtype for dtype in (F16, BF16, F32, F8_E4M3, F8_E5M2)}
+EIGHT_BITS = (F8_E4M3, F8_E5M2)
 SOURCE = "source"
 
 
 def parse_save_dtype(text: str) -> Dtype | None:
-    """`fp16`, `bf16`, `fp32`, or `source` (None: every tensor keeps the format that A has)."""
+    """A label of SAVEABLE, or `source` (None: every tensor keeps the format that A has)."""
     if text == SOURCE:
         return None
     if text in SAVEABLE:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from PIL import Image
 
+from lib_merge.checkpoint import Hashes
 from lib_merge.desk.mixer import Body, Mixer, Saved
 from lib_merge.hosts.host import Ckpt, DrawSettings, Host, Loaded, Picture, Surface
 from lib_merge.live import MergeIdent, SwapReport
@@ -97,9 +98,7 @@ class PaperMixer(Mixer):
         if self.failure:
             raise self.failure
         self.bodies.append(body)
-        return Saved(
-            Ckpt(name, Path(f"{name}.safetensors")), self.plan(body), 4096, "ab" * 32, "ab" * 5, "cd" * 6
-        )
+        return Saved(Ckpt(name, Path(f"{name}.safetensors")), self.plan(body), 4096, Hashes(sha256="ab" * 32))
 
     def differences(self, a: str, b: str) -> Mapping[str, float]:
         return {"IN00": 0.02, "OUT05": 0.2, "VAE": 0.0}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib_merge.dtypes import SAVEABLE
 from lib_merge.methods import METHODS
-from lib_merge.recipe import Ingredient, Numbers, Recipe, Slots, Step
+from lib_merge.recipe import TEXT_WORDS, VAE_WORDS, Ingredient, Numbers, Recipe, Slots, Step
 from lib_merge.registry import Method, Parameter
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -91,7 +91,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
     """Any recipe that makes sense by itself: names are unique, steps use what stands before them."""
     names = draw(st.lists(NAMES, min_size=2, max_size=7, unique=True))
     split = draw(st.integers(1, len(names) - 1))
-    ingredients = tuple(Ingredient(name, draw(FILES)) for name in names[:split])
+    ingredients = tuple(
+        Ingredient(name, draw(FILES), draw(hexes(64)), draw(hexes(12))) for name in names[:split]
+    )
     steps: list[Step] = []
     for position, name in enumerate(names[split:], split):
         method = draw(st.sampled_from(METHODS.all()))
@@ -103,9 +105,23 @@ def recipes(draw: st.DrawFn) -> Recipe:
             if p.per_model or draw(st.booleans())
         }
         steps.append(Step(name, method.id, inputs, tuple(sorted(settings.items()))))
-    vae = draw(st.one_of(st.sampled_from(["", "a", "b", "blend"]), FILES))
-    dtype = draw(st.sampled_from([None, *SAVEABLE.values()]))
-    return Recipe(ingredients, tuple(steps), draw(st.sampled_from(names)), vae, dtype)
+    vae = draw(st.one_of(st.sampled_from(["", *VAE_WORDS]), FILES))
+    return Recipe(
+        ingredients,
+        tuple(steps),
+        draw(st.sampled_from(names)),
+        vae,
+        draw(st.sampled_from([None, *SAVEABLE.values()])),
+        vae_sha256=draw(hexes(64)),
+        text_encoder=draw(st.sampled_from(["", *TEXT_WORDS])),
+        ema=draw(st.booleans()),
+        clip=draw(st.booleans()),
+    )
+
+
+def hexes(digits: int) -> st.SearchStrategy[str]:
+    """A hash of so many digits, or none."""
+    return st.one_of(st.just(""), st.text("0123456789abcdef", min_size=digits, max_size=digits))
 
 
 def _setting(parameter: Parameter, count: int) -> st.SearchStrategy[Any]:

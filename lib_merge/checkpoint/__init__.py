@@ -6,8 +6,8 @@ from lib_merge.checkpoint.layout import Layout, TensorSpec, plan_layout
 from lib_merge.checkpoint.metadata import decode_value, encode_metadata, encode_value, nested
 from lib_merge.checkpoint.names import canonical_names
 from lib_merge.checkpoint.pickled import write_pickle
-from lib_merge.checkpoint.reader import Checkpoint, open_checkpoint, tensor_bytes
-from lib_merge.checkpoint.target import check_target
+from lib_merge.checkpoint.reader import Checkpoint, open_checkpoint, open_planned, tensor_bytes
+from lib_merge.checkpoint.target import check_place, check_target
 from lib_merge.checkpoint.words import human_size
 from lib_merge.checkpoint.writer import StreamingWriter
 
@@ -22,6 +22,7 @@ __all__ = [
     "TensorInfo",
     "TensorSpec",
     "canonical_names",
+    "check_place",
     "check_target",
     "decode_value",
     "encode_metadata",
@@ -30,6 +31,7 @@ __all__ = [
     "human_size",
     "nested",
     "open_checkpoint",
+    "open_planned",
     "parse_safetensors_header",
     "plan_layout",
     "read_header",

@@ -62,6 +62,7 @@ class Header:
     stored      canonical key -> the name in the file, only where the two differ
     metadata    strings from the file; empty for a legacy file
     data_start  where the tensors' bytes begin (0 for a legacy file)
+    aliases     canonical key -> the canonical key whose tensor is read in its place (training averages)
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Header:
     stored: Mapping[str, str] = field(default_factory=dict[str, str])
     file_size: int = 0
     data_start: int = 0
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -147,6 +148,33 @@ class LoadedCheckpoint(Checkpoint):
     def close(self) -> None:
         """Forgets the tensors."""
         self._tensors = None
+
+
+class AliasedCheckpoint(Checkpoint):
+    """A checkpoint of which some keys are read from other tensors: a U-Net from its training averages."""
+
+    def __init__(self, inner: Checkpoint, aliases: Mapping[str, str]) -> None:
+        tensors = {key: inner.info(aliases.get(key, key)) for key in inner.header.tensors}
+        super().__init__(replace(inner.header, tensors=tensors, aliases=aliases))
+        self._inner = inner
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """What stands for the key."""
+        return self._inner.tensor(self.header.aliases.get(key, key))
+
+    def bytes(self, key: str) -> memoryview:
+        """What stands for the key."""
+        return self._inner.bytes(self.header.aliases.get(key, key))
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._inner.close()
+
+
+def open_planned(header: Header) -> Checkpoint:
+    """The file behind a header, opened as the header says that its keys are read."""
+    checkpoint = open_checkpoint(header.path)
+    return AliasedCheckpoint(checkpoint, header.aliases) if header.aliases else checkpoint
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -46,6 +46,14 @@ def check_target(
     return found
 
 
+def check_place(target: Path, size: int) -> list[MergeError]:
+    """What stands in the way of making a folder of `size` bytes; its name alone is not looked at."""
+    try:
+        return list(_folder_problems(target, size))
+    except OSError as error:
+        return [write_failure(error, target)]
+
+
 def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
     """Whether the folder is there, may be written to, and has the space."""
     folder = target.parent

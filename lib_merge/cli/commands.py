@@ -37,6 +37,21 @@ def inspect(options: argparse.Namespace) -> None:
     _print(checkpoint_as_data(header, hashes) if options.json else checkpoint_as_text(header, hashes))
 
 
+def sheet(options: argparse.Namespace) -> None:
+    """`merge-desk sheet FILE`."""
+    from lib_merge.checkpoint import hash_file, read_header
+    from lib_merge.report.sheet import card_of, sheet_of
+
+    header = read_header(Path(options.file))
+    with progress_bar() as progress:
+        made = sheet_of(header, hash_file(header.path, progress=progress))
+    if options.card and not options.json:
+        _print(card_of(made, options.title).rstrip())
+    else:
+        card = {"card": card_of(made, options.title)} if options.card else {}
+        _print({**made.as_data(), **card} if options.json else made.as_text())
+
+
 def methods(options: argparse.Namespace) -> None:
     """`merge-desk methods [NAME]`."""
     if options.name:
@@ -68,20 +83,24 @@ def merge(options: argparse.Namespace) -> None:
     made = _planned(request, options)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
-    from lib_merge.execute import merge_to_file
+    from lib_merge.hosts.saving import format_of, save_merge, size_of
 
     target = Path(options.output)
     with progress_bar() as progress:
-        merge_to_file(
+        overflow = save_merge(
             made,
             target,
+            format_of(options.output),
             overwrite=options.overwrite,
             device=options.device,
             threads=options.threads,
             progress=progress,
         )
     seconds = time.monotonic() - began
-    size = target.stat().st_size
+    size, notes = size_of(target), list(made.notes)
+    if overflow:
+        print(f"note: {overflow.note()}", file=sys.stderr)
+        notes.append(overflow.note())
     if options.json:
         _print(
             {
@@ -89,7 +108,7 @@ def merge(options: argparse.Namespace) -> None:
                 "bytes": size,
                 "keys": len(made.keys),
                 "seconds": round(seconds, 3),
-                "notes": list(made.notes),
+                "notes": notes,
             }
         )
     else:
@@ -140,7 +159,7 @@ def desk(options: argparse.Namespace) -> None:
 
 def _planned(request: Request, options: argparse.Namespace) -> Plan:
     """The plan, and whatever is wrong with the target told together with it."""
-    from lib_merge.checkpoint import check_target
+    from lib_merge.hosts.saving import format_of, saving_problems
     from lib_merge.plan import make_plan
 
     problems: list[MergeError] = []
@@ -151,8 +170,10 @@ def _planned(request: Request, options: argparse.Namespace) -> Plan:
         problems += found.problems
     if options.output is not None:
         inputs = [header.path for header in request.headers.values()]
-        size = made.nbytes if made else 0
-        problems += check_target(Path(options.output), inputs=inputs, overwrite=options.overwrite, size=size)
+        format = format_of(options.output)
+        problems += saving_problems(
+            made, Path(options.output), format, inputs=inputs, overwrite=options.overwrite
+        )
     if made is None or problems:
         raise PlanError(problems)
     return made

@@ -12,6 +12,7 @@ from lib_merge.cli import commands, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
+from lib_merge.recipe import TEXT_WORDS
 
 MISTAKE = 2
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
@@ -47,10 +48,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _finish(inspect, commands.inspect)
 
+    sheet = add("sheet", help="the fact sheet of a checkpoint, with every hash and what it is made from")
+    sheet.add_argument("file", metavar="FILE")
+    sheet.add_argument("--card", action="store_true", help="as the text of a model page (Markdown)")
+    sheet.add_argument("--title", default="", help="the page's title (default: the file's name)")
+    _finish(sheet, commands.sheet)
+
     merge = add("merge", help="merge checkpoints into a new file")
     _add_recipe_arguments(merge)
     merge.add_argument(
-        "-o", "--output", metavar="OUT", required=True, help="the file to write (.safetensors)"
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="what to write: NAME.safetensors, NAME.ckpt, or NAME/ for a diffusers folder",
     )
     merge.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
     merge.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
@@ -124,7 +135,13 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = ", ".join(layout.id for layout in LAYOUTS)
     text = f"whose reading of the numbers: {layouts} (default: %(default)s)"
     parser.add_argument("--layout", default=DEFAULT_LAYOUT.id, help=text)
-    parser.add_argument("--vae", metavar="a|b|blend|FILE", help="where the VAE comes from (default: a)")
+    parser.add_argument("--vae", metavar="a|b|blend|none|FILE", help="where the VAE comes from (default: a)")
+    text = "whose text encoder (default: as the method merges it)"
+    parser.add_argument("--text-encoder", choices=TEXT_WORDS, help=text)
+    text = "use: the U-Net's weights are read from the training averages of files that hold them"
+    parser.add_argument("--ema", choices=("drop", "use"), help=text)
+    text = "clip: numbers that outgrow the format are cut to its largest, and counted, instead of refused"
+    parser.add_argument("--overflow", choices=("stop", "clip"), help=text)
     parser.add_argument(
         "--dtype", help=f"number format: {', '.join([*SAVEABLE, SOURCE])} (default: {SOURCE}, as A has it)"
     )

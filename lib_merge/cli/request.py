@@ -18,6 +18,7 @@ from lib_merge.registry import Method, Parameter
 
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ENDINGS = (".safetensors", ".ckpt", ".pt")
+SAVING = {"weights", "beta_weights", "vae", "dtype", "text_encoder", "ema", "overflow"}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
 
 
@@ -67,7 +68,7 @@ def _from_recipe(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
 
 def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:
     names = {parameter.name for method in METHODS.all() for parameter in method.parameters}
-    return (name for name in vars(options) if name in names | {"weights", "beta_weights", "vae", "dtype"})
+    return (name for name in vars(options) if name in names | SAVING)
 
 
 def _read_text(name: str) -> str:
@@ -124,7 +125,17 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         paths[Path(vae).name] = Path(vae)
         vae = Path(vae).name
     step = Step("M", method.id, tuple(NAMES[: len(files)]), tuple(sorted(_settings(method, options).items())))
-    return Recipe(ingredients, (step,), "M", vae=vae, dtype=_dtype(options)), paths
+    recipe = Recipe(
+        ingredients,
+        (step,),
+        "M",
+        vae=vae,
+        dtype=_dtype(options),
+        text_encoder=options.text_encoder or "",
+        ema=options.ema == "use",
+        clip=options.overflow == "clip",
+    )
+    return recipe, paths
 
 
 def _dtype(options: argparse.Namespace) -> Dtype | None:

@@ -252,7 +252,10 @@ def saved_as_data(saved: Saved) -> Data:
         "file": saved.checkpoint.path.name,
         "bytes": saved.nbytes,
         "keys": len(saved.plan.keys),
-        "sha256": saved.sha256,
-        "autov2": saved.autov2,
-        "autov3": saved.autov3,
+        "sha256": saved.hashes.sha256 or "",
+        "md5": saved.hashes.md5 or "",
+        "autov1": saved.hashes.autov1 or "",
+        "autov2": saved.hashes.autov2 or "",
+        "autov3": saved.hashes.autov3 or "",
+        "clipped": saved.overflow.numbers,
     }

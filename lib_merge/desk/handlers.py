@@ -37,6 +37,7 @@ from lib_merge.desk.view import (
 )
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import DrawSettings, Picture, changed, find
+from lib_merge.report.sheet import card_of
 
 Result = TypeVar("Result")
 
@@ -233,7 +234,9 @@ class Desk:
         def write() -> Answer:
             body = self.body(choice, move.parameters)
             saved = self.mixer.save(body, name, format=format, overwrite=overwrite, task=move.task)
-            return Answer(0, "", sheet=fact_sheet(saved))
+            sheet = fact_sheet(saved)
+            cut = (("Cut to fit", saved.overflow.note()),) if saved.overflow else ()
+            return Answer(0, "", sheet=(*sheet.rows(), *cut), card=card_of(sheet))
 
         return self._answered(Answer(move.seq, "save"), write)
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from lib_merge.checkpoint import Header, check_target, hash_file, read_header
+from lib_merge.checkpoint import Hashes, Header, hash_file, read_header
 from lib_merge.desk.request import Asked, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError
-from lib_merge.execute import merge_to_file, merge_to_pickle
+from lib_merge.execute import Overflow
 from lib_merge.hosts.host import Ckpt, DrawSettings, Host, HostError, Picture, find
+from lib_merge.hosts.saving import DIFFUSERS, FORMATS, save_merge, saving_problems, size_of
 from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
@@ -24,7 +25,6 @@ from lib_merge.report.difference import slot_differences
 Body = Mapping[str, object]
 Stamp = tuple[int, int]
 
-FORMATS = ("safetensors", "ckpt")
 MOST_NAME = 150  # characters of a file name, so that every file system takes it
 
 
@@ -46,14 +46,13 @@ class Status:
 
 @dataclass(frozen=True)
 class Saved:
-    """A file that was written, and its hashes."""
+    """A file that was written, its hashes (none of a folder), and what was cut to fit."""
 
     checkpoint: Ckpt
     plan: Plan
     nbytes: int
-    sha256: str
-    autov2: str
-    autov3: str
+    hashes: Hashes
+    overflow: Overflow = field(default_factory=Overflow)
 
 
 class Mixer:
@@ -214,27 +213,28 @@ class Mixer:
         """Write what the body asks for under a name in the host's folder; never a path from a page."""
         asked = self.read(body)
         plan = make_plan(asked.recipe, self._all_headers(asked))
-        target = self.host.folders()[0] / file_name(name, format)
+        target = self._place(format) / file_name(name, format)
         loaded = self.host.loaded().checkpoint
         inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
-        problems = check_target(
-            target, inputs=inputs, overwrite=overwrite, size=plan.nbytes, ending=f".{format}"
-        )
+        problems = saving_problems(plan, target, format, inputs=inputs, overwrite=overwrite)
         if problems:
-            raise PlanError(list(problems))
-        write = merge_to_pickle if format == "ckpt" else merge_to_file
+            raise PlanError(problems)
+        device = self.host.device()
         with self.host.job("Merge Desk: saving", task) as progress:
-            write(plan, target, overwrite=overwrite, device=self.host.device(), progress=progress)
-            hashes = hash_file(target, wanted=("sha256", "autov3"), progress=progress)
+            overflow = save_merge(plan, target, format, overwrite=overwrite, device=device, progress=progress)
+            if format == DIFFUSERS:  # no checkpoint of the host's list
+                return Saved(Ckpt(target.name, target), plan, size_of(target), Hashes(), overflow)
+            hashes = hash_file(target, progress=progress)
         _copy_settings(plan.sources[plan.base].path, target)
-        return Saved(
-            self.host.saved(target),
-            plan,
-            target.stat().st_size,
-            hashes.sha256 or "",
-            hashes.autov2 or "",
-            hashes.autov3 or "",
-        )
+        return Saved(self.host.saved(target), plan, size_of(target), hashes, overflow)
+
+    def _place(self, format: str) -> Path:
+        """The folder of checkpoints; a diffusers folder's parts would be listed there."""
+        if format != DIFFUSERS:
+            return self.host.folders()[0]
+        folder = self.host.data() / DIFFUSERS
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 def _copy_settings(model: Path, target: Path) -> None:
@@ -260,7 +260,7 @@ def file_name(name: str, format: str) -> str:
         )
     if len(bare) > MOST_NAME:
         raise OutputError(f"this name has {len(bare)} characters", hint=f"{MOST_NAME} at most")
-    return f"{bare}.{format}"
+    return bare if format == DIFFUSERS else f"{bare}.{format}"
 
 
 def _stamp(path: Path) -> Stamp:

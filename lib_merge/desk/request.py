@@ -28,7 +28,8 @@ Find = Callable[[str], Ckpt]
 
 MODELS = ("a", "b", "c")
 LISTS = {"weights": "alpha", "beta_weights": "beta"}
-WORDS = ("recipe", "method", *MODELS, *LISTS, "layout", "vae", "dtype")
+SAVING = ("vae", "dtype", "text_encoder", "ema", "overflow")
+WORDS = ("recipe", "method", *MODELS, *LISTS, "layout", *SAVING)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     """What a body asks for.
 
     body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
-                number, or {slot: number}), weights and beta_weights (numbers by block), layout, vae, dtype
+                number, or {slot: number}), weights and beta_weights (numbers by block), layout, vae, dtype,
+                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
     """
@@ -63,7 +65,17 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     if choice and choice not in VAE_WORDS:
         chosen = vae(choice)
         files[chosen.path.name], choice = chosen, chosen.path.name
-    return Asked(Recipe(ingredients, (step,), "M", vae=choice, dtype=_dtype(body)), files)
+    recipe = Recipe(
+        ingredients,
+        (step,),
+        "M",
+        vae=choice,
+        dtype=_dtype(body),
+        text_encoder=_text(body, "text_encoder"),
+        ema=_said(body, "ema", "drop", "use"),
+        clip=_said(body, "overflow", "stop", "clip"),
+    )
+    return Asked(recipe, files)
 
 
 def _from_recipe(text: str, checkpoint: Find, vae: Find) -> Asked:
@@ -87,6 +99,13 @@ def _text(body: Mapping[str, object], word: str) -> str:
     if not isinstance(value, str):
         raise RecipeError(f"'{word}' must be text, not {value!r}")
     return value.strip()
+
+
+def _said(body: Mapping[str, object], word: str, no: str, yes: str) -> bool:
+    said = _text(body, word) or no
+    if said not in (no, yes):
+        raise RecipeError(f"{word} is {no} or {yes}, not '{said}'")
+    return said == yes
 
 
 def _dtype(body: Mapping[str, object]) -> Dtype | None:

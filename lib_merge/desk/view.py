@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cache
 from html import escape
 from typing import Any
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, Component, Family, read_numbers
-from lib_merge.checkpoint import human_size
+from lib_merge.checkpoint import Header, TensorInfo, read_header
 from lib_merge.desk.mixer import Saved, Status
 from lib_merge.desk.presets import Preset
+from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError, PlanError, RecipeError, StoppedError
 from lib_merge.methods import METHODS
 from lib_merge.registry import Method
+from lib_merge.report.sheet import FactSheet, sheet_of
 
 FADED = ("alpha", "beta")  # parameters that have a fader for each block; the others are single sliders
 SENTENCES = (
@@ -41,7 +43,7 @@ STEP_OF_LEVELS = 3  # blocks on one resolution of an LDM U-Net
 VAE_OF_A, VAE_OF_B, VAE_FADER = "A's", "B's", "blend, by the fader VAE"
 VAES = {VAE_OF_A: "a", VAE_OF_B: "b", VAE_FADER: "blend"}
 AS_SOURCE = "as in A"
-DTYPES = {AS_SOURCE: "source", "fp16": "fp16", "bf16": "bf16", "fp32": "fp32"}
+DTYPES = {AS_SOURCE: SOURCE, **{label: label for label in SAVEABLE}}
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Answer:
     seq      the move's number, as the page counts
     picture  a PNG as a data URL
     sheet    the fact sheet of a file that was written, as rows
+    card     the model card's text, ready to be copied
     against  what A's picture for comparison depends on: while it stays the same, so does that picture
     """
 
@@ -154,6 +157,7 @@ class Answer:
     picture: str = ""
     infotext: str = ""
     sheet: tuple[tuple[str, str], ...] = ()
+    card: str = ""
     against: str = ""
     presets: tuple[Preset, ...] | None = None
     problem: Problem | None = None
@@ -303,23 +307,15 @@ def _one_line(error: MergeError) -> str:
     return f"{_headline(error.what)} ({extra})" if extra else _headline(error.what)
 
 
-def fact_sheet(saved: Saved) -> tuple[tuple[str, str], ...]:
-    """What there is to know of a file that was written."""
-    plan = saved.plan
-    formats: dict[str, int] = {}
-    for key in plan.keys:
-        formats[key.dtype.label] = formats.get(key.dtype.label, 0) + 1
-    rows = [
-        ("File", saved.checkpoint.path.name),
-        ("Size", human_size(saved.nbytes)),
-        ("Family", plan.identity.title),
-        ("Tensors", ", ".join(f"{count} {label}" for label, count in formats.items())),
-        ("Made from", ", ".join(each.file for each in plan.recipe.ingredients)),
-        ("SHA-256", saved.sha256),
-        ("AutoV2", saved.autov2),
-        ("AutoV3", saved.autov3),
-    ]
-    return tuple((name, value) for name, value in rows if value)
+def fact_sheet(saved: Saved) -> FactSheet:
+    """What there is to know of a file that was written; of a folder, of the plan that wrote it."""
+    path = saved.checkpoint.path
+    if path.is_file():
+        return sheet_of(read_header(path), saved.hashes)
+    tensors = {entry.key: TensorInfo(entry.dtype, entry.shape) for entry in saved.plan.keys}
+    header = Header(path, tensors, saved.plan.metadata, file_size=saved.nbytes, data_start=1)
+    sheet = sheet_of(header, saved.hashes)
+    return sheet if path.suffix else replace(sheet, format="diffusers folder")
 
 
 # --- for the page ---

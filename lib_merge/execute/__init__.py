@@ -11,11 +11,12 @@ from lib_merge.checkpoint import (
     Checkpoint,
     StreamingWriter,
     check_target,
-    open_checkpoint,
+    open_planned,
     write_pickle,
 )
 from lib_merge.errors import MergeError
 from lib_merge.execute.engine import default_threads, run
+from lib_merge.execute.overflow import Overflow
 from lib_merge.execute.sinks import FileSink, MemorySink, Sink
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress, Silent
@@ -33,11 +34,12 @@ def merge_to_file(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> Overflow:
     """Carry the plan out into a safetensors file, which appears under its name only when it is whole.
 
     Raises OutputError (nowhere to write), NumbersError (NaN, overflow), CheckpointError (an input
     changed or is unreadable), StoppedError; whatever happens, `target` is as it was or complete.
+    Tells what was clipped, where the recipe asks for that.
     """
     check_device(device)
     layout = [(entry.key, entry.dtype, entry.shape) for entry in plan.keys]
@@ -45,10 +47,11 @@ def merge_to_file(
         opened(plan) as checkpoints,
         StreamingWriter(target, layout, plan.metadata, overwrite=overwrite) as writer,
     ):
-        run(
+        overflow = run(
             plan, checkpoints, FileSink(writer), device=device, threads=threads, progress=progress or Silent()
         )
         writer.commit()
+    return overflow
 
 
 def merge_to_memory(
@@ -70,23 +73,31 @@ def merge_to_pickle(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> Overflow:
     """Carry the plan out into a `.ckpt` file; the whole result passes through memory.
 
-    Raises what `merge_to_file` raises; the target is as it was or complete.
+    Raises and tells what `merge_to_file` does; the target is as it was or complete.
     """
     for problem in check_target(target, overwrite=overwrite, size=plan.nbytes, ending=".ckpt"):
         raise problem
-    tensors = merge_to_memory(plan, device=device, threads=threads, progress=progress)
-    write_pickle(target, tensors, plan.metadata, overwrite=overwrite)
+    check_device(device)
+    with opened(plan) as checkpoints:
+        sink = MemorySink(plan)
+        overflow = run(plan, checkpoints, sink, device=device, threads=threads, progress=progress or Silent())
+    write_pickle(target, sink.tensors, plan.metadata, overwrite=overwrite)
+    return overflow
 
 
 @contextlib.contextmanager
 def opened(plan: Plan) -> Generator[Sequence[Checkpoint]]:
     """The plan's files, mapped; a file that stands twice in the plan is mapped once."""
     with contextlib.ExitStack() as stack:
-        by_path = {source.path: stack.enter_context(open_checkpoint(source.path)) for source in plan.sources}
-        yield [by_path[source.path] for source in plan.sources]
+        opened_as: dict[tuple[Path, bool], Checkpoint] = {}
+        for source in plan.sources:
+            way = source.path, bool(source.aliases)
+            if way not in opened_as:
+                opened_as[way] = stack.enter_context(open_planned(source))
+        yield [opened_as[source.path, bool(source.aliases)] for source in plan.sources]
 
 
 def check_device(device: str) -> None:
@@ -102,6 +113,7 @@ def check_device(device: str) -> None:
 __all__ = [
     "FileSink",
     "MemorySink",
+    "Overflow",
     "Sink",
     "check_device",
     "default_threads",

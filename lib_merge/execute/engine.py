@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
-from lib_merge.dtypes import to_torch
+from lib_merge.dtypes import EIGHT_BITS, Dtype, to_torch
 from lib_merge.errors import NumbersError, StoppedError
 from lib_merge.execute.kernels import Kernel, Known, Place, kernel_of
+from lib_merge.execute.overflow import Overflow
 from lib_merge.execute.sinks import Sink
 from lib_merge.execute.survey import survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
@@ -27,6 +28,8 @@ from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+# torch makes of more than that the largest number, infinity or NaN, by version
+LARGEST_8 = {"F8_E4M3": 448.0, "F8_E5M2": 57344.0}
 MOST_THREADS = 4  # beyond this the disk and the memory bus are the limit, not the arithmetic
 DEVICE_PIECE = 1 << 24  # elements a transfer: 32 MB of fp16, so that its start costs nothing beside it
 
@@ -54,14 +57,15 @@ def run(
     device: str = "cpu",
     threads: int | None = None,
     trusted: Container[str] = (),
-) -> None:
-    """Compute every key of the plan and hand it to the sink.
+) -> Overflow:
+    """Compute every key of the plan and hand it to the sink; tells what was clipped, where the recipe asks.
 
     checkpoints  opened, in the order of `plan.sources`
     device       where the arithmetic runs; anything but "cpu" gets its pieces copied there, and back
                  unless the sink wants them there
     trusted      keys that are not looked through for NaN and infinity
-    Raises NumbersError where NaN or infinity turns up, and StoppedError where `progress` asks for it.
+    Raises NumbersError where NaN or infinity turns up, at the end where results outgrow their format, so
+    that all of them are counted, and StoppedError where `progress` asks for it.
     """
     progress.start(plan.nbytes, "merging")
     worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
@@ -75,6 +79,9 @@ def run(
         except BaseException:  # Ctrl-C comes to this thread alone: the others must hear of it
             worker.failed = True
             raise
+    if worker.overflow and not plan.recipe.clip:
+        raise worker.overflow.refusal()
+    return worker.overflow
 
 
 class _Worker:
@@ -91,6 +98,7 @@ class _Worker:
     ) -> None:
         self.plan, self.checkpoints, self.sink = plan, checkpoints, sink
         self.progress, self.device, self.trusted = progress, device, trusted
+        self.overflow = Overflow()
         self.kernels: dict[Expression, Kernel] = {}
         self.known: Known = {}
         self.pieces = self._pieces()
@@ -136,25 +144,28 @@ class _Worker:
     def _do(self, piece: Piece, scratch: Scratch) -> None:
         entry = piece.entry
         result = self._compute(piece, scratch)
-        if entry.key not in self.trusted and entry.dtype.floating and not all_finite(result):
-            raise self._diagnose(piece)
+        if entry.key not in self.trusted and entry.dtype.floating and not _fits(result, entry.dtype):
+            result = self._clipped(piece, result)
+        elif result.dtype != to_torch(entry.dtype):
+            result = result.to(to_torch(entry.dtype))
         self.sink.accept(entry, piece.start, result.reshape(-1).contiguous())
         self.progress.advance(result.numel() * entry.dtype.itemsize)
 
     def _compute(self, piece: Piece, scratch: Scratch) -> Tensor:
         entry = piece.entry
-        dtype = to_torch(entry.dtype)
+        # eight bits come last, so that what outgrows them is seen
+        dtype = torch.float32 if entry.dtype in EIGHT_BITS else to_torch(entry.dtype)
         if entry.expression is None:
             return torch.arange(entry.numel, dtype=dtype)
         if isinstance(entry.expression, Source) and entry.channels is None:
             operand = piece.operands[entry.expression.model]
-            if operand.dtype == dtype:
+            if operand.dtype == to_torch(entry.dtype):
                 return operand
         operands = {model: operand.to(self.device) for model, operand in piece.operands.items()}
         if entry.channels is not None:
             return self._placed(self._partial(entry, operands, scratch))
         like = next(iter(operands.values()))
-        out = self.sink.room(entry, piece.start, like.numel())
+        out = None if entry.dtype in EIGHT_BITS else self.sink.room(entry, piece.start, like.numel())
         if out is None or out.device != like.device:
             out = scratch.take("out", dtype, like)
         else:
@@ -181,8 +192,20 @@ class _Worker:
             self.kernels[expression] = kernel_of(expression)
         return self.kernels[expression]
 
+    def _clipped(self, piece: Piece, result: Tensor) -> Tensor:
+        """Counts what outgrew the format of a result whose inputs are sound, and cuts it to the largest."""
+        entry = piece.entry
+        sound = all(bool(torch.isfinite(each.float()).all()) for each in piece.operands.values())
+        numbers = result.float()
+        if not sound or bool(torch.isnan(numbers).any()):
+            raise self._diagnose(piece)
+        most = LARGEST_8.get(entry.dtype.name) or torch.finfo(to_torch(entry.dtype)).max
+        with self.lock:
+            self.overflow.count(entry, int((numbers.abs() > most).sum()))
+        return numbers.clamp(-most, most).to(to_torch(entry.dtype))
+
     def _diagnose(self, piece: Piece) -> NumbersError:
-        """Say which file brought NaN or infinity in, or that the result outgrew its format."""
+        """Say which file brought NaN or infinity in, or that the method made it."""
         key = piece.entry.key
         for model, operand in piece.operands.items():
             bad = operand.numel() - int(torch.isfinite(operand.float()).sum())
@@ -194,7 +217,18 @@ class _Worker:
                     hint="this file is damaged: get it again, or take this block from another model",
                 )
         return NumbersError(
-            f"the result does not fit into {piece.entry.dtype.label}",
-            where=key,
-            hint="save as bf16 or fp32 (--dtype), or use smaller amounts",
+            "the method gives what is no number (NaN)", where=key, hint="smaller amounts, or another method"
         )
+
+
+def _fits(result: Tensor, dtype: Dtype) -> bool:
+    """Whether all is finite, and in reach of eight bits where those are wanted."""
+    if dtype not in EIGHT_BITS:
+        return all_finite(result)
+    if result.dtype == to_torch(dtype):
+        return True  # as a file has it
+    most = LARGEST_8[dtype.name]
+    if result.numel() == 0:
+        return True
+    low, high = result.aminmax()
+    return -most <= low.item() and high.item() <= most

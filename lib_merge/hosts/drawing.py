@@ -61,7 +61,7 @@ def unet_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     first = state[UNET + "input_blocks.0.0.weight"]
     levels = [state[f"{UNET}input_blocks.{block}.0.out_layers.3.weight"].shape[0] for block in (1, 4, 7, 10)]
     attention = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-    linear = state[UNET + "input_blocks.1.1.proj_in.weight"].ndim == 2  # SD2
+    linear = len(state[UNET + "input_blocks.1.1.proj_in.weight"].shape) == 2  # SD2
     heads = [width // SD2_HEAD_WIDTH for width in levels] if linear else SD1_HEADS
     return {
         "sample_size": 64,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib_merge.checkpoint import Header, open_checkpoint
+from lib_merge.checkpoint import Header, open_planned
 from lib_merge.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Sources:
         known = self._opened.get(id(header))
         if known is None:
             stamp = _stamp_of(header)
-            checkpoint = open_checkpoint(header.path)
+            checkpoint = open_planned(header)
             known = self._opened[id(header)] = Opened(header, checkpoint, stamp)
             if checkpoint.header.tensors != header.tensors:
                 raise self._changed(header)
@@ -80,4 +80,5 @@ def _stamp_of(header: Header) -> Stamp:
         state = header.path.stat()
     except OSError as cause:
         raise CheckpointError("this file is gone", where=str(header.path)) from cause
-    return str(header.path), state.st_ino, state.st_size, state.st_mtime_ns
+    averages = " (training averages)" if header.aliases else ""
+    return f"{header.path}{averages}", state.st_ino, state.st_size, state.st_mtime_ns

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib_merge.architectures import (
+    Component,
     Family,
     Identity,
     Role,
+    component_of,
     identify,
     require_same_family,
     role_of,
@@ -22,7 +24,8 @@ from lib_merge.plan.amounts import VAE, Amounts, vae_choice
 from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
 from lib_merge.plan.metadata import metadata_of
 from lib_merge.plan.model import KeyPlan, Plan
-from lib_merge.recipe import BLEND, KEEP_A, TAKE_B, VAE_WORDS, Recipe
+from lib_merge.plan.parts import left_out, saved_format, with_averages
+from lib_merge.recipe import BLEND, KEEP_A, NONE, TAKE_B, VAE_WORDS, Recipe
 
 
 def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
@@ -31,6 +34,8 @@ def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
     headers  the header of every file in `recipe.files`, by the name that the recipe gives it
     """
     sources = tuple(headers[file] for file in recipe.files)
+    if recipe.ema:
+        sources = tuple(map(with_averages, sources))
     identities, problems = _identify(recipe, sources)
     if problems:
         raise PlanError(problems)
@@ -48,7 +53,7 @@ def replan(previous: Plan, recipe: Recipe, headers: Mapping[str, Header]) -> Pla
     Costs what the slots cost that changed. Of notes it has the previous plan's and what the change adds.
     """
     old = previous.recipe
-    same = (old.ingredients, old.vae, old.dtype) == (recipe.ingredients, recipe.vae, recipe.dtype)
+    same = replace(old, steps=recipe.steps, result=recipe.result) == recipe
     sources = tuple(headers[file] for file in recipe.files)
     if not same or any(new is not known for new, known in zip(sources, previous.sources, strict=True)):
         return None
@@ -112,6 +117,7 @@ class _Planner:
         self.identity = self.identities[self.base]
         self.family: Family = self.identity.family
         self.amounts = Amounts(self.family)
+        self.left_out = left_out(self.recipe)
         self.names = [ingredient.name for ingredient in self.recipe.ingredients] + ["the VAE file"]
 
     def plan(self, previous: Plan | None = None) -> Plan:
@@ -148,18 +154,26 @@ class _Planner:
 
     def _expression(self, slot: str) -> Expression:
         if slot != VAE:
+            is_text = self.family.slot_by_id[slot].component is Component.TEXT
+            if is_text and self.recipe.text_encoder:
+                return self._part(self.recipe.text_encoder, "text encoder")
             return fold(self.recipe, lambda amount: self.amounts.at(amount, slot))
         choice = vae_choice(self.recipe)
-        if choice == KEEP_A:
-            return Source(self.base)
         if choice == BLEND:
             return fold(self.recipe, self.amounts.blended_vae)
+        return self._part(choice, "VAE")
+
+    def _part(self, choice: str, what: str) -> Expression:
+        """A part as one file has it: A, B, or the VAE file."""
+        if choice in (KEEP_A, NONE):
+            return Source(self.base)
         if choice == TAKE_B and len(self.recipe.ingredients) > 1:
             return Source(next(n for n in range(len(self.recipe.ingredients)) if n != self.base))
         if choice == TAKE_B:
             self.problems.append(
-                RecipeError("there is no B to take the VAE from", hint="vae = a, or a VAE file")
+                RecipeError(f"there is no B to take the {what} from", hint="take A's, or a VAE file")
             )
+            return Source(self.base)
         return Source(len(self.sources) - 1)
 
     def _check_kinds(self, slots: Mapping[str, Expression]) -> None:
@@ -208,6 +222,10 @@ class _Planner:
         return sorted(keys)
 
     def _key(self, key: str, slots: Mapping[str, Expression]) -> KeyPlan | None:
+        part = component_of(self.family, key)
+        if part in self.left_out:
+            self.absent.setdefault(("left out", AS_ASKED), []).append(key)
+            return None
         role = role_of(self.family, key)
         owner = self.base if key in self.sources[self.base].tensors else max(models_of(slots[VAE]))
         info = self.sources[owner].tensors[key]
@@ -216,6 +234,8 @@ class _Planner:
         if role is Role.MARKER:
             return KeyPlan(key, "", info.dtype, info.shape, Source(owner))
         if role is not Role.WEIGHT:
+            if role is Role.EMA and self.recipe.ema:
+                return None  # they went into the U-Net's own names
             self.absent.setdefault(("left out", role.value), []).append(key)
             return None
         slot = slot_of(self.family, key) or ""
@@ -224,7 +244,7 @@ class _Planner:
     def _weight(
         self, key: str, slot: str, info: TensorInfo, owner: int, expression: Expression
     ) -> KeyPlan | None:
-        dtype = self.recipe.dtype or info.dtype
+        dtype = saved_format(self.recipe, self.family, key, slot, info)
         lacking = [m for m in sorted(models_of(expression)) if key not in self.sources[m].tensors]
         if lacking:
             self.absent.setdefault(("lacking", *(self.names[m] for m in lacking)), []).append(key)
@@ -237,8 +257,6 @@ class _Planner:
                 )
             )
             return None
-        if not info.dtype.floating:
-            dtype = info.dtype
         shapes = {m: self.sources[m].tensors[key].shape for m in models_of(expression)}
         misfits = {m: shape for m, shape in shapes.items() if _squeezed(shape) != _squeezed(info.shape)}
         if not misfits:
@@ -279,12 +297,23 @@ class _Planner:
 
     def _note_families(self) -> None:
         predictions = {identity.prediction for identity in self.identities} - {""}
+        if self.recipe.ema:
+            self._note_averages()
         if len(predictions) > 1:
             told = ", ".join(
                 f"{name} {identity.prediction}"
                 for name, identity in zip(self.names, self.identities, strict=False)
             )
             self.notes.append(f"the models predict different things ({told}): the result will not draw well")
+
+    def _note_averages(self) -> None:
+        files = list(zip(self.names, self.sources[: len(self.identities)], strict=False))
+        using = [name for name, source in files if source.aliases]
+        others = [name for name, source in files if not source.aliases]
+        if using:
+            self.notes.append(f"the U-Net of {' and '.join(using)} is read from its training averages (EMA)")
+        if others:
+            self.notes.append(f"{' and '.join(others)} holds no training averages (EMA)")
 
     def _note_absent(self) -> None:
         for (what, *rest), keys in self.absent.items():
@@ -308,7 +337,9 @@ class _Planner:
         return slot_of(self.family, key) == VAE and vae_choice(self.recipe) not in (KEEP_A, BLEND)
 
 
+AS_ASKED = "as asked"
 REASONS = {
+    AS_ASKED: AS_ASKED,
     Role.EMA.value: "training averages, which no longer fit a merged model",
     Role.SCHEDULE.value: "noise schedule, which every loader rebuilds",
     Role.UNKNOWN.value: "no part of this family of models",

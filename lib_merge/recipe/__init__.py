@@ -3,7 +3,9 @@
 from lib_merge.recipe.model import (
     BLEND,
     KEEP_A,
+    NONE,
     TAKE_B,
+    TEXT_WORDS,
     VAE_WORDS,
     Amount,
     Ingredient,
@@ -18,7 +20,9 @@ from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_s
 __all__ = [
     "BLEND",
     "KEEP_A",
+    "NONE",
     "TAKE_B",
+    "TEXT_WORDS",
     "VAE_WORDS",
     "Amount",
     "Ingredient",

@@ -16,8 +16,9 @@ from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
 from lib_merge.registry import Method, Parameter
 
-KEEP_A, TAKE_B, BLEND = "a", "b", "blend"
-VAE_WORDS = (KEEP_A, TAKE_B, BLEND)
+KEEP_A, TAKE_B, BLEND, NONE = "a", "b", "blend", "none"
+VAE_WORDS = (KEEP_A, TAKE_B, BLEND, NONE)
+TEXT_WORDS = (KEEP_A, TAKE_B, NONE)
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,16 @@ Setting = float | int | bool | str | Numbers | Slots | tuple[float | Numbers | S
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A checkpoint by file name."""
+    """A checkpoint by file name, and the hashes by which it is found again under another one.
+
+    sha256  of the whole file, 64 hex digits
+    autov3  of its tensors' bytes (see checkpoint.hashes), 12 hex digits; both are "" while not known
+    """
 
     name: str
     file: str
+    sha256: str = ""
+    autov3: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,14 @@ class Recipe:
     """A whole merge.
 
     result  the name of the ingredient or step that is saved
-    vae     "a" keeps A's, "b" takes B's, "blend" merges it under BASE, anything else is a VAE file;
-            "" leaves it to what the steps say of the slot VAE, and that is A's unless they name it
+    vae     "a" keeps A's, "b" takes B's, "blend" merges it under BASE, "none" leaves it out, anything
+            else is a VAE file; "" leaves it to what the steps say of the slot VAE, and that is A's
+            unless they name it
     dtype   number format of the result; None keeps what A has, tensor by tensor
+    vae_sha256    of the VAE file, "" while not known or where there is none
+    text_encoder  "a" keeps A's, "b" takes B's, "none" leaves it out; "" is as the steps say
+    ema     take the training averages of those files that hold them for the U-Net's weights
+    clip    write the largest number of the format where a result outgrows it, instead of refusing
     """
 
     ingredients: tuple[Ingredient, ...]
@@ -81,6 +93,10 @@ class Recipe:
     result: str
     vae: str = ""
     dtype: Dtype | None = None
+    vae_sha256: str = ""
+    text_encoder: str = ""
+    ema: bool = False
+    clip: bool = False
 
     def __post_init__(self) -> None:
         for problem in problems_of(self):
@@ -104,6 +120,11 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
         if isinstance(part, Step):
             yield from _problems_of_step(part, known)
         known.append(part.name)
+    if recipe.text_encoder not in ("", *TEXT_WORDS):
+        yield RecipeError(
+            f"'{recipe.text_encoder}' is not a way of choosing the text encoder",
+            hint=did_you_mean(recipe.text_encoder, TEXT_WORDS),
+        )
     if recipe.result not in known:
         yield RecipeError(
             f"the recipe saves '{recipe.result}', which it never makes",

@@ -1,7 +1,7 @@
 """The text form of a recipe: what people paste, and what is stored inside files and pictures.
 
-    merge-desk recipe 1
-    A = "ink.safetensors"
+    merge-desk recipe 2
+    A = "ink.safetensors", sha256 = "3f2a...", autov3 = "9c01..."
     B = "pastel.safetensors"
     M = weighted_sum(A, B, alpha = supermerger[0.5, 0, 0.25, ...])
     save M, dtype = fp16, vae = a
@@ -10,6 +10,9 @@ An amount is a number; a list under the layout that says what its numbers stand 
 name, `{BASE: 0, OUT05: 0.3, *: 0.5}`, where `*` stands for all the rest (0 when left out). A list
 that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`.
 `#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
+The save line may also say `text_encoder = a|b|none`, `ema = use` and `overflow = clip`.
+
+Recipes of version 1 are read as they are: version 2 has more words and takes none away.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.recipe.model import VAE_WORDS, Ingredient, Numbers, Recipe, Setting, Slots, Step
 
-FIRST_LINE = "merge-desk recipe 1"
+FIRST_LINE = "merge-desk recipe 2"
+READABLE = ("merge-desk recipe 1", FIRST_LINE)
+HASHES = ("sha256", "autov3")
+SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow")
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*)
       | (?P<newline>\n)
@@ -49,17 +55,32 @@ class Token:
 def print_recipe(recipe: Recipe) -> str:
     """The canonical text of a recipe."""
     lines = [FIRST_LINE]
-    lines += [
-        f"{ingredient.name} = {json.dumps(ingredient.file, ensure_ascii=False)}"
-        for ingredient in recipe.ingredients
-    ]
+    lines += [_print_ingredient(ingredient) for ingredient in recipe.ingredients]
     lines += [_print_step(step) for step in recipe.steps]
-    save = f"save {recipe.result}, dtype = {recipe.dtype.label if recipe.dtype else SOURCE}"
-    if recipe.vae:
-        save += ", vae = " + (
-            recipe.vae if recipe.vae in VAE_WORDS else json.dumps(recipe.vae, ensure_ascii=False)
-        )
-    return "\n".join([*lines, save]) + "\n"
+    return "\n".join([*lines, _print_saving(recipe)]) + "\n"
+
+
+def _print_ingredient(ingredient: Ingredient) -> str:
+    hashes = [(name, getattr(ingredient, name)) for name in HASHES]
+    told = [f"{name} = {_quoted(value)}" for name, value in hashes if value]
+    return ", ".join([f"{ingredient.name} = {_quoted(ingredient.file)}", *told])
+
+
+def _print_saving(recipe: Recipe) -> str:
+    said = {
+        "dtype": recipe.dtype.label if recipe.dtype else SOURCE,
+        "vae": recipe.vae if recipe.vae in VAE_WORDS else _quoted(recipe.vae),
+        "vae_sha256": recipe.vae_sha256 and _quoted(recipe.vae_sha256),
+        "text_encoder": recipe.text_encoder,
+        "ema": "use" if recipe.ema else "",
+        "overflow": "clip" if recipe.clip else "",
+    }
+    choices = [f"{word} = {value}" for word, value in said.items() if value and value != _quoted("")]
+    return ", ".join([f"save {recipe.result}", *choices])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _print_step(step: Step) -> str:
@@ -117,7 +138,18 @@ class _Parser:
             result,
             vae=self.save.pop("vae", ""),
             dtype=parse_save_dtype(dtype),
+            vae_sha256=self.save.pop("vae_sha256", ""),
+            text_encoder=self.save.pop("text_encoder", ""),
+            ema=self._said("ema", "drop", "use"),
+            clip=self._said("overflow", "stop", "clip"),
         )
+
+    def _said(self, word: str, no: str, yes: str) -> bool:
+        """Whether the save line says `yes`; `no` where it says nothing."""
+        said = self.save.pop(word, no)
+        if said not in (no, yes):
+            raise RecipeError(f"{word} is {no} or {yes}, not '{said}'", where="the save line")
+        return said == yes
 
     def _first_line(self) -> None:
         self._skip_newlines()
@@ -125,8 +157,10 @@ class _Parser:
         line = self.lines[token.line - 1].split("#")[0].strip()
         if not line.startswith("merge-desk"):
             self._fail("this is not a recipe of Merge Desk", f"the first line of one is: {FIRST_LINE}")
-        if line != FIRST_LINE:
-            self._fail(f"this recipe is of another version: {line}", f"this program reads: {FIRST_LINE}")
+        if line not in READABLE:
+            self._fail(
+                f"this recipe is of another version: {line}", f"this program reads: {' and '.join(READABLE)}"
+            )
         while self._peek().kind not in ("newline", "end"):
             self.at += 1
         self._skip_newlines()
@@ -144,13 +178,26 @@ class _Parser:
 
     def _definition(self, name: Token) -> None:
         if self._peek().kind == "string":
-            self.ingredients.append(Ingredient(name.text, self._string()))
+            file, hashes = self._string(), self._hashes()
+            self.ingredients.append(Ingredient(name.text, file, **hashes))
             return
         method = self._take("name", "a file name in quotes or a merge method")
         self._take("(", f"'(' after {method.text}")
         inputs, settings = self._arguments()
         step = Step(name.text, method.text, tuple(inputs), tuple(sorted(settings.items())))
         self.steps.append(step)
+
+    def _hashes(self) -> dict[str, str]:
+        """What stands behind a file's name: sha256 and autov3, each in quotes."""
+        found: dict[str, str] = {}
+        while self._peek().text == ",":
+            self.at += 1
+            word = self._take("name", "sha256 or autov3")
+            if word.text not in HASHES:
+                self._fail(f"'{word.text}' is no hash", did_you_mean(word.text, HASHES), word)
+            self._take("=", "'='")
+            found[word.text] = self._string().lower()
+        return found
 
     def _arguments(self) -> tuple[list[str], dict[str, Setting]]:
         inputs: list[str] = []
@@ -227,10 +274,8 @@ class _Parser:
         while self._peek().text == ",":
             self.at += 1
             word = self._take("name", "dtype or vae")
-            if word.text not in ("dtype", "vae"):
-                self._fail(
-                    f"'{word.text}' is not a way of saving", did_you_mean(word.text, ("dtype", "vae")), word
-                )
+            if word.text not in SAVING:
+                self._fail(f"'{word.text}' is not a way of saving", did_you_mean(word.text, SAVING), word)
             self._take("=", "'='")
             if self._peek().kind == "string":
                 self.save[word.text] = self._string()

@@ -168,7 +168,8 @@ def test_a_saved_merge_shows_its_fact_sheet(desk: Desk) -> None:
     sheet = dict(desk.save(move("save", parameters={"alpha": 0.5}), BOTH, "mix", "safetensors", False).sheet)
     assert sheet["File"] == "mix.safetensors"
     assert sheet["Made from"] == "ink.safetensors, pastel.safetensors"
-    assert sheet["AutoV2"] == "ab" * 5
+    assert sheet["SHA256"] == "ab" * 32
+    assert sheet["Share of the U-Net"] == "ink 50%, pastel 50%"
 
 
 def test_a_save_that_fails_says_why(desk: Desk, mixer: PaperMixer) -> None:

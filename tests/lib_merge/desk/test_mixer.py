@@ -64,8 +64,8 @@ def test_what_is_live_is_what_is_saved(mixer: Mixer) -> None:
     stored = load_file(saved.checkpoint.path)
     assert all(torch.equal(value, stored[key]) for key, value in weights(mixer).items())
     assert saved.checkpoint in mixer.host.checkpoints()
-    assert len(saved.sha256) == 64
-    assert saved.autov2 == saved.sha256[:10]
+    assert len(str(saved.hashes.sha256)) == 64
+    assert saved.hashes.autov2 == str(saved.hashes.sha256)[:10]
 
 
 def test_the_status_says_what_is_in_memory(mixer: Mixer) -> None:

@@ -1,0 +1,44 @@
+"""What a recipe says of whole parts of the result: which are left out, whose they are, in which format."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lib_merge.architectures import Component, Family, component_of, ema_key
+from lib_merge.checkpoint import Header, TensorInfo
+from lib_merge.dtypes import EIGHT_BITS, F16, Dtype
+from lib_merge.recipe import NONE, Recipe
+
+EMBEDDINGS = ("TIME", "LABEL")  # slots that turn the time and the size into numbers: eight bits spoil those
+
+
+def left_out(recipe: Recipe) -> frozenset[Component]:
+    """The parts that the result is to be without."""
+    chosen = {Component.VAE: recipe.vae, Component.TEXT: recipe.text_encoder}
+    return frozenset(part for part, choice in chosen.items() if choice == NONE)
+
+
+def saved_format(recipe: Recipe, family: Family, key: str, slot: str, info: TensorInfo) -> Dtype:
+    """The number format of one tensor of the result.
+
+    With eight bits asked for they are for the U-Net's matrices and convolutions, as hosts that compute
+    with them do it; its biases, norms and embeddings, the text encoder and the VAE are fp16.
+    """
+    if not info.dtype.floating or recipe.dtype is None:
+        return info.dtype
+    if recipe.dtype not in EIGHT_BITS:
+        return recipe.dtype
+    small = len(info.shape) > 1 and slot not in EMBEDDINGS
+    return recipe.dtype if small and component_of(family, key) is Component.UNET else F16
+
+
+def with_averages(header: Header) -> Header:
+    """A file's header with the U-Net's weights read from their training averages, where it has them."""
+    averages: dict[str, str] = {}
+    for key in header.tensors:
+        if key.startswith("model.diffusion_model.") and (ema := ema_key(key)) in header.tensors:
+            averages[key] = ema
+    if not averages:
+        return header
+    tensors = {key: header.tensors[averages.get(key, key)] for key in header.tensors}
+    return replace(header, tensors=tensors, aliases=averages)
