@@ -11,7 +11,18 @@ from torch import Tensor
 
 from lib_merge.dtypes import SAVEABLE
 from lib_merge.methods import METHODS
-from lib_merge.recipe import TEXT_WORDS, VAE_WORDS, Ingredient, Numbers, Recipe, Slots, Step
+from lib_merge.recipe import (
+    TEXT_WORDS,
+    VAE_WORDS,
+    Ingredient,
+    Numbers,
+    Recipe,
+    Rules,
+    Slots,
+    Step,
+    parse_rules,
+)
+from lib_merge.recipe.rules import Bound, Divider, Drawn, Mix, Preset, Rule, Target, Words
 from lib_merge.registry import Method, Parameter
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -73,6 +84,14 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: math.
 SLOT_NAMES = st.sampled_from(["BASE", "IN00", "IN05", "M00", "OUT11", "TIME", "VAE"])
 
 
+# a few for whole recipes; `rules()` draws any
+RULE_TEXTS = (
+    "0.5*GRAD_V + 0.5*COSINE; OUT: 0.7\nattn2.to_k: uniform(0, 1, seed = 5, each = key)\nexclude FINAL",
+    "*: mbw[0.5, 1]\nIN04-IN08 NOT norm: -0.25\n---\nUNET: 0.1",
+    "IN01 M00:attn1:0.5\nin.2-5,10.attn1: 0.25\ninclude OUT",
+)
+
+
 def settings_amounts() -> st.SearchStrategy[Any]:
     """Whatever a knob can be set to in a recipe."""
     numbers = st.lists(FINITE, min_size=1, max_size=26).map(tuple)
@@ -83,7 +102,78 @@ def settings_amounts() -> st.SearchStrategy[Any]:
             Numbers, st.sampled_from(["supermerger", "mbw", "model-mixer"]), numbers, st.none() | FINITE
         ),
         st.builds(Slots, slots, FINITE),
+        st.sampled_from(RULE_TEXTS).map(parse_rules),
     )
+
+
+BLOCK_WORDS = st.sampled_from(
+    ["BASE", "IN04", "IN05-IN09", "OUT", "OUT03", "OUT10-IN02", "MID", "UNET", "TIME", "FINAL"]
+)
+NAME_WORDS = st.sampled_from(
+    ["attn1", "attn2.to_k", "ff.net", "norm", "*.proj_out.*", "in.4-8.attn", "to_q", "bias"]
+)
+
+
+def targets() -> st.SearchStrategy[Target]:
+    """What a rule of our own may stand for."""
+    blocks = st.builds(
+        lambda words, no: Words(tuple(words), no and bool(words)), _some(BLOCK_WORDS), st.booleans()
+    )
+    names = st.builds(
+        lambda words, no: Words(tuple(words), no and bool(words)), _some(NAME_WORDS), st.booleans()
+    )
+    return st.builds(Target, blocks, names)
+
+
+def _some(words: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    return st.lists(words, max_size=3, unique=True)
+
+
+def mixes() -> st.SearchStrategy[Mix]:
+    """Amounts: numbers, presets, lists, what is drawn, and sums of them."""
+    number = amounts(-2, 3)
+    each = st.sampled_from(["block", "key"])
+    plain = st.builds(lambda x: Mix(((x, None),)), number)
+    curves: st.SearchStrategy[Any] = st.one_of(
+        st.sampled_from(["GRAD_V", "2SMOOTHSTEP", "REVERSE-SMOOTHSTEP", "STYLE"]).map(Preset),
+        st.builds(Numbers, st.just("mbw"), st.lists(number, min_size=26, max_size=26).map(tuple), st.none()),
+        st.builds(
+            Drawn, st.just("uniform"), plain, plain, st.integers(0, 99), st.sampled_from(["block", "key"])
+        ),
+        st.builds(
+            Drawn,
+            st.just("normal"),
+            st.none() | plain,
+            st.none() | plain,
+            st.integers(0, 99),
+            each,
+            plain,
+            amounts(0, 2),
+        ),
+    )
+    term = st.tuples(number, st.none() | curves)
+    return st.lists(term, min_size=1, max_size=3).map(lambda terms: Mix(tuple(terms)))
+
+
+def rules() -> st.SearchStrategy[Rules]:
+    """Rules as people and programs write them, other tools' among them."""
+    elements = st.builds(Target, st.builds(Words, _some(BLOCK_WORDS).map(tuple)), st.just(Words(("attn",))))
+    selectors = st.sampled_from(["in.4-8.attn", "all", "out.3,5-7", "clip"]).map(
+        lambda word: Target(names=Words((word,)))
+    )
+    line: st.SearchStrategy[Any] = st.one_of(
+        st.builds(Rule, targets(), mixes()),
+        st.builds(Rule, elements, mixes(), st.just("supermerger")),
+        st.builds(Rule, selectors, plain_numbers(), st.just("untitledmerger")),
+        st.builds(Bound, st.sampled_from(["include", "exclude"]), targets()),
+        st.just(Divider()),
+    )
+    return st.lists(line, min_size=1, max_size=5).map(lambda lines: Rules(tuple(lines)))
+
+
+def plain_numbers() -> st.SearchStrategy[Mix]:
+    """Amounts that are numbers."""
+    return amounts(-2, 3).map(lambda x: Mix(((x, None),)))
 
 
 @st.composite

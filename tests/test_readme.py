@@ -57,13 +57,15 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_every_command_prints_what_the_readme_shows(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = dialogues()
-    assert len(shown) >= 4
-    for command, output in shown:
+    told = dialogues()
+    assert len(told) >= 4
+    for command, output in told:
         program, *arguments = shlex.split(command)
         assert program == "merge-desk"
         assert main(arguments) == 0, command
-        assert without_times(capsys.readouterr().out) == without_times(output), command
+        printed, shown = without_times(capsys.readouterr().out), without_times(output)
+        start = shown.removesuffix("...\n")  # the rest is left out
+        assert printed.startswith(start) if start != shown else printed == shown, command
 
 
 def test_the_table_of_methods_is_the_registrys() -> None:

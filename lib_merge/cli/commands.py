@@ -62,6 +62,17 @@ def methods(options: argparse.Namespace) -> None:
         _print([method_as_data(method) for method in every] if options.json else methods_as_text(every))
 
 
+def rules(options: argparse.Namespace) -> None:
+    """`merge-desk rules TEXT FILE`: reads a header alone."""
+    from lib_merge.checkpoint import read_header
+    from lib_merge.plan.tester import report_as_data, report_as_text, test_rules
+    from lib_merge.recipe import read_weights
+
+    text = sys.stdin.read() if options.text == "-" else options.text
+    report = test_rules(read_weights(text, layout=options.layout), read_header(Path(options.file)))
+    _print(report_as_data(report) if options.json else report_as_text(report, every=options.keys))
+
+
 def plan(options: argparse.Namespace) -> None:
     """`merge-desk plan A B ...`: reads headers alone."""
     from lib_merge.execute import default_threads

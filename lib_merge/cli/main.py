@@ -80,6 +80,13 @@ def build_parser() -> argparse.ArgumentParser:
     methods.add_argument("name", nargs="?", metavar="NAME")
     _finish(methods, commands.methods)
 
+    rules = add("rules", help="tell which tensors block weights and their rules hit, and what each ends with")
+    rules.add_argument("text", metavar="TEXT", help="rules, a preset or a list; - reads them from input")
+    rules.add_argument("file", metavar="FILE", help="a checkpoint, of which the header is read")
+    rules.add_argument("--keys", action="store_true", help="print every tensor")
+    rules.add_argument("--layout", default=DEFAULT_LAYOUT.id, help="whose reading of a list of numbers")
+    _finish(rules, commands.rules)
+
     compare = add("compare", help="tell how alike models are, block by block")
     reports.add_compare_arguments(compare)
     _finish(compare, reports.compare)
@@ -130,8 +137,12 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, text in _parameter_flags().items():
         parser.add_argument(f"--{name}", metavar="X", help=text)
-    parser.add_argument("--weights", metavar="NUMBERS", help="alpha by block: 26, 25, 20 or 19 numbers")
-    parser.add_argument("--beta-weights", metavar="NUMBERS", help="beta by block")
+    parser.add_argument(
+        "--weights",
+        metavar="WEIGHTS",
+        help="alpha by block: 26, 25, 20 or 19 numbers, a preset (GRAD_V), or rules (OUT: 0.7; attn1: 0.2)",
+    )
+    parser.add_argument("--beta-weights", metavar="WEIGHTS", help="beta by block")
     layouts = ", ".join(layout.id for layout in LAYOUTS)
     text = f"whose reading of the numbers: {layouts} (default: %(default)s)"
     parser.add_argument("--layout", default=DEFAULT_LAYOUT.id, help=text)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_merge.architectures import FAMILIES, layout_by_name, parse_numbers
+from lib_merge.architectures import layout_by_name, parse_numbers
 from lib_merge.checkpoint import Header, read_header
 from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
 from lib_merge.errors import CheckpointError, MergeError, MethodError, PlanError, RecipeError, did_you_mean
 from lib_merge.methods import METHODS
-from lib_merge.recipe import VAE_WORDS, Ingredient, Numbers, Recipe, Setting, Step, parse_recipe
+from lib_merge.recipe import VAE_WORDS, Ingredient, Recipe, Setting, Step, parse_recipe, read_weights
 from lib_merge.registry import Method, Parameter
 
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -159,8 +159,13 @@ def _settings(method: Method, options: argparse.Namespace) -> dict[str, Setting]
     for name, flag in LISTS.items():
         text = _flag_of(method, name, flag, options)
         if text is not None:
-            base: Setting = settings[name] if name in settings else method.parameter(name).default
-            settings[name] = _read_list(text, options.layout, base, flag)
+            settings[name] = read_weights(
+                text,
+                layout=options.layout,
+                given=settings.get(name),
+                default=method.parameter(name).default,
+                where=f"--{flag.replace('_', '-')}",
+            )
     return settings
 
 
@@ -189,10 +194,3 @@ def _read_setting(parameter: Parameter, text: str) -> Setting:
         )
         raise RecipeError(f"--{parameter.name} takes one number, and {len(numbers)} were given", hint=hint)
     return numbers[0]
-
-
-def _read_list(text: str, layout: str, base: Setting, flag: str) -> Numbers:
-    """A list by block; where it leaves BASE open, BASE takes the plain amount."""
-    numbers = parse_numbers(text, where=f"--{flag.replace('_', '-')}")
-    short = any(len(numbers) == len(family.numbers) - 1 for family in FAMILIES)
-    return Numbers(layout, numbers, float(base) if short and isinstance(base, (int, float)) else None)

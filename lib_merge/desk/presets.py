@@ -1,30 +1,21 @@
-"""Presets: the curves that every mixer ships, by formula, and the user's own, in one file of the host.
-
-The shipped curves carry the names that SuperMerger and Merge Block Weighted GUI gave them, and their
-numbers (hako-mikan/sd-webui-supermerger 0b1c491, scripts/mbwpresets_master.txt; for SDXL those of
-wkpark/sd-webui-model-mixer 8d55c1d). A shipped preset sets BASE to 0, ALL_B to 1, as theirs do.
-"""
+"""The presets of the desk: those that every mixer ships, and the user's own, in one file of the host."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from lib_merge.architectures import Family, read_numbers
+from lib_merge.architectures import Family
 from lib_merge.errors import OutputError, RecipeError
+from lib_merge.recipe.presets import about, curves
 
 FILE = "presets.json"
 MOST_NAME = 60  # characters
-SD1_BLOCKS, SDXL_BLOCKS = 25, 19
-
-Curve = Callable[[float], float]
-Spans = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -33,120 +24,21 @@ class Preset:
 
     values  slot -> amount; slots that it does not name stay as they are
     own     whether it is the user's, who may rename and delete it
+    about   what it is meant for, where there is something to say
     """
 
     name: str
     family: str
     values: Mapping[str, float]
     own: bool = False
+    about: str = ""
 
 
 def shipped(family: Family) -> tuple[Preset, ...]:
     """The curves for a family's blocks; none for a family whose blocks do not face each other."""
-    blocks = family.numbers[1:]
-    if "M00" not in blocks:
-        return ()
-    found: list[Preset] = []
-    for name, numbers in _curves(len(blocks)):
-        base = float(name == "ALL_B")
-        found.append(Preset(name, family.id, read_numbers([base, *numbers], family, base=base)))
-    return tuple(found)
-
-
-def _curves(count: int) -> Iterator[tuple[str, list[float]]]:
-    t = [place / (count - 1) for place in range(count)]
-    for name, curve in _smooth(count):
-        yield name, [round(curve(x), 6) + 0.0 for x in t]
-        if name in TURNED:
-            yield TURNED[name], [round(1 - curve(x), 6) + 0.0 for x in t]
-    for name, spans, amount in _steps(count):
-        numbers = [0.0] * count
-        for (first, last), height in zip(spans, amount, strict=True):
-            numbers[first : last + 1] = [height] * (last + 1 - first)
-        yield name, numbers
-
-
-def _smooth(count: int) -> Iterator[tuple[str, Curve]]:
-    yield "GRAD_V", lambda t: abs(1 - 2 * t)
-    yield "GRAD_A", lambda t: 1 - abs(1 - 2 * t)
-    yield "FLAT_25", lambda t: 0.25
-    yield "FLAT_75", lambda t: 0.75
-    yield "SMOOTHSTEP", _smoothstep
-    for k, times, parts in ((2, "2", "HALF"), (3, "3", "ONE_THIRD"), (4, "4", "ONE_FOURTH")):
-        yield f"{times}SMOOTHSTEP", lambda t, k=k: _fold(k * _smoothstep(t))
-        yield (
-            f"{parts}_SMOOTHSTEP",
-            lambda t, k=k: _smoothstep(_fold(_quarters(t, count) if k == 4 else k * t)),
-        )
-    xl = count == SDXL_BLOCKS
-    yield "COSINE", lambda t: (1 + math.cos(math.pi * (_quarters(t, count) if xl else t))) / 2
-    if count == SD1_BLOCKS:
-        yield "TRUE_CUBIC_HERMITE", _true_hermite
-    yield (
-        "CUBIC_HERMITE",
-        lambda t: t + (41 / 9 if count == SDXL_BLOCKS else 19 / 6) * t * (1 - t) * (1 - 2 * t),
+    return tuple(
+        Preset(name, family.id, values, about=about(name)) for name, values in curves(family).items()
     )
-
-
-TURNED = {
-    "SMOOTHSTEP": "REVERSE-SMOOTHSTEP",
-    "2SMOOTHSTEP": "2R_SMOOTHSTEP",
-    "3SMOOTHSTEP": "3R_SMOOTHSTEP",
-    "4SMOOTHSTEP": "4R_SMOOTHSTEP",
-    "HALF_SMOOTHSTEP": "HALFR_SMOOTHSTEP",
-    "ONE_THIRD_SMOOTHSTEP": "ONE_THIRDR_SMOOTHSTEP",
-    "ONE_FOURTH_SMOOTHSTEP": "ONE_FOURTHR_SMOOTHSTEP",
-    "COSINE": "REVERSE_COSINE",
-    "TRUE_CUBIC_HERMITE": "TRUE_REVERSE_CUBIC_HERMITE",
-    "CUBIC_HERMITE": "REVERSE_CUBIC_HERMITE",
-}
-
-
-def _smoothstep(t: float) -> float:
-    return 3 * t**2 - 2 * t**3
-
-
-def _fold(x: float) -> float:
-    """A triangle wave: 0 at 0, 1 at 1, 0 at 2."""
-    return 2 - x % 2 if x % 2 > 1 else x % 2
-
-
-def _true_hermite(t: float) -> float:
-    return 77 / 12 * t**3 - 77 / 8 * t**2 + 25 / 6 * t + 1 / 24 if t else 0.0
-
-
-def _quarters(t: float, count: int) -> float:
-    """t in four parts; on SDXL's 19 blocks its peaks lie at blocks 4 and 14."""
-    if count != SDXL_BLOCKS:
-        return 4 * t
-    place, marks = t * (count - 1), (0, 4, 9, 14, 18)
-    part = min(bisect_right(marks, place), len(marks) - 1)
-    low, high = marks[part - 1], marks[part]
-    return part - 1 + (place - low) / (high - low)
-
-
-def _steps(count: int) -> Iterator[tuple[str, Spans, Sequence[float]]]:
-    end, middle = count - 1, (count - 1) // 2
-    for name, width in (("WRAP08", 4), ("WRAP12", 6), ("WRAP14", 7), ("WRAP16", 8)):
-        yield name, ((0, width - 1), (count - width, end)), (1, 1)
-    outs = f"OUT{middle:02}"
-    yield "OUT07", ((count - 7, end),), (1,)
-    yield outs, ((middle + 1, end),), (1,)
-    yield f"{outs}_5", ((middle, middle), (middle + 1, end)), (0.5, 1)
-    yield "ALL_A", (), ()
-    yield "ALL_B", ((0, end),), (1,)
-    if count not in (SD1_BLOCKS, SDXL_BLOCKS):
-        return
-    xl = count == SDXL_BLOCKS
-    a, b = (2, 12) if xl else (5, 15)
-    yield "MID12_50", ((3, 15) if xl else (5, 18),), (0.5,)
-    yield "RING08_SOFT", ((a, a + 4), (a + 1, a + 3), (b, b + 4), (b + 1, b + 3)), (0.5, 1, 0.5, 1)
-    yield "RING08_5", ((6, 12),) if xl else ((6, 9), (15, 18)), (1,) if xl else (1, 1)
-    yield "RING10_5", ((a, a + 4), (b, b + 4)), (1, 1)
-    yield "RING10_3", ((3, 7), (11, 15)) if xl else ((6, 10), (14, 18)), (1, 1)
-
-
-# --- the user's own ---
 
 
 def own(folder: Path) -> tuple[Preset, ...]:
@@ -212,7 +104,10 @@ def _values(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _write(folder: Path, presets: Sequence[Preset]) -> None:
-    rows = [{key: value for key, value in asdict(preset).items() if key != "own"} for preset in presets]
+    rows = [
+        {key: value for key, value in asdict(preset).items() if key not in ("own", "about")}
+        for preset in presets
+    ]
     path = folder / FILE
     part = path.with_name(f".{FILE}.{os.getpid()}.part")
     try:

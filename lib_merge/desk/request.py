@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from lib_merge.architectures import DEFAULT_LAYOUT, FAMILIES, layout_by_name, parse_numbers
+from lib_merge.architectures import DEFAULT_LAYOUT, layout_by_name
 from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.hosts.host import Ckpt
@@ -15,12 +15,12 @@ from lib_merge.recipe import (
     VAE_WORDS,
     Amount,
     Ingredient,
-    Numbers,
     Recipe,
     Setting,
     Slots,
     Step,
     parse_recipe,
+    read_weights,
 )
 from lib_merge.registry import Method, Parameter
 
@@ -44,8 +44,9 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     """What a body asks for.
 
     body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
-                number, or {slot: number}), weights and beta_weights (numbers by block), layout, vae, dtype,
-                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip)
+                number, or {slot: number}), weights and beta_weights (numbers by block, or rules, over
+                what alpha and beta are), layout, vae, dtype, text_encoder (a, b, none), ema (drop, use),
+                overflow (stop, clip)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
     """
@@ -121,8 +122,13 @@ def _settings(body: Mapping[str, object], method: Method) -> dict[str, Setting]:
     layout_by_name(layout)
     for word, name in LISTS.items():
         if body.get(word):
-            method.parameter(name)
-            settings[name] = _numbers(_text(body, word), layout, settings.get(name), word)
+            settings[name] = read_weights(
+                _text(body, word),
+                layout=layout,
+                given=settings.get(name),
+                default=method.parameter(name).default,
+                where=word,
+            )
     return settings
 
 
@@ -148,11 +154,3 @@ def _number(value: object, parameter: Parameter) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RecipeError(f"{parameter.name} must be a number, not {value!r}", hint=parameter.knob.help)
     return float(value)
-
-
-def _numbers(text: str, layout: str, base: Setting | None, where: str) -> Numbers:
-    """A list by block; where it leaves BASE open, BASE takes the plain amount."""
-    numbers = parse_numbers(text, where=where)
-    short = any(len(numbers) == len(family.numbers) - 1 for family in FAMILIES)
-    plain = float(base) if short and isinstance(base, (int, float)) else None
-    return Numbers(layout, numbers, plain)

@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from lib_merge.architectures import Family, layout_by_name, leaves_base_open, read_numbers
+from lib_merge.architectures import Family
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
-from lib_merge.recipe import BLEND, Amount, Numbers, Recipe, Setting, Slots
+from lib_merge.plan.ruler import Ruler, numbers_at
+from lib_merge.recipe import BLEND, Amount, Numbers, Recipe, Rules, Setting, Slots, Step
 
 VAE = "VAE"
 BASE = "BASE"
 
 
-@dataclass(frozen=True)
 class Amounts:
-    """Reads a recipe's amounts for one family."""
+    """Reads a recipe's amounts for one family and the tensors of one model.
 
-    family: Family
+    keys   every key of A
+    blend  whether the recipe asks for the VAE to be blended, besides what rules and slots say
+    """
 
-    def at(self, amount: Amount, slot: str) -> float:
-        """The number that `amount` gives to `slot`."""
+    def __init__(self, family: Family, keys: Sequence[str] = (), *, blend: bool = False) -> None:
+        self.family, self.keys, self.blend = family, tuple(keys), blend
+        self._rulers: dict[Rules, Ruler] = {}
+        self._seen: tuple[Recipe, list[tuple[Ruler, bool]]] | None = None
+
+    def at(self, amount: Amount, slot: str, key: str = "") -> float:
+        """The number that `amount` gives to a tensor of `slot`, or to those that no rule names."""
+        if isinstance(amount, Rules):
+            return self.ruler(amount).at(slot, key)
         if isinstance(amount, Numbers):
-            return self._numbers(amount)[slot]
+            return numbers_at(amount, self.family)[slot]
         if isinstance(amount, Slots):
             return self._slots(amount).get(slot, amount.rest)
         return float(amount)
 
-    def blended_vae(self, amount: Amount) -> float:
+    def blended_vae(self, amount: Amount, key: str = "") -> float:
         """The number that the VAE takes where it is blended: BASE's, or the text encoder's on SDXL."""
+        if isinstance(amount, Rules) and (amount.names_the_vae or not self.blend):
+            found = self.ruler(amount).of(VAE, key)
+            if found is not None or not self.blend:
+                return found or 0.0
         named = amount.values if isinstance(amount, Slots) else ()
         if VAE in dict(named):
             return self.at(amount, VAE)
         return self.at(amount, self.family.groups.get(BASE, (BASE,))[0])
+
+    def keeps(self, step: Step, slot: str, key: str = "") -> bool:
+        """Whether the rules of some setting leave a tensor as the step's first model has it."""
+        return any(self.ruler(rules).keeps(slot, key) for rules in _rules_of(step) if rules.bounds)
+
+    def by_key(self, recipe: Recipe) -> frozenset[str]:
+        """Slots whose tensors may differ in their amounts."""
+        rules = (rules for step in recipe.steps for rules in _rules_of(step))
+        return frozenset[str]().union(*(self.ruler(each).by_key for each in rules))
+
+    def signature(self, recipe: Recipe, slot: str, key: str) -> tuple[object, ...]:
+        """What tensors of one slot have to agree in to be merged alike."""
+        rulers = self._of_recipe(recipe)
+        return tuple((ruler.of(slot, key), bounded and ruler.keeps(slot, key)) for ruler, bounded in rulers)
+
+    def _of_recipe(self, recipe: Recipe) -> Sequence[tuple[Ruler, bool]]:
+        if self._seen is None or self._seen[0] is not recipe:
+            rules = [each for step in recipe.steps for each in _rules_of(step)]
+            self._seen = recipe, [(self.ruler(each), bool(each.bounds)) for each in rules]
+        return self._seen[1]
+
+    def ruler(self, rules: Rules) -> Ruler:
+        """The rules, laid over the model."""
+        if rules not in self._rulers:
+            self._rulers[rules] = Ruler(rules, self.family, self.keys)
+        return self._rulers[rules]
 
     def problems(self, recipe: Recipe) -> Iterator[MergeError]:
         """Lists of the wrong length, unknown layouts, slots that the family does not have."""
@@ -44,25 +82,17 @@ class Amounts:
     def _problems_of(self, amount: object, where: str) -> Iterator[MergeError]:
         if isinstance(amount, Numbers):
             try:
-                self._numbers(amount, where)
+                numbers_at(amount, self.family, where)
             except MergeError as problem:
                 yield problem
+        if isinstance(amount, Rules):
+            yield from self.ruler(amount).problems(where)
         if isinstance(amount, Slots):
             known = [*(slot.id for slot in self.family.slots), *self.family.groups]
             for slot, _ in amount.values:
                 if slot not in known:
                     what = f"{self.family.title} has no slot '{slot}'"
                     yield RecipeError(what, where=where, hint=did_you_mean(slot, known))
-
-    def _numbers(self, amount: Numbers, where: str = "") -> dict[str, float]:
-        layout = layout_by_name(amount.layout)
-        if amount.base is None and leaves_base_open(len(amount.numbers), self.family, layout, where=where):
-            raise RecipeError(
-                f"a list of {len(amount.numbers)} numbers leaves BASE open",
-                where=where,
-                hint="put the amount for BASE (the text encoder) in front of them, or end with: base = 0.5",
-            )
-        return read_numbers(amount.numbers, self.family, layout, base=amount.base or 0.0, where=where)
 
     def _slots(self, amount: Slots) -> dict[str, float]:
         spread: dict[str, float] = {}
@@ -73,10 +103,16 @@ class Amounts:
         return {**spread, **{slot: value for slot, value in named.items() if slot not in self.family.groups}}
 
 
+def _rules_of(step: Step) -> Iterator[Rules]:
+    for _, setting in step.settings:
+        yield from (each for each in _each(setting) if isinstance(each, Rules))
+
+
 def names_the_vae(recipe: Recipe) -> bool:
     """Whether some step gives the slot VAE a number of its own."""
     return any(
-        isinstance(amount, Slots) and VAE in dict(amount.values)
+        (isinstance(amount, Slots) and VAE in dict(amount.values))
+        or (isinstance(amount, Rules) and amount.names_the_vae)
         for step in recipe.steps
         for _, setting in step.settings
         for amount in _each(setting)

@@ -42,10 +42,14 @@ class Application:
 
 Expression = Source | Combination | Application
 AmountAt = Callable[[Amount], float]
+Keeps = Callable[[Step], bool]
 
 
-def fold(recipe: Recipe, amount_at: AmountAt) -> Expression:
-    """The expression that the recipe's result is, with amounts as they stand at one slot."""
+def fold(recipe: Recipe, amount_at: AmountAt, keeps: Keeps = lambda step: False) -> Expression:
+    """The expression that the recipe's result is, with amounts as they stand at one slot or key.
+
+    keeps  whether a step leaves the tensors as its first model has them, and a difference at nothing
+    """
     made: dict[str, Expression] = {
         ingredient.name: Source(index) for index, ingredient in enumerate(recipe.ingredients)
     }
@@ -53,7 +57,10 @@ def fold(recipe: Recipe, amount_at: AmountAt) -> Expression:
         method = METHODS.get(step.method)
         inputs = [made[name] for name in step.inputs]
         settings = {p.name: settle(p, step.setting(p), amount_at) for p in method.parameters}
-        made[step.name] = _apply(method, inputs, settings)
+        found = _apply(method, inputs, settings)
+        if keeps(step):
+            found = inputs[0] if weight_of(found) else Combination(())
+        made[step.name] = found
     return made[recipe.result]
 
 

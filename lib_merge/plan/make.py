@@ -25,7 +25,8 @@ from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, s
 from lib_merge.plan.metadata import metadata_of
 from lib_merge.plan.model import KeyPlan, Plan
 from lib_merge.plan.parts import left_out, saved_format, with_averages
-from lib_merge.recipe import BLEND, KEEP_A, NONE, TAKE_B, VAE_WORDS, Recipe
+from lib_merge.plan.ruler import slots_of
+from lib_merge.recipe import BLEND, KEEP_A, NONE, TAKE_B, VAE_WORDS, Recipe, Step
 
 
 def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
@@ -112,18 +113,26 @@ class _Planner:
     problems: list[MergeError] = field(default_factory=list[MergeError])
     notes: list[str] = field(default_factory=list[str])
     absent: dict[tuple[str, ...], list[str]] = field(default_factory=dict[tuple[str, ...], list[str]])
+    by_key: frozenset[str] = frozenset()
+    keyed: Mapping[str, Expression] = field(default_factory=dict[str, Expression])
 
     def __post_init__(self) -> None:
         self.identity = self.identities[self.base]
         self.family: Family = self.identity.family
-        self.amounts = Amounts(self.family)
+        keys = tuple(self.sources[self.base].tensors)
+        self.amounts = Amounts(self.family, keys, blend=self.recipe.vae == BLEND)
         self.left_out = left_out(self.recipe)
         self.names = [ingredient.name for ingredient in self.recipe.ingredients] + ["the VAE file"]
 
     def plan(self, previous: Plan | None = None) -> Plan:
         """The finished plan; entries of slots that are as in `previous` are taken from there."""
         slots = {slot.id: self._expression(slot.id) for slot in self.family.slots}
-        self._check_kinds(slots)
+        self.by_key = self._by_key()
+        self.found = {
+            (slot, self.amounts.signature(self.recipe, slot, "")): slots[slot] for slot in self.by_key
+        }
+        self.keyed = self._keyed(slots)
+        self._check_kinds(slots, list(dict.fromkeys(self.keyed.values())))
         keys = self._entries(slots) if previous is None else self._changed_entries(slots, previous)
         self._note_families()
         self._note_absent()
@@ -141,6 +150,7 @@ class _Planner:
             slots,
             tuple(dict.fromkeys(self.notes)),
             metadata_of(self.recipe, self.sources[self.base]),
+            self.by_key,
         )
 
     def _entries(self, slots: Mapping[str, Expression]) -> list[KeyPlan]:
@@ -148,19 +158,47 @@ class _Planner:
 
     def _changed_entries(self, slots: Mapping[str, Expression], previous: Plan) -> list[KeyPlan]:
         changed = {slot for slot in slots if slots[slot] != previous.slots[slot]}
+        changed |= self.by_key | previous.by_key
         self.notes += [note for note in previous.notes if note not in self.notes]
-        redone = (self._key(e.key, slots) if e.slot in changed else e for e in previous.keys)
+        redone = (self._again(entry, slots) if entry.slot in changed else entry for entry in previous.keys)
         return [entry for entry in redone if entry is not None]
 
-    def _expression(self, slot: str) -> Expression:
+    def _again(self, old: KeyPlan, slots: Mapping[str, Expression]) -> KeyPlan | None:
+        """An entry that stays equal stays the same object: so a live session knows that nothing changed."""
+        new = self._key(old.key, slots)
+        return old if new == old else new
+
+    def _by_key(self) -> frozenset[str]:
+        """Slots whose tensors the rules tell apart; not the VAE where it comes whole from one file."""
+        found = self.amounts.by_key(self.recipe)
+        return found if vae_choice(self.recipe) == BLEND else found - {VAE}
+
+    def _keyed(self, slots: Mapping[str, Expression]) -> dict[str, Expression]:
+        """What the tensors of those slots become; those with the same amounts share one expression."""
+        if not self.by_key:
+            return {}
+        known = {(s, self.amounts.signature(self.recipe, s, "")): slots[s] for s in self.by_key}
+        keyed: dict[str, Expression] = {}
+        for key, slot in slots_of(self.family, self.amounts.keys).items():
+            if slot in self.by_key:
+                signature = (slot, self.amounts.signature(self.recipe, slot, key))
+                if signature not in known:
+                    known[signature] = self._expression(slot, key)
+                keyed[key] = known[signature]
+        return keyed
+
+    def _expression(self, slot: str, key: str = "") -> Expression:
+        def keeps(step: Step) -> bool:
+            return self.amounts.keeps(step, slot, key)
+
         if slot != VAE:
             is_text = self.family.slot_by_id[slot].component is Component.TEXT
             if is_text and self.recipe.text_encoder:
                 return self._part(self.recipe.text_encoder, "text encoder")
-            return fold(self.recipe, lambda amount: self.amounts.at(amount, slot))
+            return fold(self.recipe, lambda amount: self.amounts.at(amount, slot, key), keeps)
         choice = vae_choice(self.recipe)
         if choice == BLEND:
-            return fold(self.recipe, self.amounts.blended_vae)
+            return fold(self.recipe, lambda amount: self.amounts.blended_vae(amount, key), keeps)
         return self._part(choice, "VAE")
 
     def _part(self, choice: str, what: str) -> Expression:
@@ -176,7 +214,7 @@ class _Planner:
             return Source(self.base)
         return Source(len(self.sources) - 1)
 
-    def _check_kinds(self, slots: Mapping[str, Expression]) -> None:
+    def _check_kinds(self, slots: Mapping[str, Expression], keyed: Sequence[Expression]) -> None:
         """A difference of models is no model, nor is one thing where a method wants the other."""
         for step in self.recipe.steps:
             method = METHODS.get(step.method)
@@ -193,6 +231,9 @@ class _Planner:
                 )
             )
             return
+        if any(weight_of(expression) == 0 for expression in keyed):
+            what = f"rules leave a mere difference of models of some tensors of '{self.recipe.result}'"
+            self.problems.append(RecipeError(what, hint="merge-desk rules TEXT FILE tells which"))
         odd = {slot: weight_of(e) for slot, e in slots.items() if weight_of(e) != 1}
         if odd:
             amounts = sorted({f"{float(amount):.6g}" for amount in odd.values()})
@@ -239,7 +280,8 @@ class _Planner:
             self.absent.setdefault(("left out", role.value), []).append(key)
             return None
         slot = slot_of(self.family, key) or ""
-        return self._weight(key, slot, info, owner, slots.get(slot, Source(owner)))
+        expression = self.keyed.get(key) or slots.get(slot, Source(owner))
+        return self._weight(key, slot, info, owner, expression)
 
     def _weight(
         self, key: str, slot: str, info: TensorInfo, owner: int, expression: Expression
@@ -361,13 +403,18 @@ def _narrower(shape: tuple[int, ...], than: tuple[int, ...]) -> bool:
 
 
 def summaries(plan: Plan) -> Iterator[tuple[str, str, int, int]]:
-    """For every slot in use: its name, what happens there in words, how many keys and bytes."""
-    counted: dict[str, list[int]] = {}
+    """For every slot in use: its name, what happens there in words, how many keys and bytes.
+
+    A slot whose tensors are merged differently has a row for each way, the commonest first.
+    """
+    counted: dict[str, dict[Expression, list[int]]] = {}
     for entry in plan.keys:
-        counted.setdefault(entry.slot, []).append(entry.nbytes)
+        usual = plan.slots.get(entry.slot, Source(plan.base))
+        way = entry.expression if entry.slot in plan.by_key and entry.expression else usual
+        counted.setdefault(entry.slot, {}).setdefault(way, []).append(entry.nbytes)
     for slot in [slot for slot in plan.slots if slot in counted]:
-        sizes = counted[slot]
-        yield slot, in_words(plan.slots[slot], plan.names), len(sizes), sum(sizes)
+        for way, sizes in sorted(counted[slot].items(), key=lambda item: -len(item[1])):
+            yield slot, in_words(way, plan.names), len(sizes), sum(sizes)
 
 
 __all__ = ["VAE_WORDS", "base_of", "make_plan", "summaries"]

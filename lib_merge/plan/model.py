@@ -62,6 +62,7 @@ class Plan:
     slots       slot -> its expression
     notes       what the user should know and need not act on
     metadata    what is written into the file beside the tensors
+    by_key      slots whose tensors are told apart by rules: each has an expression of its own
     """
 
     recipe: Recipe
@@ -73,6 +74,7 @@ class Plan:
     slots: Mapping[str, Expression]
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    by_key: frozenset[str] = frozenset()
 
     @property
     def identity(self) -> Identity:

@@ -46,15 +46,29 @@ def plan_as_data(plan: Plan, threads: int) -> dict[str, Any]:
         "family": plan.identity.family.id,
         "variant": plan.identity.variant,
         "sources": {name: str(source.path) for name, source in zip(plan.names, plan.sources, strict=True)},
-        "slots": {
-            slot: {"keys": count, "bytes": size, "does": words, "amounts": amounts(plan, plan.slots[slot])}
-            for slot, words, count, size in summaries(plan)
-        },
+        "slots": _slots_as_data(plan),
         "keys": {entry.key: _key_as_data(plan, entry) for entry in plan.keys},
         "notes": list(plan.notes),
         "disk_bytes": plan.nbytes,
         "memory_bytes": plan.memory(threads),
     }
+
+
+def _slots_as_data(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What happens in each slot; where rules tell its tensors apart, how many there are of each kind."""
+    slots: dict[str, dict[str, Any]] = {}
+    for slot, words, count, size in summaries(plan):
+        if slot not in plan.by_key:
+            does = {"does": words, "amounts": amounts(plan, plan.slots[slot])}
+            slots[slot] = {"keys": count, "bytes": size, **does}
+            continue
+        found = slots.setdefault(
+            slot, {"keys": 0, "bytes": 0, "does": "by rules", "amounts": None, "ways": {}}
+        )
+        found["keys"] += count
+        found["bytes"] += size
+        found["ways"][words] = count
+    return slots
 
 
 def amounts(plan: Plan, expression: Expression) -> dict[str, float] | None:

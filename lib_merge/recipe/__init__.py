@@ -9,13 +9,15 @@ from lib_merge.recipe.model import (
     VAE_WORDS,
     Amount,
     Ingredient,
-    Numbers,
     Recipe,
     Setting,
-    Slots,
     Step,
 )
+from lib_merge.recipe.numbers import Numbers, Slots
+from lib_merge.recipe.rules import Rules, over, print_rules
+from lib_merge.recipe.rules_text import parse_rules
 from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_setting
+from lib_merge.recipe.weights import read_weights
 
 __all__ = [
     "BLEND",
@@ -28,11 +30,16 @@ __all__ = [
     "Ingredient",
     "Numbers",
     "Recipe",
+    "Rules",
     "Setting",
     "Slots",
     "Step",
     "is_recipe",
+    "over",
     "parse_recipe",
+    "parse_rules",
     "print_recipe",
+    "print_rules",
     "print_setting",
+    "read_weights",
 ]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from lib_merge.dtypes import Dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
+from lib_merge.recipe.numbers import Numbers, Slots
+from lib_merge.recipe.rules import Rules
 from lib_merge.registry import Method, Parameter
 
 KEEP_A, TAKE_B, BLEND, NONE = "a", "b", "blend", "none"
@@ -21,28 +23,8 @@ VAE_WORDS = (KEEP_A, TAKE_B, BLEND, NONE)
 TEXT_WORDS = (KEEP_A, TAKE_B, NONE)
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """A pasted list of block weights and the layout that says what each number stands for.
-
-    base  the amount for BASE where the list leaves it open (25 numbers on SD1, 19 on SDXL)
-    """
-
-    layout: str
-    numbers: tuple[float, ...]
-    base: float | None = None
-
-
-@dataclass(frozen=True)
-class Slots:
-    """One value for each named slot, and one for all the rest."""
-
-    values: tuple[tuple[str, float], ...]
-    rest: float = 0.0
-
-
-Amount = float | Numbers | Slots
-Setting = float | int | bool | str | Numbers | Slots | tuple[float | Numbers | Slots, ...]
+Amount = float | Numbers | Slots | Rules
+Setting = float | int | bool | str | Numbers | Slots | Rules | tuple[Amount, ...]
 
 
 @dataclass(frozen=True)
@@ -167,4 +149,4 @@ def _problems_of_setting(
 
 
 def _is_amount(setting: Setting) -> bool:
-    return isinstance(setting, (int, float, Numbers, Slots)) and not isinstance(setting, bool)
+    return isinstance(setting, (int, float, Numbers, Slots, Rules)) and not isinstance(setting, bool)

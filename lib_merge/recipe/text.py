@@ -8,7 +8,8 @@
 
 An amount is a number; a list under the layout that says what its numbers stand for; or slots by
 name, `{BASE: 0, OUT05: 0.3, *: 0.5}`, where `*` stands for all the rest (0 when left out). A list
-that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`.
+that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`. Rules by block and by
+name are `rules["*: 0.5", "OUT: 0.7", "attn1: 0.2"]` (recipe/rules.py tells their language).
 `#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
 The save line may also say `text_encoder = a|b|none`, `ema = use` and `overflow = clip`.
 
@@ -25,12 +26,16 @@ from typing import NoReturn
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import RecipeError, did_you_mean
-from lib_merge.recipe.model import VAE_WORDS, Ingredient, Numbers, Recipe, Setting, Slots, Step
+from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step
+from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
+from lib_merge.recipe.rules import Rules, print_line
+from lib_merge.recipe.rules_text import parse_rules
 
 FIRST_LINE = "merge-desk recipe 2"
 READABLE = ("merge-desk recipe 1", FIRST_LINE)
 HASHES = ("sha256", "autov3")
 SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow")
+RULES = "rules"
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*)
       | (?P<newline>\n)
@@ -91,8 +96,9 @@ def _print_step(step: Step) -> str:
 def print_setting(setting: Setting) -> str:
     """A setting as it stands in a recipe."""
     if isinstance(setting, Numbers):
-        base = [] if setting.base is None else [f"base = {print_setting(setting.base)}"]
-        return f"{setting.layout}[{', '.join([*map(print_setting, setting.numbers), *base])}]"
+        return print_numbers(setting)
+    if isinstance(setting, Rules):
+        return f"{RULES}[{', '.join(json.dumps(print_line(line)) for line in setting.lines)}]"
     if isinstance(setting, Slots):
         pairs = [f"{slot}: {print_setting(value)}" for slot, value in setting.values]
         return "{" + ", ".join([*pairs, f"*: {print_setting(setting.rest)}"]) + "}"
@@ -102,8 +108,7 @@ def print_setting(setting: Setting) -> str:
         return "true" if setting else "false"
     if isinstance(setting, str):
         return json.dumps(setting, ensure_ascii=False)
-    # the shortest decimal that reads back as the same number, without the tail of 1.0
-    return repr(float(setting)).removesuffix(".0")
+    return print_number(setting)
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -222,7 +227,7 @@ class _Parser:
             return self._slots()
         if token.text == "[":
             self.at += 1
-            amounts: list[float | Numbers | Slots] = []
+            amounts: list[Amount] = []
             self._list("]", lambda: amounts.append(self._amount()))
             return tuple(amounts)
         if token.text in ("true", "false"):
@@ -230,13 +235,15 @@ class _Parser:
             return token.text == "true"
         return self._string() if token.kind == "string" else self._amount()
 
-    def _amount(self) -> float | Numbers | Slots:
+    def _amount(self) -> Amount:
         token = self._peek()
         if token.text == "{":
             return self._slots()
         if token.kind != "name":
             return self._number()
         self.at += 1
+        if token.text == RULES:
+            return self._rules()
         self._take("[", f"'[' after the layout {token.text}")
         numbers: list[float] = []
         base: list[float] = []
@@ -251,6 +258,12 @@ class _Parser:
 
         self._list("]", item)
         return Numbers(token.text, tuple(numbers), base[0] if base else None)
+
+    def _rules(self) -> Rules:
+        self._take("[", f"'[' after {RULES}")
+        lines: list[str] = []
+        self._list("]", lambda: lines.append(self._string()))
+        return parse_rules("\n".join(lines))
 
     def _slots(self) -> Slots:
         self._take("{", "'{'")

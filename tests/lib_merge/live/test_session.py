@@ -17,7 +17,7 @@ from lib_merge.errors import CheckpointError, MergeError, NumbersError, StoppedE
 from lib_merge.execute import merge_to_memory
 from lib_merge.live import BrokenModelError, LiveSession
 from lib_merge.plan import make_plan
-from lib_merge.recipe import Recipe, Slots
+from lib_merge.recipe import Recipe, Slots, parse_rules
 from tests.full_size import write_tiny
 from tests.live_model import Memory
 from tests.merging import rewrite, same_bits, simple_recipe
@@ -95,6 +95,20 @@ def test_only_what_changed_is_computed(bench: Bench) -> None:
     assert report.slots == ("OUT05",)
     assert set(bench.model.asked) == bench.model.prepared[-1]
     assert all(".output_blocks.5." in key for key in bench.model.asked)
+
+
+def test_only_the_tensors_whose_rules_changed_are_computed(bench: Bench) -> None:
+    def recipe(text: str) -> Recipe:
+        return simple_recipe([bench.a, bench.b], alpha=parse_rules(text))
+
+    bench.apply(recipe("0.3; attn2.to_k: 0.1"))
+    second = recipe("0.3; attn2.to_k: 0.8")
+    report = bench.session.apply(bench.model, bench.a, second, bench.headers)
+    assert report.keys == 16
+    assert all("attn2.to_k" in key for key in bench.model.prepared[-1])
+    assert equal(bench.model.copy(), bench.made(second))
+    again = bench.session.apply(bench.model, bench.a, recipe("attn2.to_k: 0.8; 0.3"), bench.headers)
+    assert again.keys == 0
 
 
 def test_the_same_recipe_again_costs_nothing_and_renames_nothing(bench: Bench) -> None:

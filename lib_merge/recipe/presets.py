@@ -1,0 +1,247 @@
+"""Presets: the curves that every mixer ships, by formula, and four by what blocks are said to do.
+
+The curves carry the names that SuperMerger and Merge Block Weighted GUI gave them, and their numbers
+(hako-mikan/sd-webui-supermerger 0b1c491, scripts/mbwpresets_master.txt; for SDXL those of
+wkpark/sd-webui-model-mixer 8d55c1d). They set BASE to 0, ALL_B to 1, as theirs do.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from lib_merge.architectures import FAMILIES, Family, read_numbers
+from lib_merge.errors import RecipeError, did_you_mean
+
+SD1_BLOCKS, SDXL_BLOCKS = 25, 19
+
+Curve = Callable[[float], float]
+Spans = Sequence[tuple[int, int]]
+
+# Other tools' names for the same curves: SuperMerger's own spelling where ours is sd-meh's, and theirs.
+ALIASES: Mapping[str, str] = {
+    "REVERSE_SMOOTHSTEP": "REVERSE-SMOOTHSTEP",
+    **{f"SMOOTHSTEP*{k}": f"{k}SMOOTHSTEP" for k in "234"},
+    **{f"R_SMOOTHSTEP*{k}": f"{k}R_SMOOTHSTEP" for k in "234"},
+    "SMOOTHSTEP/2": "HALF_SMOOTHSTEP",
+    "SMOOTHSTEP/3": "ONE_THIRD_SMOOTHSTEP",
+    "SMOOTHSTEP/4": "ONE_FOURTH_SMOOTHSTEP",
+    "R_SMOOTHSTEP/2": "HALFR_SMOOTHSTEP",
+    "R_SMOOTHSTEP/3": "ONE_THIRDR_SMOOTHSTEP",
+    "R_SMOOTHSTEP/4": "ONE_FOURTHR_SMOOTHSTEP",
+    "HALF_R_SMOOTHSTEP": "HALFR_SMOOTHSTEP",
+    "ONE_THIRD_R_SMOOTHSTEP": "ONE_THIRDR_SMOOTHSTEP",
+    "ONE_FOURTH_R_SMOOTHSTEP": "ONE_FOURTHR_SMOOTHSTEP",
+    "FAKE_CUBIC_HERMITE": "CUBIC_HERMITE",
+    "FAKE_REVERSE_CUBIC_HERMITE": "REVERSE_CUBIC_HERMITE",
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """Blocks that people take from the second model for one purpose.
+
+    blocks    by family (what has 19 blocks is as SDXL): a block or a stretch of blocks, and its amount
+    evidence  what it rests on
+    """
+
+    name: str
+    title: str
+    blocks: Mapping[str, Sequence[tuple[str, float]]]
+    evidence: str
+
+
+WEAK = (
+    "mixers' experience, not measurement: guides disagree, and effects move with the pair of models; "
+    "swap one block at a time to see what yours do"
+)
+ROLES = (
+    Role(
+        "COMPOSITION",
+        "layout, pose and where things stand from B",
+        {
+            "sd1": (("BASE", 0.25), ("IN00-IN03", 1), ("IN04-IN05", 0.5)),
+            "sdxl": (("BASE", 0.25), ("IN00-IN04", 1), ("IN05", 0.5)),
+        },
+        "the first blocks decide overall layout; the SDXL guide civitai.com/articles/9821 puts BASE and "
+        f"IN00-IN04 there; {WEAK}",
+    ),
+    Role(
+        "ANATOMY",
+        "the shapes of figures and things from B",
+        {
+            "sd1": (("IN04-IN08", 1), ("IN09-M00", 0.25), ("OUT03-OUT05", 0.5)),
+            "sdxl": (("IN04-IN08", 1), ("M00", 0.25), ("OUT00-OUT02", 0.5)),
+        },
+        "the lower blocks on the way down; SuperMerger's notes name IN07 and OUT03-OUT05 as those whose "
+        f"attention moves faces and clothes most; {WEAK}",
+    ),
+    Role(
+        "STYLE",
+        "the manner of drawing and the faces from B",
+        {
+            "sd1": (("OUT00-OUT02", 0.5), ("OUT03-OUT08", 1), ("OUT09-OUT11", 0.5)),
+            "sdxl": (("OUT00", 0.5), ("OUT01-OUT05", 1), ("OUT06-OUT08", 0.5)),
+        },
+        f"the blocks on the way up: drawing manner and details; {WEAK}",
+    ),
+    Role(
+        "TEXTURE",
+        "surface, colour and contrast from B",
+        {
+            "sd1": (("OUT06-OUT08", 0.5), ("OUT09-OUT11", 1)),
+            "sdxl": (("OUT03-OUT05", 0.5), ("OUT06-OUT08", 1)),
+        },
+        f"the last blocks work at full resolution: texture, colour, contrast, fine rendering; {WEAK}",
+    ),
+)
+
+
+@cache
+def curves(family: Family) -> Mapping[str, Mapping[str, float]]:
+    """Every preset of a family: name -> slot -> amount.
+
+    There is none for a family whose blocks do not face each other.
+    """
+    blocks = family.numbers[1:]
+    if "M00" not in blocks:
+        return {}
+    found: dict[str, Mapping[str, float]] = {}
+    for name, numbers in _curves(len(blocks)):
+        base = float(name == "ALL_B")
+        found[name] = read_numbers([base, *numbers], family, base=base)
+    for role in ROLES:
+        numbers = _stretches(role.blocks["sdxl" if len(blocks) == SDXL_BLOCKS else "sd1"], family)
+        if numbers:
+            found[role.name] = read_numbers(numbers, family, base=numbers[0])
+    return found
+
+
+def curve(name: str, family: Family) -> Mapping[str, float]:
+    """One preset's amount for every slot of a family; raises where the family has no such preset."""
+    known = curves(family)
+    if name not in known:
+        hint = did_you_mean(name, known) if known else "its blocks do not face each other: write numbers"
+        raise RecipeError(f"{family.title} has no preset '{name}'", hint=hint)
+    return known[name]
+
+
+@cache
+def preset_names() -> Mapping[str, str]:
+    """Every spelling of every family's presets, and the name that it stands for; the longest first."""
+    every = {name: name for family in FAMILIES for name in curves(family)} | dict(ALIASES)
+    return dict(sorted(every.items(), key=lambda pair: -len(pair[0])))
+
+
+def about(name: str) -> str:
+    """What a preset is meant for and what that rests on; "" for the plain curves."""
+    role = next((role for role in ROLES if role.name == name), None)
+    return f"{role.title} ({role.evidence})" if role else ""
+
+
+def _stretches(stretches: Sequence[tuple[str, float]], family: Family) -> list[float]:
+    numbers = dict.fromkeys(family.numbers, 0.0)
+    order = list(family.numbers)
+    for words, amount in stretches:
+        first, _, last = words.partition("-")
+        if first not in order or (last or first) not in order:
+            return []
+        for name in order[order.index(first) : order.index(last or first) + 1]:
+            numbers[name] = amount
+    return list(numbers.values())
+
+
+def _curves(count: int) -> Iterator[tuple[str, list[float]]]:
+    t = [place / (count - 1) for place in range(count)]
+    for name, curve in _smooth(count):
+        yield name, [round(curve(x), 6) + 0.0 for x in t]
+        if name in TURNED:
+            yield TURNED[name], [round(1 - curve(x), 6) + 0.0 for x in t]
+    for name, spans, amount in _steps(count):
+        numbers = [0.0] * count
+        for (first, last), height in zip(spans, amount, strict=True):
+            numbers[first : last + 1] = [height] * (last + 1 - first)
+        yield name, numbers
+
+
+def _smooth(count: int) -> Iterator[tuple[str, Curve]]:
+    yield "GRAD_V", lambda t: abs(1 - 2 * t)
+    yield "GRAD_A", lambda t: 1 - abs(1 - 2 * t)
+    yield "FLAT_25", lambda t: 0.25
+    yield "FLAT_75", lambda t: 0.75
+    yield "SMOOTHSTEP", _smoothstep
+    for k, times, parts in ((2, "2", "HALF"), (3, "3", "ONE_THIRD"), (4, "4", "ONE_FOURTH")):
+        yield f"{times}SMOOTHSTEP", lambda t, k=k: _fold(k * _smoothstep(t))
+        yield (
+            f"{parts}_SMOOTHSTEP",
+            lambda t, k=k: _smoothstep(_fold(_quarters(t, count) if k == 4 else k * t)),
+        )
+    xl = count == SDXL_BLOCKS
+    yield "COSINE", lambda t: (1 + math.cos(math.pi * (_quarters(t, count) if xl else t))) / 2
+    if count == SD1_BLOCKS:
+        yield "TRUE_CUBIC_HERMITE", _true_hermite
+    yield (
+        "CUBIC_HERMITE",
+        lambda t: t + (41 / 9 if count == SDXL_BLOCKS else 19 / 6) * t * (1 - t) * (1 - 2 * t),
+    )
+
+
+TURNED = {
+    "SMOOTHSTEP": "REVERSE-SMOOTHSTEP",
+    "2SMOOTHSTEP": "2R_SMOOTHSTEP",
+    "3SMOOTHSTEP": "3R_SMOOTHSTEP",
+    "4SMOOTHSTEP": "4R_SMOOTHSTEP",
+    "HALF_SMOOTHSTEP": "HALFR_SMOOTHSTEP",
+    "ONE_THIRD_SMOOTHSTEP": "ONE_THIRDR_SMOOTHSTEP",
+    "ONE_FOURTH_SMOOTHSTEP": "ONE_FOURTHR_SMOOTHSTEP",
+    "COSINE": "REVERSE_COSINE",
+    "TRUE_CUBIC_HERMITE": "TRUE_REVERSE_CUBIC_HERMITE",
+    "CUBIC_HERMITE": "REVERSE_CUBIC_HERMITE",
+}
+
+
+def _smoothstep(t: float) -> float:
+    return 3 * t**2 - 2 * t**3
+
+
+def _fold(x: float) -> float:
+    """A triangle wave: 0 at 0, 1 at 1, 0 at 2."""
+    return 2 - x % 2 if x % 2 > 1 else x % 2
+
+
+def _true_hermite(t: float) -> float:
+    return 77 / 12 * t**3 - 77 / 8 * t**2 + 25 / 6 * t + 1 / 24 if t else 0.0
+
+
+def _quarters(t: float, count: int) -> float:
+    """t in four parts; on SDXL's 19 blocks its peaks lie at blocks 4 and 14."""
+    if count != SDXL_BLOCKS:
+        return 4 * t
+    place, marks = t * (count - 1), (0, 4, 9, 14, 18)
+    part = min(bisect_right(marks, place), len(marks) - 1)
+    low, high = marks[part - 1], marks[part]
+    return part - 1 + (place - low) / (high - low)
+
+
+def _steps(count: int) -> Iterator[tuple[str, Spans, Sequence[float]]]:
+    end, middle = count - 1, (count - 1) // 2
+    for name, width in (("WRAP08", 4), ("WRAP12", 6), ("WRAP14", 7), ("WRAP16", 8)):
+        yield name, ((0, width - 1), (count - width, end)), (1, 1)
+    outs = f"OUT{middle:02}"
+    yield "OUT07", ((count - 7, end),), (1,)
+    yield outs, ((middle + 1, end),), (1,)
+    yield f"{outs}_5", ((middle, middle), (middle + 1, end)), (0.5, 1)
+    yield "ALL_A", (), ()
+    yield "ALL_B", ((0, end),), (1,)
+    if count not in (SD1_BLOCKS, SDXL_BLOCKS):
+        return
+    xl = count == SDXL_BLOCKS
+    a, b = (2, 12) if xl else (5, 15)
+    yield "MID12_50", ((3, 15) if xl else (5, 18),), (0.5,)
+    yield "RING08_SOFT", ((a, a + 4), (a + 1, a + 3), (b, b + 4), (b + 1, b + 3)), (0.5, 1, 0.5, 1)
+    yield "RING08_5", ((6, 12),) if xl else ((6, 9), (15, 18)), (1,) if xl else (1, 1)
+    yield "RING10_5", ((a, a + 4), (b, b + 4)), (1, 1)
+    yield "RING10_3", ((3, 7), (11, 15)) if xl else ((6, 10), (14, 18)), (1, 1)

@@ -1,0 +1,283 @@
+"""Block weights as rules: which tensors, and how much of them.
+
+    0.5*GRAD_V + 0.5*COSINE          # every block, by a mix of presets
+    IN04-IN08: 0.3                   # a range of blocks
+    OUT: 0.7                         # a group of blocks
+    attn1: 0.2                       # every tensor with this in its name
+    OUT03-OUT05 attn2.to_k: 0.4      # both
+    *.proj_out.bias: 0               # a whole name, with stars
+    exclude TIME FINAL               # these stay as they are
+
+A rule is `TARGET: AMOUNT`. Rules stand on lines of their own, or after `;` or `,`; `#` begins a comment.
+
+TARGET is words with spaces between. Those in capitals are blocks: a slot (IN05, BASE, TIME), a range of
+the list (IN04-IN08), a group (IN, OUT, MID; UNET, TEXT; and on SDXL BASE), or FINAL, the last convolution,
+which belongs to OUT too. The others are parts of names: `attn1` hits every tensor that has it in its
+name, where a number at an end is a whole number; with a star in it the word has to fit the whole name.
+Several words of a kind mean any of them, blocks and names together mean both, NOT before the words of
+a kind means all but these, and `*` alone, or nothing, means everything.
+
+Of the rules that hit a tensor the most specific wins, and of equals the later. More specific is, in
+this order: a word for names with more names in it (attn2.to_k has two) and any at all before none;
+then one block before a range, group, list or NOT, these before UNET and TEXT, and these before
+everything. A line `---` divides: whatever stands below it wins over whatever stands above.
+
+AMOUNT is a number, a preset, a list of numbers (`supermerger[...]`), drawn at random by `uniform` or
+`normal`, or a sum of such: `0.5*GRAD_V + 0.1`. What no rule hits stays A's (0). The VAE is only hit by
+rules that name it: `VAE: 0.5`, or a word that begins with first_stage_model.
+
+`exclude TARGET` leaves what it hits as the step's first model has it, whatever else the step is set
+to; `include TARGET` does so with all that no `include` hits. Their place among the rules means nothing.
+
+What other tools write is read as they read it, in a section of its own, which wins over what stands
+above it and gives way to what stands below: SuperMerger's `BLOCKS:ELEMENTS:RATIO`, of which the last
+that hits wins, and UntitledMerger's `in.2-5.attn1: 0.5`, of which the one that hits the fewest tensors
+wins.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
+from lib_merge.recipe.untitled import is_selector, selector_pattern
+
+SUPERMERGER, UNTITLED = "supermerger", "untitledmerger"
+INCLUDE, EXCLUDE = "include", "exclude"
+BLOCK, KEY = "block", "key"
+DIVIDER = "---"
+EVERYTHING = "*"
+NOT = "NOT"
+VAE, FINAL = "VAE", "FINAL"
+VAE_KEYS = "first_stage_model"
+UNIFORM, NORMAL = "uniform", "normal"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset by name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Numbers drawn at random, the same on every run.
+
+    kind       "uniform" between low and high, or "normal" about `mean`, cut off at low and high
+    each       one number for each "block" or for each "key"
+    deviation  the normal distribution's
+    """
+
+    kind: str
+    low: Mix | None
+    high: Mix | None
+    seed: int
+    each: str = BLOCK
+    mean: Mix | None = None
+    deviation: float = 0.0
+
+
+Curve = Preset | Numbers | Drawn
+
+
+@dataclass(frozen=True)
+class Mix:
+    """An amount: a sum of curves, each times a factor; a term without a curve is a number."""
+
+    terms: tuple[tuple[float, Curve | None], ...]
+
+    @property
+    def by_key(self) -> bool:
+        """Whether tensors of one block get different amounts."""
+        return any(
+            isinstance(curve, Drawn)
+            and (
+                curve.each == KEY
+                or any(m is not None and m.by_key for m in (curve.low, curve.high, curve.mean))
+            )
+            for _, curve in self.terms
+        )
+
+
+def constant(number: float) -> Mix:
+    """An amount that is a number."""
+    return Mix(((number, None),))
+
+
+@dataclass(frozen=True)
+class Words:
+    """Some words of a target, or all but them; no words at all mean everything."""
+
+    words: tuple[str, ...] = ()
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which tensors: in these blocks, with these parts of names."""
+
+    blocks: Words = Words()
+    names: Words = Words()
+
+    @property
+    def asks_for_vae(self) -> bool:
+        """Whether it names the VAE, which nothing else hits."""
+        blocks = not self.blocks.negated and VAE in self.blocks.words
+        return blocks or (not self.names.negated and any(w.startswith(VAE_KEYS) for w in self.names.words))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How much of some tensors; `tool` says as whose syntax it is read, "" for our own."""
+
+    target: Target
+    amount: Mix
+    tool: str = ""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`include` or `exclude`."""
+
+    word: str
+    target: Target
+
+
+@dataclass(frozen=True)
+class Divider:
+    """What stands below wins over what stands above."""
+
+
+Line = Rule | Bound | Divider
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Block weights as rules; see the top of this module."""
+
+    lines: tuple[Line, ...]
+
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """What is included and excluded."""
+        return tuple(line for line in self.lines if isinstance(line, Bound))
+
+    @cached_property
+    def sections(self) -> tuple[tuple[Rule, ...], ...]:
+        """Rules that are weighed against each other, those that win last."""
+        found: list[list[Rule]] = [[]]
+        for line in self.lines:
+            if isinstance(line, Divider) or (
+                isinstance(line, Rule) and found[-1] and found[-1][-1].tool != line.tool
+            ):
+                found.append([])
+            if isinstance(line, Rule):
+                found[-1].append(line)
+        return tuple(tuple(section) for section in found if section)
+
+    @property
+    def names_the_vae(self) -> bool:
+        """Whether some rule asks for the VAE."""
+        return any(rule.target.asks_for_vae for section in self.sections for rule in section if not rule.tool)
+
+
+def over(base: float | Numbers | Slots | Rules, rules: Rules) -> Rules:
+    """The rules, and below them an amount for whatever they do not hit."""
+    if isinstance(base, Rules):
+        below = base.lines
+    elif isinstance(base, Slots):
+        named = ((FINAL if slot == "OUT" else slot, value) for slot, value in base.values)
+        below = (
+            Rule(Target(), constant(base.rest)),
+            *(Rule(Target(Words((slot,))), constant(value)) for slot, value in named),
+        )
+    else:
+        below = (Rule(Target(), Mix(((1.0, base),)) if isinstance(base, Numbers) else constant(base)),)
+    return Rules((*below, Divider(), *rules.lines))
+
+
+# --- printing ---
+
+
+def print_line(line: Line) -> str:
+    """One line in its canonical form."""
+    if isinstance(line, Divider):
+        return DIVIDER
+    if isinstance(line, Bound):
+        return f"{line.word} {_print_target(line.target)}"
+    if line.tool == SUPERMERGER:
+        blocks, names = (_print_words(words) for words in (line.target.blocks, line.target.names))
+        return f"{blocks}:{names}:{print_mix(line.amount)}"
+    if line.tool == UNTITLED:
+        return f"{line.target.names.words[0]}: {print_mix(line.amount)}"
+    return f"{_print_target(line.target)}: {print_mix(line.amount)}"
+
+
+def print_rules(rules: Rules) -> str:
+    """The rules as a text of lines."""
+    return "\n".join(map(print_line, rules.lines))
+
+
+def _print_target(target: Target) -> str:
+    return " ".join(filter(None, map(_print_words, (target.blocks, target.names)))) or EVERYTHING
+
+
+def _print_words(words: Words) -> str:
+    return " ".join([NOT] * words.negated + list(words.words))
+
+
+def print_mix(mix: Mix) -> str:
+    """An amount in its canonical form."""
+    text = ""
+    for factor, curve in mix.terms:
+        sign = ("- " if factor < 0 else "+ ") if text else ("-" if factor < 0 else "")
+        text += f"{' ' if text else ''}{sign}{_print_term(abs(factor), curve)}"
+    return text
+
+
+def _print_term(factor: float, curve: Curve | None) -> str:
+    if curve is None:
+        return print_number(factor)
+    return ("" if factor == 1 else f"{print_number(factor)}*") + _print_curve(curve)
+
+
+def _print_curve(curve: Curve) -> str:
+    if isinstance(curve, Preset):
+        return curve.name
+    if isinstance(curve, Numbers):
+        return print_numbers(curve)
+    settings = [f"seed = {curve.seed}"] + ([f"each = {KEY}"] if curve.each == KEY else [])
+    bounds = [
+        (name, bound) for name, bound in (("low", curve.low), ("high", curve.high)) if bound is not None
+    ]
+    if curve.kind == UNIFORM:
+        return f"{UNIFORM}({', '.join([*(print_mix(bound) for _, bound in bounds), *settings])})"
+    assert curve.mean is not None
+    given = [print_mix(curve.mean), print_number(curve.deviation)]
+    cut = [f"{name} = {print_mix(bound)}" for name, bound in bounds]
+    return f"{NORMAL}({', '.join([*given, *cut, *settings])})"
+
+
+# --- names ---
+
+
+def count_names(word: str) -> int:
+    """How many names a word for names has in it."""
+    return sum(any(c.isalnum() for c in part) for part in word.split("."))
+
+
+def pattern_of(word: str, tool: str = "") -> re.Pattern[str]:
+    """What a word for names has to be found by; see the top of this module."""
+    if tool == SUPERMERGER:
+        return re.compile(re.escape(word))
+    if is_selector(word):
+        return selector_pattern(word)
+    body = ".*".join(map(re.escape, word.split("*")))
+    if "*" in word:
+        return re.compile(f"^{body}$")
+    start = r"(?<!\d)" if word[:1].isdigit() else ""
+    end = r"(?!\d)" if word[-1:].isdigit() else ""
+    return re.compile(f"{start}{body}{end}")

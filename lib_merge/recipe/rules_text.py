@@ -1,0 +1,290 @@
+"""Reads block weights as rules; `rules.py` tells the language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, parse_numbers
+from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.recipe.numbers import Numbers
+from lib_merge.recipe.presets import preset_names
+from lib_merge.recipe.rules import (
+    BLOCK,
+    DIVIDER,
+    EVERYTHING,
+    EXCLUDE,
+    INCLUDE,
+    KEY,
+    NORMAL,
+    NOT,
+    SUPERMERGER,
+    UNIFORM,
+    UNTITLED,
+    Bound,
+    Curve,
+    Divider,
+    Drawn,
+    Line,
+    Mix,
+    Preset,
+    Rule,
+    Rules,
+    Target,
+    Words,
+)
+from lib_merge.recipe.untitled import is_selector
+
+BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
+NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+LISTED = re.compile(rf"\s*[+-]?{NUMBER.pattern}(?:[\s,]+[+-]?{NUMBER.pattern})+[\s,]*")
+LETTERS = {"R", "U", "X"}  # SuperMerger's words for numbers drawn at random
+
+
+def parse_rules(text: str, *, layout: str = DEFAULT_LAYOUT.id) -> Rules:
+    """Read rules; an error names the line and shows the entry.
+
+    layout  how a plain list of numbers is read
+    """
+    lines: list[Line] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        for entry in _entries(line.split("#", 1)[0]):
+            lines.append(_Entry(entry, f"line {number}: {entry}", layout).line())
+    if not lines:
+        raise RecipeError("there is no rule", hint="such as OUT: 0.5")
+    return Rules(tuple(lines))
+
+
+def _entries(line: str) -> Iterator[str]:
+    """The entries of a line: between semicolons, and between commas outside of brackets."""
+    for part in line.split(";"):
+        if is_selector(part.partition(":")[0].strip()) or LISTED.fullmatch(part):
+            yield part.strip()
+            continue
+        depth, start = 0, 0
+        for at, mark in enumerate(part):
+            depth += (mark in "[(") - (mark in "])")
+            if mark == "," and depth == 0:
+                yield from filter(None, [part[start:at].strip()])
+                start = at + 1
+        yield from filter(None, [part[start:].strip()])
+
+
+class _Entry:
+    """One entry and the place in its amount that is being read."""
+
+    def __init__(self, text: str, where: str, layout: str) -> None:
+        self.text, self.where, self.layout = text, where, layout
+        self.at = 0
+
+    def line(self) -> Line:
+        """The entry as a line of rules."""
+        if set(self.text) == {"-"} and len(self.text) >= len(DIVIDER):
+            return Divider()
+        word, _, rest = self.text.partition(" ")
+        if word in (INCLUDE, EXCLUDE):
+            if ":" in rest:
+                self._fail(f"'{word}' takes no amount", f"{word} {rest.split(':')[0].strip()}")
+            return Bound(word, self._target(rest))
+        parts = self.text.split(":")
+        if len(parts) == 1:
+            return Rule(Target(), self._amount(0))
+        if is_selector(parts[0].strip()):
+            return self._untitled(*parts)
+        if len(parts) == 2:
+            return Rule(self._target(parts[0]), self._amount(len(parts[0]) + 1))
+        if len(parts) == 3:
+            return self._elemental(*parts)
+        raise self._error("there are too many ':'", "TARGET: AMOUNT, or SuperMerger's BLOCKS:ELEMENTS:RATIO")
+
+    def _target(self, text: str) -> Target:
+        """Words for blocks and for names, each kind with NOT before it or not."""
+        found: dict[str, list[str]] = {BLOCK: [], KEY: []}
+        negated: dict[str, bool] = {BLOCK: False, KEY: False}
+        pending = False
+        for word in text.split():
+            if word == NOT:
+                pending = True
+                continue
+            if word == EVERYTHING:
+                if pending or len(text.split()) > 1:
+                    self._fail("'*' stands alone", "leave it out, or write the other words alone")
+                continue
+            kind = BLOCK if BLOCK_WORD.fullmatch(word) else KEY
+            if pending and found[kind]:
+                self._fail(f"NOT stands before the first word of its kind, not before '{word}'", "")
+            negated[kind] |= pending
+            pending = False
+            found[kind].append(word)
+        if pending:
+            self._fail("NOT stands before nothing", "NOT IN00-IN03: 0.5")
+        if not text.split():
+            self._fail("it is not said what the amount is for", "write * for everything")
+        return Target(Words(tuple(found[BLOCK]), negated[BLOCK]), Words(tuple(found[KEY]), negated[KEY]))
+
+    def _elemental(self, blocks: str, elements: str, ratio: str) -> Rule:
+        """SuperMerger's: an empty list of blocks or elements means all."""
+        if ratio.strip() in LETTERS:
+            hint = "write *: uniform(0, 1, seed = 1, each = key), or the numbers that were drawn"
+            self._fail("SuperMerger's random ratios say nothing of their seed", hint)
+        target = Target(_words(blocks), _words(elements))
+        odd = [word for word in target.blocks.words if not BLOCK_WORD.fullmatch(word)]
+        if odd:
+            self._fail(f"'{odd[0]}' is no block", "BLOCKS:ELEMENTS:RATIO, such as IN01-IN04:attn1:0.5")
+        return Rule(target, self._amount(len(blocks) + len(elements) + 2), SUPERMERGER)
+
+    def _untitled(self, selector: str, *amounts: str) -> Rule:
+        amount = ":".join(amounts)
+        if "slider" in amount:
+            self._fail("the sliders of UntitledMerger are not known here", "write the number instead")
+        if "," in amount:
+            self._fail(
+                "there is more than one number", "the second is beta's: write it into the rules for beta"
+            )
+        # it reads its targets in small letters
+        target = Target(names=Words((selector.strip().lower(),)))
+        return Rule(target, self._amount(len(selector) + 1), UNTITLED)
+
+    # --- amounts ---
+
+    def _amount(self, start: int) -> Mix:
+        self.at = start
+        if start == 0 and LISTED.fullmatch(self.text):
+            return Mix(((1.0, Numbers(self.layout, parse_numbers(self.text))),))
+        mix = self._mix()
+        if self._rest():
+            self._fail(
+                f"'{self._rest()}' is not understood", "an amount is such as 0.5, GRAD_V, or 0.5*GRAD_V + 0.1"
+            )
+        return mix
+
+    def _mix(self) -> Mix:
+        terms = [self._term()]
+        while self._rest()[:1] in ("+", "-"):
+            terms.append(self._term())
+        return Mix(tuple(terms))
+
+    def _term(self) -> tuple[float, Curve | None]:
+        sign = 1.0
+        if self._skip("-"):
+            sign = -1.0
+        else:
+            self._skip("+")
+        factor = self._number_if_any()
+        if factor is not None and not self._skip("*"):
+            return sign * factor + 0.0, None
+        curve = self._curve()
+        if factor is None and self._skip("*"):
+            factor = self._number()
+        return sign * (1.0 if factor is None else factor) + 0.0, curve
+
+    def _curve(self) -> Curve:
+        rest = self._rest()
+        for spelling, name in preset_names().items():
+            after = rest[len(spelling) : len(spelling) + 1]
+            if rest.startswith(spelling) and not (after.isalnum() or (after in ("_", ".") and after)):
+                self.at += len(self.text[self.at :]) - len(rest) + len(spelling)
+                return Preset(name)
+        word = re.match(r"[A-Za-z_][\w-]*", rest)
+        name = word.group() if word else ""
+        if name in (UNIFORM, NORMAL):
+            self._skip(name)
+            return self._drawn(name)
+        if name in {layout.id for layout in LAYOUTS}:
+            self._skip(name)
+            return self._list(name)
+        known = [*preset_names(), *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
+        what = f"'{name}' is no preset" if name else "an amount is expected"
+        raise self._error(what, (name and did_you_mean(name, known)) or "such as 0.5, or GRAD_V")
+
+    def _list(self, layout: str) -> Numbers:
+        inside = self._brackets("[", "]")
+        numbers, _, base = inside.partition("base")
+        given = parse_numbers(numbers, where=self.where)
+        if not base:
+            return Numbers(layout, given)
+        return Numbers(layout, given, parse_numbers(base.strip().removeprefix("="), where=self.where)[0])
+
+    def _drawn(self, kind: str) -> Drawn:
+        """`uniform(LOW, HIGH, seed = N)`, `normal(MEAN, DEVIATION, low = X, high = Y, seed = N)`."""
+        given: list[Mix] = []
+        named: dict[str, str] = {}
+        for part in _entries(self._brackets("(", ")")):
+            name, equals, value = part.partition("=")
+            if equals:
+                named[name.strip()] = value.strip()
+            else:
+                given.append(self._inner(part)._amount(0))
+        known = {"seed", "each"} | ({"low", "high"} if kind == NORMAL else set[str]())
+        odd = sorted(set(named) - known)
+        form = (
+            f"{kind}(0, 1, seed = 1)" if kind == UNIFORM else f"{kind}(0.5, 0.2, low = 0, high = 1, seed = 1)"
+        )
+        if odd or len(given) != 2 or not re.fullmatch(r"\d{1,18}", named.get("seed", "")):
+            self._fail(f"{kind} takes two numbers and a seed" + (f", and no {odd[0]}" if odd else ""), form)
+        each = named.get("each", BLOCK)
+        if each not in (BLOCK, KEY):
+            self._fail(f"each = {each} is not understood", "each = block, or each = key")
+        seed = int(named["seed"])
+        if kind == UNIFORM:
+            return Drawn(kind, given[0], given[1], seed, each)
+        low, high = (self._inner(named[n])._amount(0) if n in named else None for n in ("low", "high"))
+        deviation = given[1].terms[0] if len(given[1].terms) == 1 else (0.0, Preset(""))
+        if deviation[1] is not None or deviation[0] < 0:
+            self._fail("the deviation of normal is a number of at least 0", form)
+        return Drawn(kind, low, high, seed, each, given[0], deviation[0])
+
+    def _inner(self, text: str) -> _Entry:
+        return _Entry(text, self.where, self.layout)
+
+    def _brackets(self, opening: str, closing: str) -> str:
+        if not self._skip(opening):
+            self._fail(f"'{opening}' is expected", "")
+        depth = 1
+        for at in range(self.at, len(self.text)):
+            depth += (self.text[at] in "[(") - (self.text[at] in "])")
+            if depth == 0 and self.text[at] == closing:
+                inside, self.at = self.text[self.at : at], at + 1
+                return inside
+        raise self._error(f"'{closing}' is missing", "")
+
+    def _number_if_any(self) -> float | None:
+        rest = self._rest()
+        if any(rest.startswith(name) for name in preset_names() if name[0].isdigit()):
+            return None
+        match = NUMBER.match(rest)
+        if match is None:
+            return None
+        value = float(match.group())
+        if value == float("inf"):
+            self._fail(f"{match.group()} is too large", "")
+        self._skip(match.group())
+        return value
+
+    def _number(self) -> float:
+        number = self._number_if_any()
+        if number is None:
+            self._fail("a number is expected after '*'", "0.5*GRAD_V")
+        return number
+
+    def _skip(self, word: str) -> bool:
+        rest = self._rest()
+        if not rest.startswith(word):
+            return False
+        self.at += len(self.text[self.at :]) - len(rest) + len(word)
+        return True
+
+    def _rest(self) -> str:
+        return self.text[self.at :].lstrip()
+
+    def _fail(self, what: str, hint: str) -> NoReturn:
+        raise self._error(what, hint)
+
+    def _error(self, what: str, hint: str) -> RecipeError:
+        return RecipeError(what, where=self.where, hint=hint)
+
+
+def _words(text: str) -> Words:
+    words = text.split()
+    return Words(tuple(words[1:]), True) if words[:1] == [NOT] else Words(tuple(words))
