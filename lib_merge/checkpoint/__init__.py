@@ -1,5 +1,6 @@
 """Files: header without tensors, mapped reader, streaming atomic writer, restricted legacy reader, hashes."""
 
+from lib_merge.checkpoint.hashbook import HashBook
 from lib_merge.checkpoint.hashes import EVERY_HASH, USUAL_HASHES, Hashes, hash_file
 from lib_merge.checkpoint.header import Header, TensorInfo, parse_safetensors_header, read_header
 from lib_merge.checkpoint.layout import Layout, TensorSpec, plan_layout
@@ -15,6 +16,7 @@ __all__ = [
     "EVERY_HASH",
     "USUAL_HASHES",
     "Checkpoint",
+    "HashBook",
     "Hashes",
     "Header",
     "Layout",

@@ -73,15 +73,16 @@ def load_legacy(path: Path) -> LegacyFile:
     """The tensors of a legacy file, mapped where torch can, and a header made from them."""
     import torch
 
+    loaded = _load(path)
     named = {
         name: tensor.detach()
-        for name, tensor in _state_dict(_load(path), path).items()
+        for name, tensor in _state_dict(loaded, path).items()
         if isinstance(name, str) and isinstance(tensor, torch.Tensor)
     }
     if not named:
         raise _refuse("this file holds no named tensors", path)
     infos = {name: _info(name, tensor, path) for name, tensor in named.items()}
-    header = build_header(infos, path, file_size=path.stat().st_size)
+    header = build_header(infos, path, metadata=_metadata(loaded), file_size=path.stat().st_size)
     tensors = {key: named[header.stored.get(key, key)] for key in header.tensors}
     return LegacyFile(header, tensors)
 
@@ -186,6 +187,15 @@ def _state_dict(loaded: object, path: Path) -> Mapping[object, object]:
             return entries
         loaded = inner
     raise _refuse(f"this file holds no named tensors, but a {type(loaded).__name__}", path)
+
+
+def _metadata(loaded: object) -> dict[str, str]:
+    """The strings beside the weights, as `write_pickle` puts them; nobody else has a place for them."""
+    found = cast("Mapping[object, object]", loaded).get("metadata") if isinstance(loaded, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    entries = cast("Mapping[object, object]", found).items()
+    return {name: text for name, text in entries if isinstance(name, str) and isinstance(text, str)}
 
 
 def _wraps(entries: Mapping[object, object], key: str) -> bool:

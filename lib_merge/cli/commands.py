@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,7 @@ def merge(options: argparse.Namespace) -> None:
     began = time.monotonic()
     request = read_request(options)
     made = _planned(request, options)
+    made = replace(made, notes=(*request.notes, *made.notes), extra=_extra(options))
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
     from lib_merge.hosts.saving import format_of, save_merge, size_of
@@ -125,6 +128,13 @@ def merge(options: argparse.Namespace) -> None:
     else:
         told = f"{len(made.keys)} keys, {formats_in_words(made)}, {human_size(size)}, in {seconds:.1f} s"
         print(f"{target}: {told}")
+
+
+def _extra(options: argparse.Namespace) -> dict[str, str]:
+    """What the metadata holds beside the recipe, where the user asks for it."""
+    date = datetime.now(timezone.utc).strftime("%Y-%m-%d") if options.date else ""
+    told = {"modelspec.title": options.title or "", "modelspec.date": date}
+    return {name: value for name, value in told.items() if value}
 
 
 def draw(options: argparse.Namespace) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
-from lib_merge.cli import commands, reports
+from lib_merge.cli import commands, recipes, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
 from lib_merge.recipe import TEXT_WORDS
 
 MISTAKE = 2
+DATA = "where the desk keeps history and hashes (default: MERGE_DESK_DATA, or output/desk if it is there)"
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
@@ -48,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _finish(inspect, commands.inspect)
 
+    recipe = add("recipe", help="show the recipe in a checkpoint, a picture, a file or a text")
+    recipe.add_argument("source", metavar="FILE|PNG|TEXT", help="- reads it from input")
+    recipe.add_argument("--ancestry", action="store_true", help="the recipes of its ingredients too")
+    _finish(recipe, recipes.recipe)
+
     sheet = add("sheet", help="the fact sheet of a checkpoint, with every hash and what it is made from")
     sheet.add_argument("file", metavar="FILE")
     sheet.add_argument("--card", action="store_true", help="as the text of a model page (Markdown)")
@@ -64,6 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to write: NAME.safetensors, NAME.ckpt, or NAME/ for a diffusers folder",
     )
     merge.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
+    text = "do not record the sha256 and AutoV3 of the inputs, which takes a pass over each"
+    merge.add_argument("--no-hashes", dest="hashes", action="store_false", help=text)
+    merge.add_argument("--title", help="a title for the file's metadata (modelspec.title)")
+    merge.add_argument("--date", action="store_true", help="write the date too: the bytes then differ by day")
     merge.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
     merge.add_argument("--threads", type=_positive, help="threads to compute with (default: as many as help)")
     _finish(merge, commands.merge)
@@ -127,11 +137,18 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         "models", nargs="*", metavar="MODEL", help="A, B and, where the method takes it, C ..."
     )
     parser.add_argument(
-        "--recipe", metavar="FILE", help="a recipe instead of models and flags (- reads it from input)"
+        "--recipe",
+        metavar="FILE|TEXT",
+        help="a recipe instead of models and flags: a recipe file, a merged checkpoint, a picture drawn "
+        "with a merge, or the text itself (- reads it from input)",
     )
     parser.add_argument(
         "--models", dest="folders", action="append", metavar="DIR", help="where a recipe's files lie"
     )
+    parser.add_argument(
+        "--trust-names", action="store_true", help="take a recipe's files by name, whatever they hold"
+    )
+    parser.add_argument("--data", metavar="DIR", help=DATA)
     parser.add_argument(
         "--method", default="weighted_sum", help="merge-desk methods lists them (default: %(default)s)"
     )

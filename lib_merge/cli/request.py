@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_merge.architectures import layout_by_name, parse_numbers
-from lib_merge.checkpoint import Header, read_header
+from lib_merge.checkpoint import HashBook, Header, read_header
+from lib_merge.cli.progress import progress_bar
 from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
-from lib_merge.errors import CheckpointError, MergeError, MethodError, PlanError, RecipeError, did_you_mean
+from lib_merge.errors import MergeError, MethodError, PlanError, RecipeError
 from lib_merge.methods import METHODS
-from lib_merge.recipe import VAE_WORDS, Ingredient, Recipe, Setting, Step, parse_recipe, read_weights
+from lib_merge.recipe import (
+    VAE_WORDS,
+    Found,
+    Ingredient,
+    Recipe,
+    Setting,
+    Step,
+    find_ingredients,
+    read_recipe,
+    read_weights,
+    recipe_of,
+    with_hashes,
+)
 from lib_merge.registry import Method, Parameter
 
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+USUAL_DATA = Path("output", "desk")  # of `merge-desk desk`
 ENDINGS = (".safetensors", ".ckpt", ".pt")
 SAVING = {"weights", "beta_weights", "vae", "dtype", "text_encoder", "ema", "overflow"}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
@@ -24,31 +39,46 @@ LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag th
 
 @dataclass(frozen=True)
 class Request:
-    """A recipe and, for every file that it names, the file's header."""
+    """A recipe and, for every file that it names, the file's header; and what is to be said of them."""
 
     recipe: Recipe
     headers: Mapping[str, Header]
+    notes: tuple[str, ...] = ()
 
 
 def read_request(options: argparse.Namespace) -> Request:
     """Read the flags (or the recipe) and every file's header; all unreadable files are told at once."""
+    book = HashBook(data_folder(options))
     if options.recipe:
-        recipe, paths = _from_recipe(options)
+        recipe, found = _from_recipe(options, book)
     else:
         recipe, paths = _from_flags(options)
+        found = Found(paths)
     headers: dict[str, Header] = {}
     problems: list[MergeError] = []
-    for file, path in paths.items():
+    for file, path in found.paths.items():
         try:
             headers[file] = read_header(path)
         except MergeError as problem:
             problems.append(problem)
     if problems:
         raise PlanError(problems)
-    return Request(recipe, headers)
+    if getattr(options, "hashes", False):
+        with progress_bar() as progress:
+            known = {file: book.hashes(path, progress=progress) for file, path in found.paths.items()}
+        recipe = with_hashes(recipe, known)
+    return Request(recipe, headers, found.notes)
 
 
-def _from_recipe(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
+def data_folder(options: argparse.Namespace) -> Path | None:
+    """Where the desk keeps history and hashes: --data, MERGE_DESK_DATA, or the usual place if it is there."""
+    named = getattr(options, "data", None) or os.environ.get("MERGE_DESK_DATA")
+    if named:
+        return Path(named)
+    return USUAL_DATA if USUAL_DATA.is_dir() else None
+
+
+def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, Found]:
     if options.models:
         raise RecipeError(
             "models were given beside a recipe, which names its own", hint="leave one of them out"
@@ -60,45 +90,31 @@ def _from_recipe(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         raise RecipeError(
             f"{', '.join(given)} cannot be given beside a recipe", hint="write it into the recipe"
         )
-    recipe = parse_recipe(_read_text(options.recipe))
-    beside = [] if options.recipe == "-" else [Path(options.recipe).resolve().parent]
+    recipe = recipe_of(sys.stdin.read()) if options.recipe == "-" else read_recipe(options.recipe)
+    is_file = options.recipe != "-" and "\n" not in options.recipe and Path(options.recipe).is_file()
+    beside = [Path(options.recipe).resolve().parent] if is_file else []
     folders = [Path(folder) for folder in options.folders or ()] or beside or [Path()]
-    return recipe, find_files(recipe.files, folders)
+
+    def named(file: str) -> Path | None:
+        return next((path for folder in folders for path in _candidates(folder, file)), None)
+
+    def others() -> list[Path]:
+        return [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in ENDINGS]
+
+    with progress_bar() as progress:
+        found = find_ingredients(
+            recipe,
+            named,
+            others,
+            lambda path: book.hashes(path, progress=progress),
+            trust_names=options.trust_names,
+        )
+    return recipe, found
 
 
 def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:
     names = {parameter.name for method in METHODS.all() for parameter in method.parameters}
     return (name for name in vars(options) if name in names | SAVING)
-
-
-def _read_text(name: str) -> str:
-    if name == "-":
-        return sys.stdin.read()
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise RecipeError("the recipe cannot be read", where=f"{name}: {cause}") from cause
-
-
-def find_files(files: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
-    """Where each file of a recipe lies; an ending may be left out, and subfolders are searched."""
-    found: dict[str, Path] = {}
-    problems: list[MergeError] = []
-    for file in dict.fromkeys(files):
-        path = next((path for folder in folders for path in _candidates(folder, file)), None)
-        if path is None:
-            near = did_you_mean(
-                file, {p.name for folder in folders for p in folder.rglob("*") if p.suffix in ENDINGS}
-            )
-            where = ", ".join(str(folder) for folder in folders)
-            problems.append(
-                CheckpointError(f"there is no '{file}'", where=where, hint=near or "--models DIR")
-            )
-        else:
-            found[file] = path
-    if problems:
-        raise PlanError(problems)
-    return found
 
 
 def _candidates(folder: Path, file: str) -> Iterator[Path]:

@@ -37,6 +37,7 @@ from lib_merge.desk.view import (
 )
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import DrawSettings, Picture, changed, find
+from lib_merge.hosts.pictures import png_facts
 from lib_merge.report.sheet import card_of
 
 Result = TypeVar("Result")
@@ -315,13 +316,8 @@ def _against(choice: Choice, settings: DrawSettings) -> str:
 
 def _data_url(picture: Picture) -> str:
     """As PNG, with what the host says of it inside, as WebUIs read it."""
-    from PIL.PngImagePlugin import PngInfo
-
-    told = PngInfo()
-    if picture.infotext:
-        told.add_text("parameters", picture.infotext)
     stream = BytesIO()
-    picture.image.save(stream, format="PNG", pnginfo=told)
+    picture.image.save(stream, format="PNG", pnginfo=png_facts(picture.infotext))
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

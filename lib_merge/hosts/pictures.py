@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import OutputError, RecipeError
+from lib_merge.hosts.host import Ckpt, DrawSettings
+from lib_merge.recipe import RECIPE_KEY, in_infotext
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
 USUAL_SIDE = 512  # pixels; what SD1 was made for
 GRAIN = 8  # a latent pixel is 8 pixels wide, and the U-Net halves it three times
@@ -32,7 +38,8 @@ def draw_to_file(
         raise OutputError(
             "the folder for the picture does not exist", where=str(target), hint="make it first"
         )
-    usual = usual_size(read_header(checkpoint).metadata)
+    metadata = read_header(checkpoint).metadata
+    usual = usual_size(metadata)
     width, height = (given or default for given, default in zip(size, usual, strict=True))
     if width % (8 * GRAIN) or height % (8 * GRAIN):
         raise RecipeError(f"{width} x {height} pixels cannot be drawn", hint="sizes are multiples of 64")
@@ -47,14 +54,41 @@ def draw_to_file(
         height=height,
         negative_prompt=negative,
     )
+    settings = DrawSettings(
+        prompt, negative, steps=steps, cfg=guidance, width=width, height=height, seed=seed
+    )
+    told = infotext(settings, Ckpt(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        picture.save(part, format="PNG")
+        picture.save(part, format="PNG", pnginfo=png_facts(told))
         part.replace(target)
     except OSError as cause:
         part.unlink(missing_ok=True)
         raise OutputError("the picture cannot be written", where=f"{target}: {cause.strerror}") from cause
     return width, height
+
+
+def infotext(settings: DrawSettings, checkpoint: Ckpt | None, recipe: str) -> str:
+    """What a picture says of itself, in the words of WebUIs, and the recipe that drew it."""
+    facts = [
+        f"Steps: {settings.steps}",
+        f"CFG scale: {settings.cfg:g}",
+        f"Seed: {settings.seed}",
+        f"Size: {settings.width}x{settings.height}",
+        *([f"Model: {checkpoint.name}"] if checkpoint and not recipe else []),
+        *([in_infotext(recipe)] if recipe else []),
+    ]
+    return f"{settings.prompt}\nNegative prompt: {settings.negative}\n{', '.join(facts)}"
+
+
+def png_facts(text: str) -> PngInfo:
+    """An infotext as PNG carries it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    told = PngInfo()
+    if text:
+        told.add_text("parameters", text)
+    return told
 
 
 def usual_size(metadata: Mapping[str, str]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, forward_tab
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
-from lib_merge.hosts.pictures import usual_size
+from lib_merge.hosts.pictures import infotext, usual_size
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
 
@@ -32,6 +32,7 @@ class PipelineModel:
         parts = {UNET: pipeline.unet, VAE: pipeline.vae, TEXT: pipeline.text_encoder}
         named = {prefix: dict(part.named_parameters()) for prefix, part in parts.items()}
         self._places: dict[str, Tensor] = {}
+        self.ident: MergeIdent | None = None
         for key, name in forward_table(keys).items():
             parameters = next(found for prefix, found in named.items() if key.startswith(prefix))
             place = parameters.get(name, parameters.get(name.removeprefix("text_model.")))
@@ -54,7 +55,8 @@ class PipelineModel:
         return (self._places[key],)
 
     def commit(self, ident: MergeIdent | None, keys: Collection[str]) -> None:
-        """Nothing is kept that was computed with the old weights."""
+        """Nothing is kept that was computed with the old weights, but pictures say what drew them."""
+        self.ident = ident
 
 
 class StandaloneHost:
@@ -184,8 +186,8 @@ class StandaloneHost:
             negative_prompt=settings.negative,
             stopped=self._stop.is_set,
         )
-        told = f"Steps: {settings.steps}, CFG scale: {settings.cfg:g}, Seed: {settings.seed}"
-        return Picture(image, f"{settings.prompt}\nNegative prompt: {settings.negative}\n{told}")
+        ident = self._model.ident if self._model else None
+        return Picture(image, infotext(settings, self._chosen, ident.recipe if ident else ""))
 
     def folders(self) -> Sequence[Path]:
         """The one folder for results, made when it is asked for."""

@@ -19,9 +19,9 @@ from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture,
 from lib_merge.hosts.pictures import usual_size
 from lib_merge.live import MergeIdent
 from lib_merge.progress import Progress
+from lib_merge.recipe import RECIPE
 
 KEPT: dict[str, Any] = {}  # what outlives *Reload UI*, which runs scripts/ anew but keeps our package
-RECIPE = "Merge recipe"  # the word of the infotext
 GRAIN = 1000  # steps of the host's progress bar
 
 

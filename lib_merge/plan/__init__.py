@@ -11,13 +11,11 @@ from lib_merge.plan.fold import (
     models_of,
 )
 from lib_merge.plan.make import base_of, make_plan, replan, summaries
-from lib_merge.plan.metadata import RECIPE_KEY
 from lib_merge.plan.model import PIECE, STEP, KeyPlan, Plan
 from lib_merge.plan.render import plan_as_data, plan_as_text
 
 __all__ = [
     "PIECE",
-    "RECIPE_KEY",
     "STEP",
     "Application",
     "Combination",

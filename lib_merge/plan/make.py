@@ -22,7 +22,6 @@ from lib_merge.errors import FamilyError, MergeError, PlanError, RecipeError
 from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import VAE, Amounts, vae_choice
 from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
-from lib_merge.plan.metadata import metadata_of
 from lib_merge.plan.model import KeyPlan, Plan
 from lib_merge.plan.parts import left_out, saved_format, with_averages
 from lib_merge.plan.ruler import slots_of
@@ -149,7 +148,6 @@ class _Planner:
             tuple(keys),
             slots,
             tuple(dict.fromkeys(self.notes)),
-            metadata_of(self.recipe, self.sources[self.base]),
             self.by_key,
         )
 

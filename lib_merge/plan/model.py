@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lib_merge.architectures import Identity
 from lib_merge.checkpoint import Header
 from lib_merge.dtypes import Dtype
 from lib_merge.plan.fold import Expression, is_elementwise, is_linear, models_of
+from lib_merge.plan.metadata import metadata_of
 from lib_merge.recipe import Recipe
 
 # Elements that are worked on at once, 1 MB of fp16 an operand: the buffers stay in a core's cache while
@@ -61,8 +63,8 @@ class Plan:
     keys        what happens to each key of the result, in the order of the result's names
     slots       slot -> its expression
     notes       what the user should know and need not act on
-    metadata    what is written into the file beside the tensors
     by_key      slots whose tensors are told apart by rules: each has an expression of its own
+    extra       more of metadata, which is no part of the recipe: a title, a date
     """
 
     recipe: Recipe
@@ -73,8 +75,13 @@ class Plan:
     keys: tuple[KeyPlan, ...]
     slots: Mapping[str, Expression]
     notes: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     by_key: frozenset[str] = frozenset()
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """What is written into the file beside the tensors."""
+        return {**metadata_of(self.recipe, self.base, self.sources, self.identity), **self.extra}
 
     @property
     def identity(self) -> Identity:

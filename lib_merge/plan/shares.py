@@ -21,32 +21,37 @@ def shares_of(recipe: Recipe, family: Family, sizes: Mapping[str, int]) -> Mappi
     sizes  tensor key -> how many numbers it holds. A difference gives a file a share below zero. What a
     method that is not linear makes is counted under that method's name.
     """
-    counted: dict[Component, dict[str, int]] = {}
+    amounts = Amounts(family, tuple(sizes))
+    told_apart = amounts.by_key(recipe)
+    counted: dict[Component, dict[tuple[str, str], int]] = {}
     for key, size in sizes.items():
         part, slot = component_of(family, key), slot_of(family, key)
-        if part is not None and slot is not None:
-            counted.setdefault(part, {}).setdefault(slot, 0)
-            counted[part][slot] += size
-    amounts = Amounts(family)
+        if part in (Component.UNET, Component.TEXT) and slot is not None:
+            place = slot, key if slot in told_apart else ""
+            counted.setdefault(part, {}).setdefault(place, 0)
+            counted[part][place] += size
     found: dict[Component, Shares] = {}
-    for part in (Component.UNET, Component.TEXT):
-        whole = sum(counted.get(part, {}).values())
+    for part, places in counted.items():
+        whole = sum(places.values())
         total: dict[str, Fraction] = {}
-        for slot, size in counted.get(part, {}).items():
-            expression = _expression(recipe, amounts, part, slot)
+        for (slot, key), size in places.items():
+            expression = _expression(recipe, amounts, part, slot, key)
             for name, share in _terms(recipe, expression):
                 total[name] = total.get(name, Fraction(0)) + share * Fraction(size, whole)
-        if total:
-            ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-            found[part] = {name: float(share) for name, share in ranked}
-    return found
+        ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+        found[part] = {name: float(share) for name, share in ranked}
+    return {part: found[part] for part in (Component.UNET, Component.TEXT) if part in found}
 
 
-def _expression(recipe: Recipe, amounts: Amounts, part: Component, slot: str) -> Expression:
+def _expression(recipe: Recipe, amounts: Amounts, part: Component, slot: str, key: str) -> Expression:
     chosen = recipe.text_encoder if part is Component.TEXT else ""
     if chosen in ("a", "b"):
         return Source("ab".index(chosen))
-    return fold(recipe, lambda amount: amounts.at(amount, slot))
+    return fold(
+        recipe,
+        lambda amount: amounts.at(amount, slot, key),
+        lambda step: amounts.keeps(step, slot, key),
+    )
 
 
 def _terms(recipe: Recipe, expression: Expression) -> list[tuple[str, Fraction]]:

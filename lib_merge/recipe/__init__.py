@@ -1,5 +1,6 @@
 """A merge as a frozen value, and its text form."""
 
+from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes
 from lib_merge.recipe.model import (
     BLEND,
     KEEP_A,
@@ -16,6 +17,15 @@ from lib_merge.recipe.model import (
 from lib_merge.recipe.numbers import Numbers, Slots
 from lib_merge.recipe.rules import Rules, over, print_rules
 from lib_merge.recipe.rules_text import parse_rules
+from lib_merge.recipe.reading import (
+    RECIPE,
+    RECIPE_KEY,
+    from_infotext,
+    in_infotext,
+    read_recipe,
+    recipe_of,
+    recipe_text,
+)
 from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
@@ -23,10 +33,13 @@ __all__ = [
     "BLEND",
     "KEEP_A",
     "NONE",
+    "RECIPE",
+    "RECIPE_KEY",
     "TAKE_B",
     "TEXT_WORDS",
     "VAE_WORDS",
     "Amount",
+    "Found",
     "Ingredient",
     "Numbers",
     "Recipe",
@@ -34,6 +47,9 @@ __all__ = [
     "Setting",
     "Slots",
     "Step",
+    "find_ingredients",
+    "from_infotext",
+    "in_infotext",
     "is_recipe",
     "over",
     "parse_recipe",
@@ -42,4 +58,9 @@ __all__ = [
     "print_rules",
     "print_setting",
     "read_weights",
+    "read_recipe",
+    "recipe_of",
+    "recipe_text",
+    "recorded",
+    "with_hashes",
 ]

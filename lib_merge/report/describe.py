@@ -9,7 +9,7 @@ from typing import Any
 from lib_merge.architectures import identify, slot_of
 from lib_merge.checkpoint import Hashes, Header, human_size
 from lib_merge.errors import FamilyError
-from lib_merge.plan import RECIPE_KEY
+from lib_merge.recipe import RECIPE_KEY
 from lib_merge.registry import Method
 
 PARTS = {"unet": "U-Net", "text": "text encoder", "vae": "VAE"}

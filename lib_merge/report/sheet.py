@@ -9,9 +9,8 @@ from typing import Any
 from lib_merge.architectures import Component, Identity, component_of, identify
 from lib_merge.checkpoint import Hashes, Header, human_size
 from lib_merge.errors import FamilyError, MergeError
-from lib_merge.plan import RECIPE_KEY
 from lib_merge.plan.shares import Shares, shares_of, vae_in_words
-from lib_merge.recipe import Recipe, parse_recipe
+from lib_merge.recipe import RECIPE_KEY, Recipe, parse_recipe
 
 PARTS = {Component.UNET: "U-Net", Component.TEXT: "text encoder", Component.VAE: "VAE"}
 HASHES = {

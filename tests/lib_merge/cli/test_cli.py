@@ -58,7 +58,7 @@ def refusal(capture: Capture, *words: str) -> str:
 def test_merge_writes_the_file_and_says_so(tiny: Tiny, capsys: Capture) -> None:
     status, out, err = run(capsys, "merge", tiny("a"), tiny("b"), "--weights", RAMP, "-o", "m.safetensors")
     assert (status, err) == (0, "")
-    assert out.startswith("m.safetensors: 1131 keys, 1130 fp16, 1 int64, 262 KB, in ")
+    assert out.startswith("m.safetensors: 1131 keys, 1130 fp16, 1 int64, 264 KB, in ")
     assert len(load_file("m.safetensors")) == 1131
 
 

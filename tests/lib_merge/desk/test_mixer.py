@@ -14,7 +14,7 @@ from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.hosts.standalone import StandaloneHost
 from lib_merge.live import LiveModel
-from lib_merge.plan import RECIPE_KEY
+from lib_merge.recipe import RECIPE_KEY
 from samples.assemble import assemble
 from tests.full_size import write_tiny
 from tests.live_model import Memory

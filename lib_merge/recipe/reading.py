@@ -1,0 +1,113 @@
+"""A recipe from wherever it stands: a text, a recipe file, a merged checkpoint, a picture, an infotext."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from lib_merge.checkpoint import read_header
+from lib_merge.errors import CheckpointError, RecipeError
+from lib_merge.recipe.model import Recipe
+from lib_merge.recipe.text import is_recipe, parse_recipe
+
+RECIPE_KEY = "merge_desk.recipe"
+RECIPE = "Merge recipe"  # of the infotext of a picture drawn with a merge
+# a value that holds commas or line ends is quoted as JSON (modules/infotext_utils.py, quote)
+IN_INFOTEXT = re.compile(rf'{RECIPE}: ("(?:\\.|[^"\\])*"|[^,\n]+)')
+
+MODELS = (".safetensors", ".ckpt", ".pt", ".pth")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
+COMMENT = 0x9286  # Exif's UserComment, where JPEG and WebP carry an infotext
+EXIF = 0x8769
+MOST = 1 << 22  # bytes of a text that may be a recipe
+
+
+def recipe_text(given: str) -> str:
+    """The text that holds the recipe, of a file's name or of the text itself.
+
+    given  the name of a recipe file, checkpoint or picture, or any text: a recipe, an infotext
+    Raises RecipeError where there is none, CheckpointError for a file that cannot be read.
+    """
+    path = Path(given)
+    if len(given) > 1000 or "\n" in given or not _is_file(path):
+        if not re.search(r"[=\n]", given):
+            hint = "check the path and the spelling"
+            raise CheckpointError("there is no such file, and this is no recipe", where=given, hint=hint)
+        return given
+    if path.suffix.lower() in PICTURES:
+        return infotext_of(path)
+    if path.suffix.lower() in MODELS:
+        return metadata_text(path)
+    try:
+        if path.stat().st_size > MOST:
+            raise RecipeError("this file is too large for a recipe", where=given)
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise RecipeError("the recipe cannot be read", where=f"{given}: {cause}") from cause
+
+
+def read_recipe(given: str) -> Recipe:
+    """The recipe in what is given; see `recipe_text`."""
+    return recipe_of(recipe_text(given))
+
+
+def recipe_of(text: str) -> Recipe:
+    """The recipe in a text: the text itself, or what an infotext carries."""
+    return parse_recipe(text if is_recipe(text) else from_infotext(text) or text)
+
+
+def from_infotext(text: str) -> str:
+    """The recipe that an infotext carries, "" where it carries none."""
+    found = IN_INFOTEXT.search(text)
+    if found is None:
+        return ""
+    try:
+        return str(json.loads(found[1])) if found[1].startswith('"') else found[1].strip()
+    except ValueError as cause:
+        raise RecipeError("the recipe in this infotext is cut short", where=found[1][:80]) from cause
+
+
+def in_infotext(recipe: str) -> str:
+    """What an infotext says of a recipe, quoted as A1111 does it."""
+    return f"{RECIPE}: {json.dumps(recipe, ensure_ascii=False)}"
+
+
+def metadata_text(path: Path) -> str:
+    """The recipe in a checkpoint's metadata."""
+    metadata = read_header(path).metadata
+    text = metadata.get(RECIPE_KEY)
+    if not text:
+        raise RecipeError("this checkpoint carries no recipe", where=str(path))
+    return text
+
+
+def infotext_of(path: Path) -> str:
+    """The infotext of a picture: PNG's "parameters", the comment of the others."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            text = picture.info.get("parameters")
+            if not isinstance(text, str):
+                text = _comment(picture.getexif().get_ifd(EXIF).get(COMMENT))
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as cause:
+        raise RecipeError("this picture cannot be read", where=f"{path}: {cause}") from cause
+    if not text:
+        raise RecipeError("this picture carries no infotext", where=str(path), hint="use the original file")
+    return text
+
+
+def _comment(raw: object) -> str:
+    """Exif's comment: eight bytes that name the encoding, then the text (piexif.helper.UserComment)."""
+    if not isinstance(raw, bytes):
+        return raw if isinstance(raw, str) else ""
+    name, text = raw[:8], raw[8:]
+    return text.decode("utf-16-be" if name.startswith(b"UNICODE") else "utf-8", "replace")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that can be no name
+        return False
