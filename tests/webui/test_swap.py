@@ -80,7 +80,7 @@ def test_infotext_names_the_merge_and_carries_the_recipe(drawn: dict[str, Drawn]
     live = ui.desk("apply", **MERGE)["report"]["live"]
     told = ui.draw().infotext
     assert f"Model hash: {live['id']}, Model: {live['name']}" in told
-    assert 'Merge recipe: "merge-desk recipe 1\\n' in told
+    assert 'Merge recipe: "merge-desk recipe 2\\n' in told
     ui.desk("restore")
     assert "erge" not in ui.draw().infotext
 
