@@ -26,7 +26,7 @@ def shares_of(recipe: Recipe, family: Family, sizes: Mapping[str, int]) -> Mappi
     counted: dict[Component, dict[tuple[str, str], int]] = {}
     for key, size in sizes.items():
         part, slot = component_of(family, key), slot_of(family, key)
-        if part in (Component.UNET, Component.TEXT) and slot is not None:
+        if part is not None and part is not Component.VAE and slot is not None:
             place = slot, key if slot in told_apart else ""
             counted.setdefault(part, {}).setdefault(place, 0)
             counted[part][place] += size

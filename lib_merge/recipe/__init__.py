@@ -15,8 +15,6 @@ from lib_merge.recipe.model import (
     Step,
 )
 from lib_merge.recipe.numbers import Numbers, Slots
-from lib_merge.recipe.rules import Rules, over, print_rules
-from lib_merge.recipe.rules_text import parse_rules
 from lib_merge.recipe.reading import (
     RECIPE,
     RECIPE_KEY,
@@ -26,6 +24,8 @@ from lib_merge.recipe.reading import (
     recipe_of,
     recipe_text,
 )
+from lib_merge.recipe.rules import Rules, over, print_rules
+from lib_merge.recipe.rules_text import parse_rules
 from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
@@ -57,8 +57,8 @@ __all__ = [
     "print_recipe",
     "print_rules",
     "print_setting",
-    "read_weights",
     "read_recipe",
+    "read_weights",
     "recipe_of",
     "recipe_text",
     "recorded",
