@@ -19,6 +19,7 @@ like them; it leaves its inputs alone. What else it may ask for, by the mark on 
           user's and of the key's name (`seed_for`), so that every key has randomness of its own and
           threads, order and the choice of blocks change nothing. Numbers are drawn on the CPU.
 `Start`   where in its key a piece begins, for elementwise methods that draw numbers by position.
+`Here`    which tensor it is, for methods that work on a few tensors by name; the others pass through.
 `Survey`  numbers that are found by looking at whole tensors, or at the whole model, before the pieces
           are worked on: thresholds, percentiles. Called by itself, the function gets None for it and
           looks at the tensors that it has.
@@ -73,6 +74,21 @@ def seed_for(seed: int, name: str | int) -> int:
 @dataclass(frozen=True)
 class Start:
     """Marks the keyword that tells where in its key a piece begins."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Which tensor of a model of which family."""
+
+    family: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Here:
+    """Marks the keyword that tells which tensor it is; `keys` are all that the method changes."""
+
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -164,6 +180,8 @@ class Method:
     purpose       one of PURPOSES
     surveys       keyword -> what has to be known of whole tensors
     start         the keyword that takes a piece's place, or ""
+    spot          the keyword that takes which tensor it is, or ""
+    touches       the only keys that it changes, where it names some
     exempt        laws that do not hold for it, each with the reason
     """
 
@@ -180,6 +198,8 @@ class Method:
     surveys: Mapping[str, Survey] = field(default_factory=dict[str, Survey])
     start: str = ""
     exempt: Mapping[str, str] = field(default_factory=dict[str, str])
+    spot: str = ""
+    touches: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -298,6 +318,8 @@ def merge_method(
                 read.surveys,
                 read.start,
                 exempt or {},
+                read.spot,
+                read.touches,
             )
         )
         return function
@@ -313,6 +335,8 @@ class _Read:
     parameters: list[Parameter] = field(default_factory=list[Parameter])
     surveys: dict[str, Survey] = field(default_factory=dict[str, Survey])
     start: str = ""
+    spot: str = ""
+    touches: tuple[str, ...] = ()
 
 
 def _read_signature(function: Callable[..., Any]) -> _Read:
@@ -330,6 +354,8 @@ def _read_signature(function: Callable[..., Any]) -> _Read:
             read.inputs.append(Input(name, delta=hint is _Delta, many=many))
         elif any(isinstance(mark, Start) for mark in marks):
             read.start = name
+        elif heres := [mark for mark in marks if isinstance(mark, Here)]:
+            read.spot, read.touches = name, heres[0].keys
         elif surveys := [mark for mark in marks if isinstance(mark, Survey)]:
             read.surveys[name] = surveys[0]
         else:

@@ -153,13 +153,18 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default="weighted_sum", help="merge-desk methods lists them (default: %(default)s)"
     )
     for name, text in _parameter_flags().items():
-        parser.add_argument(f"--{name}", metavar="X", help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=text)
     parser.add_argument(
         "--weights",
         metavar="WEIGHTS",
         help="alpha by block: 26, 25, 20 or 19 numbers, a preset (GRAD_V), or rules (OUT: 0.7; attn1: 0.2)",
     )
     parser.add_argument("--beta-weights", metavar="WEIGHTS", help="beta by block")
+    parser.add_argument(
+        "--adjust",
+        metavar="NUMBERS",
+        help="detail, contrast, brightness, colour: SuperMerger's eight numbers, after the merge",
+    )
     layouts = ", ".join(layout.id for layout in LAYOUTS)
     text = f"whose reading of the numbers: {layouts} (default: %(default)s)"
     parser.add_argument("--layout", default=DEFAULT_LAYOUT.id, help=text)

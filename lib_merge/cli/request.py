@@ -22,6 +22,7 @@ from lib_merge.recipe import (
     Recipe,
     Setting,
     Step,
+    adjusted,
     find_ingredients,
     read_recipe,
     read_weights,
@@ -33,7 +34,7 @@ from lib_merge.registry import Method, Parameter
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 USUAL_DATA = Path("output", "desk")  # of `merge-desk desk`
 ENDINGS = (".safetensors", ".ckpt", ".pt")
-SAVING = {"weights", "beta_weights", "vae", "dtype", "text_encoder", "ema", "overflow"}
+SAVING = {"weights", "beta_weights", "adjust", "vae", "dtype", "text_encoder", "ema", "overflow"}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
 
 
@@ -151,7 +152,7 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         ema=options.ema == "use",
         clip=options.overflow == "clip",
     )
-    return recipe, paths
+    return adjusted(recipe, options.adjust or "", where="--adjust"), paths
 
 
 def _dtype(options: argparse.Namespace) -> Dtype | None:

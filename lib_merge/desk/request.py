@@ -19,6 +19,7 @@ from lib_merge.recipe import (
     Setting,
     Slots,
     Step,
+    adjusted,
     parse_recipe,
     read_weights,
 )
@@ -29,7 +30,7 @@ Find = Callable[[str], Ckpt]
 MODELS = ("a", "b", "c")
 LISTS = {"weights": "alpha", "beta_weights": "beta"}
 SAVING = ("vae", "dtype", "text_encoder", "ema", "overflow")
-WORDS = ("recipe", "method", *MODELS, *LISTS, "layout", *SAVING)
+WORDS = ("recipe", "method", *MODELS, *LISTS, "adjust", "layout", *SAVING)
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
 
     body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
                 number, or {slot: number}), weights and beta_weights (numbers by block, or rules, over
-                what alpha and beta are), layout, vae, dtype, text_encoder (a, b, none), ema (drop, use),
-                overflow (stop, clip)
+                what alpha and beta are), adjust (SuperMerger's eight numbers), layout, vae, dtype,
+                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
     """
@@ -76,7 +77,7 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
         ema=_said(body, "ema", "drop", "use"),
         clip=_said(body, "overflow", "stop", "clip"),
     )
-    return Asked(recipe, files)
+    return Asked(adjusted(recipe, _text(body, "adjust"), where="adjust"), files)
 
 
 def _from_recipe(text: str, checkpoint: Find, vae: Find) -> Asked:

@@ -101,6 +101,7 @@ class _Worker:
         self.overflow = Overflow()
         self.kernels: dict[Expression, Kernel] = {}
         self.known: Known = {}
+        self.family = plan.identity.family.id
         self.pieces = self._pieces()
         self.lock = threading.Lock()
         self.failed = False
@@ -170,7 +171,7 @@ class _Worker:
             out = scratch.take("out", dtype, like)
         else:
             out = out.view(like.shape)
-        place = Place(entry.key, piece.start, self.known)
+        place = Place(entry.key, piece.start, self.known, self.family)
         self._kernel(entry.expression)(operands, out, scratch, place)
         return self._placed(out)
 
@@ -183,7 +184,7 @@ class _Worker:
         out = operands[self.plan.base].to(to_torch(entry.dtype), copy=True)
         narrow = {model: operand[:, : entry.channels].contiguous() for model, operand in operands.items()}
         merged = torch.empty_like(out[:, : entry.channels], memory_format=torch.contiguous_format)
-        self._kernel(entry.expression)(narrow, merged, scratch, Place(entry.key, 0, self.known))
+        self._kernel(entry.expression)(narrow, merged, scratch, Place(entry.key, 0, self.known, self.family))
         out[:, : entry.channels] = merged
         return out
 

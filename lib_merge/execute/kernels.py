@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.methods import METHODS
 from lib_merge.plan import STEP, Application, Combination, Expression, Source
-from lib_merge.registry import Method, Seed, seed_for
+from lib_merge.registry import Method, Seed, Spot, seed_for
 from lib_merge.tensors import Scratch, combine, interpolate, torch, working_dtype
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ class Place:
 
     key, start  its tensor, and the number of the piece's first element
     known       what surveys of the whole model have found for applications
+    family      the model's
     """
 
     key: str = ""
     start: int = 0
     known: Known = field(default_factory=dict[Application, Mapping[str, Sequence[float]]])
+    family: str = ""
 
 
 Kernel = Callable[[Operands, "Tensor", Scratch, Place], None]
@@ -61,7 +63,7 @@ def kernel_of(expression: Expression) -> Kernel:
         step = STEP if out.device.type == "cpu" else max(count, 1)
         for start in range(0, count, step):
             cut = {model: operand[start : start + step] for model, operand in flat.items()}
-            here = Place(place.key, place.start + start)
+            here = replace(place, start=place.start + start)
             into[start : start + step].copy_(_Piece(cut, working, scratch, here, known).value(expression))
 
     return tree
@@ -151,6 +153,8 @@ class _Piece:
                 settings[parameter.name] = seed_for(settings[parameter.name], self.place.key)
         if method.start:
             settings[method.start] = self.place.start
+        if method.spot:
+            settings[method.spot] = Spot(self.place.family, self.place.key)
         return settings | dict(self.known.get(application, {}))
 
 

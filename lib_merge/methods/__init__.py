@@ -12,6 +12,7 @@ from lib_merge.methods import spherical as spherical
 from lib_merge.methods import rotation as rotation
 from lib_merge.methods import parts as parts
 from lib_merge.methods import noise as noise
+from lib_merge.methods import adjust as adjust
 # isort: on
 
 from lib_merge.registry import METHODS as METHODS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lib_merge.architectures import Family
+from lib_merge.architectures import Family, slot_of
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
+from lib_merge.methods import METHODS
 from lib_merge.plan.ruler import Ruler, numbers_at
 from lib_merge.recipe import BLEND, Amount, Numbers, Recipe, Rules, Setting, Slots, Step
 
@@ -23,7 +24,7 @@ class Amounts:
     def __init__(self, family: Family, keys: Sequence[str] = (), *, blend: bool = False) -> None:
         self.family, self.keys, self.blend = family, tuple(keys), blend
         self._rulers: dict[Rules, Ruler] = {}
-        self._seen: tuple[Recipe, list[tuple[Ruler, bool]]] | None = None
+        self._seen: tuple[Recipe, Sequence[tuple[Ruler, bool]], frozenset[str]] | None = None
 
     def at(self, amount: Amount, slot: str, key: str = "") -> float:
         """The number that `amount` gives to a tensor of `slot`, or to those that no rule names."""
@@ -47,24 +48,34 @@ class Amounts:
         return self.at(amount, self.family.groups.get(BASE, (BASE,))[0])
 
     def keeps(self, step: Step, slot: str, key: str = "") -> bool:
-        """Whether the rules of some setting leave a tensor as the step's first model has it."""
+        """Whether a method, or the rules of some setting, leave a tensor as the step's first model has it."""
+        touched = METHODS.get(step.method).touches
+        if touched and key not in touched:
+            return True
         return any(self.ruler(rules).keeps(slot, key) for rules in _rules_of(step) if rules.bounds)
 
     def by_key(self, recipe: Recipe) -> frozenset[str]:
         """Slots whose tensors may differ in their amounts."""
         rules = (rules for step in recipe.steps for rules in _rules_of(step))
-        return frozenset[str]().union(*(self.ruler(each).by_key for each in rules))
+        touched = {slot_of(self.family, key) or "" for key in self._touched(recipe)}
+        return frozenset(touched).union(*(self.ruler(each).by_key for each in rules))
+
+    def _touched(self, recipe: Recipe) -> frozenset[str]:
+        """Keys that some method of the recipe knows by name."""
+        return frozenset(key for step in recipe.steps for key in METHODS.get(step.method).touches)
 
     def signature(self, recipe: Recipe, slot: str, key: str) -> tuple[object, ...]:
         """What tensors of one slot have to agree in to be merged alike."""
-        rulers = self._of_recipe(recipe)
-        return tuple((ruler.of(slot, key), bounded and ruler.keeps(slot, key)) for ruler, bounded in rulers)
+        rulers, touched = self._of_recipe(recipe)
+        found = [(ruler.of(slot, key), bounded and ruler.keeps(slot, key)) for ruler, bounded in rulers]
+        return (*found, key if key in touched else "")
 
-    def _of_recipe(self, recipe: Recipe) -> Sequence[tuple[Ruler, bool]]:
+    def _of_recipe(self, recipe: Recipe) -> tuple[Sequence[tuple[Ruler, bool]], frozenset[str]]:
         if self._seen is None or self._seen[0] is not recipe:
             rules = [each for step in recipe.steps for each in _rules_of(step)]
-            self._seen = recipe, [(self.ruler(each), bool(each.bounds)) for each in rules]
-        return self._seen[1]
+            rulers = [(self.ruler(each), bool(each.bounds)) for each in rules]
+            self._seen = recipe, rulers, self._touched(recipe)
+        return self._seen[1:]
 
     def ruler(self, rules: Rules) -> Ruler:
         """The rules, laid over the model."""
@@ -75,6 +86,13 @@ class Amounts:
     def problems(self, recipe: Recipe) -> Iterator[MergeError]:
         """Lists of the wrong length, unknown layouts, slots that the family does not have."""
         for step in recipe.steps:
+            touched = METHODS.get(step.method).touches
+            if touched and not set(touched) & set(self.keys):
+                yield RecipeError(
+                    f"{self.family.title} has none of the tensors that {step.method} changes",
+                    where=f"step '{step.name}'",
+                    hint=f"it works on U-Nets: {touched[0]}, ...",
+                )
             for name, setting in step.settings:
                 for amount in _each(setting):
                     yield from self._problems_of(amount, f"step '{step.name}', {name}")

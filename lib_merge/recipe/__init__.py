@@ -1,5 +1,6 @@
 """A merge as a frozen value, and its text form."""
 
+from lib_merge.recipe.adjust import adjusted
 from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes
 from lib_merge.recipe.model import (
     BLEND,
@@ -47,6 +48,7 @@ __all__ = [
     "Setting",
     "Slots",
     "Step",
+    "adjusted",
     "find_ingredients",
     "from_infotext",
     "in_infotext",
