@@ -18,6 +18,7 @@ from lib_merge.errors import MergeError
 from lib_merge.execute.engine import default_threads, run
 from lib_merge.execute.overflow import Overflow
 from lib_merge.execute.sinks import FileSink, MemorySink, Sink
+from lib_merge.execute.survey import Surveys
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress, Silent
 from lib_merge.tensors import torch
@@ -115,6 +116,7 @@ __all__ = [
     "MemorySink",
     "Overflow",
     "Sink",
+    "Surveys",
     "check_device",
     "default_threads",
     "merge_to_file",

@@ -20,7 +20,7 @@ from lib_merge.errors import NumbersError, StoppedError
 from lib_merge.execute.kernels import Kernel, Known, Place, kernel_of
 from lib_merge.execute.overflow import Overflow
 from lib_merge.execute.sinks import Sink
-from lib_merge.execute.survey import survey_models
+from lib_merge.execute.survey import Surveys, survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
 from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
@@ -57,6 +57,7 @@ def run(
     device: str = "cpu",
     threads: int | None = None,
     trusted: Container[str] = (),
+    surveys: Surveys | None = None,
 ) -> Overflow:
     """Compute every key of the plan and hand it to the sink; tells what was clipped, where the recipe asks.
 
@@ -64,6 +65,7 @@ def run(
     device       where the arithmetic runs; anything but "cpu" gets its pieces copied there, and back
                  unless the sink wants them there
     trusted      keys that are not looked through for NaN and infinity
+    surveys      what earlier runs over the same files have found out about whole models; this one adds to it
     Raises NumbersError where NaN or infinity turns up, at the end where results outgrow their format, so
     that all of them are counted, and StoppedError where `progress` asks for it.
     """
@@ -71,7 +73,7 @@ def run(
     worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
     threads = threads or default_threads()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
-        worker.known = survey_models(plan, checkpoints, pool, progress, device)
+        worker.known = survey_models(plan, checkpoints, pool, progress, device, surveys or Surveys())
         workers = [pool.submit(worker.work) for _ in range(threads)]
         try:
             for done in workers:

@@ -6,12 +6,12 @@ few), nor on the amounts of other blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lib_merge.architectures import Role, role_of, slot_of
-from lib_merge.checkpoint import Checkpoint
+from lib_merge.checkpoint import Checkpoint, Header
 from lib_merge.errors import StoppedError
 from lib_merge.execute.kernels import Known, Place, applications_of, looked_at
 from lib_merge.methods import METHODS
@@ -22,23 +22,57 @@ from lib_merge.tensors import Scratch, torch
 VAE = "VAE"
 
 
+class Surveys:
+    """What surveys have found; kept from run to run, it spares the first pass while the files stay."""
+
+    def __init__(self) -> None:
+        self._found: dict[object, Sequence[float]] = {}
+        self._sources: dict[object, tuple[Header, ...]] = {}  # kept alive: they are known by identity
+
+    def get(self, plan: Plan, question: object) -> Sequence[float] | None:
+        """The answer to a question that was asked of these very files."""
+        return self._found.get(_of(plan, question))
+
+    def put(self, plan: Plan, question: object, answer: Sequence[float]) -> None:
+        """Remember an answer."""
+        key = _of(plan, question)
+        self._found[key], self._sources[key] = answer, plan.sources
+
+    def keep(self, headers: Iterable[Header]) -> None:
+        """Forget what was found in other files than these."""
+        wanted = {id(header) for header in headers}
+        for key, sources in list(self._sources.items()):
+            if any(id(header) not in wanted for header in sources):
+                del self._found[key], self._sources[key]
+
+
+def _of(plan: Plan, question: object) -> object:
+    return tuple(id(header) for header in plan.sources), plan.base, question
+
+
 def survey_models(
-    plan: Plan, checkpoints: Sequence[Checkpoint], pool: ThreadPoolExecutor, progress: Progress, device: str
+    plan: Plan,
+    checkpoints: Sequence[Checkpoint],
+    pool: ThreadPoolExecutor,
+    progress: Progress,
+    device: str,
+    surveys: Surveys,
 ) -> Known:
     """What every application in the plan has to know of the whole model."""
     known: dict[Application, Mapping[str, Sequence[float]]] = {}
-    done: dict[object, Sequence[float]] = {}
     for application, name in _wanted(plan):
         method = METHODS.get(application.method)
         knobs = method.surveys[name].knobs()
         settings = tuple(pair for pair in application.settings if pair[0] in knobs)
-        same = (application.method, application.inputs, name, settings)
-        if same not in done:
+        question = (application.method, application.inputs, name, settings)
+        answer = surveys.get(plan, question)
+        if answer is None:
             looks = _Looks(plan, checkpoints, application, name, known, progress, device)
             conclude = method.surveys[name].conclude
             assert conclude is not None
-            done[same] = conclude(list(pool.map(looks.of, looks.keys())))
-        known[application] = {**known.get(application, {}), name: done[same]}
+            answer = conclude(list(pool.map(looks.of, looks.keys())))
+            surveys.put(plan, question, answer)
+        known[application] = {**known.get(application, {}), name: answer}
     return known
 
 

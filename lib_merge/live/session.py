@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Header, read_header
 from lib_merge.errors import MergeError
-from lib_merge.execute import run
+from lib_merge.execute import Surveys, run
 from lib_merge.live.finite import FiniteSources
 from lib_merge.live.model import LiveModel, MergeIdent, ident_of
 from lib_merge.live.sink import LiveSink
@@ -76,6 +76,7 @@ class LiveSession:
         self._base: Plan | None = None
         self._last: Plan | None = None
         self._finite = FiniteSources()
+        self._surveys = Surveys()
 
     def is_live(self, model: LiveModel) -> bool:
         """Whether this model holds the merge that was swapped in last."""
@@ -87,6 +88,7 @@ class LiveSession:
         self._held, self._first = {}, {}
         self._sources.keep(())
         self._finite.keep(())
+        self._surveys.keep(())
 
     def apply(
         self,
@@ -196,6 +198,7 @@ class LiveSession:
         headers = [header for plan in kept for header in plan.sources]
         self._sources.keep(headers)
         self._finite.keep(headers)
+        self._surveys.keep(headers)
 
     def _swap(
         self, model: LiveModel, changed: Mapping[str, Held], progress: Progress, *, check: bool
@@ -246,6 +249,7 @@ class LiveSession:
                 device=self.device,
                 threads=self.threads,
                 trusted=trusted,
+                surveys=self._surveys,
             )
             if check:
                 self._finite.learn(part)

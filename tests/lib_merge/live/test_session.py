@@ -17,6 +17,7 @@ from lib_merge.errors import CheckpointError, MergeError, NumbersError, StoppedE
 from lib_merge.execute import merge_to_memory
 from lib_merge.live import BrokenModelError, LiveSession
 from lib_merge.plan import make_plan
+from lib_merge.progress import Silent
 from lib_merge.recipe import Recipe, Slots, parse_rules
 from tests.full_size import write_tiny
 from tests.live_model import Memory
@@ -242,6 +243,42 @@ def test_a_file_that_was_written_over_in_place_is_refused_and_nothing_is_written
     with pytest.raises(CheckpointError, match="changed meanwhile"):
         bench.apply(bench.recipe(rest=0.5, OUT05=0.6))
     assert equal(bench.model.copy(), before)
+
+
+class Reads(Silent):
+    """Counts looks at keys: before each it is asked whether to go on."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def stopped(self) -> bool:
+        self.looks += 1
+        return False
+
+
+def cosine(bench: Bench, **alpha: float) -> Recipe:
+    amount = Slots(tuple(sorted(alpha.items())), 0.5)
+    return simple_recipe([bench.a, bench.b], "cosine_a", alpha=amount)
+
+
+def test_what_a_method_has_to_know_of_the_whole_model_is_found_once(bench: Bench) -> None:
+    counts: list[int] = []
+    for amount in (0.3, 0.6):
+        reads, recipe = Reads(), cosine(bench, OUT05=amount)
+        bench.session.apply(bench.model, bench.a, recipe, bench.headers, reads)
+        counts.append(reads.looks)
+        assert equal(bench.model.copy(), bench.made(recipe))
+    keys = [key for key in bench.model.weights if ".output_blocks.5." in key]
+    assert counts[0] > len(bench.model.weights)
+    assert counts[1] == len(keys)  # the second pass's own pieces and no look at any other key
+
+
+def test_a_file_that_was_replaced_is_surveyed_anew(bench: Bench, tmp_path: Path) -> None:
+    bench.apply(cosine(bench, OUT05=0.3))
+    write_tiny(tmp_path / "new", seed=99).replace(bench.b)
+    bench.headers[bench.b.name] = read_header(bench.b)
+    bench.apply(cosine(bench, OUT05=0.3))
+    assert equal(bench.model.copy(), bench.made(cosine(bench, OUT05=0.3)))
 
 
 def test_a_session_keeps_no_file_open_that_it_does_not_need(bench: Bench, tmp_path: Path) -> None:
