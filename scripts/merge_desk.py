@@ -65,8 +65,11 @@ def routes(demo, app):
 
 
 def remember(component, **kwargs):
-    if kwargs.get("elem_id") in BORROWED:
-        fields[BORROWED[kwargs["elem_id"]]] = component
+    name = kwargs.get("elem_id")
+    if name in BORROWED:
+        fields[BORROWED[name]] = component
+    if name == "setting_sd_model_checkpoint":  # the list at the top of the page
+        component.select(watch.chosen, inputs=[component], outputs=[], show_progress="hidden", api_name=False)
 
 
 def tab():

@@ -11,6 +11,7 @@ from typing import Any
 
 from lib_merge.desk.mixer import Mixer
 from lib_merge.errors import MergeError, StoppedError
+from lib_merge.hosts.host import find
 from lib_merge.hosts.webui import RECIPE, WebUIHost
 
 OTHER = "merge-"  # how the ids of merges begin, which are no hashes of files
@@ -37,6 +38,16 @@ class Watch:
         loaded = self._host.loaded().checkpoint
         if loaded is not None and loaded.path != self._host.merged:
             self._mixer.asked = None
+
+    def chosen(self, title: str) -> None:
+        """A person has chosen in the host's list of checkpoints. The host does nothing where that is
+        the one that it holds already, though a merge may lie over it: then its own weights come back.
+        """
+        loaded = self._host.loaded().checkpoint
+        if loaded is None or not self._mixer.is_live():
+            return
+        if find(self._host.checkpoints(), title).path == loaded.path:
+            self._mixer.restore()
 
     def pasted(self, params: dict[str, Any]) -> None:
         """An infotext goes into the page's fields: a merge's id is no checkpoint to look for."""

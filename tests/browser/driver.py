@@ -51,13 +51,17 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 class Desk:
     """One open page, and what a person does on it."""
 
-    def __init__(self, browser: Any, address: str) -> None:
+    def __init__(self, browser: Any, address: str, tab: str = "", *, dark: bool = False) -> None:
         self.page = browser.new_page(viewport=VIEW)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
         self.page.on("dialog", lambda dialog: dialog.accept())
-        self.page.goto(address)
+        self.page.goto(address + ("?__theme=dark" if dark else ""))
+        if tab:  # of a host with tabs of its own
+            self.page.locator("#tabs > .tab-nav").get_by_role("button", name=tab, exact=True).click(
+                timeout=60 * SECOND
+            )
         self.page.wait_for_selector("[data-slot=IN05]", timeout=60 * SECOND)
         expect(self.part("status")).to_contain_text("in memory", timeout=20 * SECOND)
 

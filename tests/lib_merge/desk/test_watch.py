@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.watch import Watch
@@ -157,6 +158,17 @@ def test_picking_the_same_one_does_not(desk: Any) -> None:
     desk.mixer.apply(SUM)
     desk.watch.picked()
     assert desk.mixer.asked is not None
+
+
+def test_choosing_the_merges_own_checkpoint_in_the_hosts_list_brings_it_back(desk: Any) -> None:
+    before = Memory(desk.models / "a.safetensors").copy()
+    desk.mixer.apply(SUM)
+    desk.watch.chosen("b.safetensors [3f2a9c01d4]")  # the host sees to that one itself
+    assert desk.mixer.is_live()
+    desk.watch.chosen("a.safetensors [3f2a9c01d4]")
+    assert not desk.mixer.is_live()
+    assert desk.mixer.asked is None
+    assert all(torch.equal(desk.host.memory.weights[key], value) for key, value in before.items())
 
 
 def test_a_checkpoint_that_came_without_a_word_ends_it_too(desk: Any) -> None:
