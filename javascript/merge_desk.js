@@ -31,12 +31,16 @@ window.mergeDesk ??= (() => {
   const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
   const tidy = (x) => String(Math.round(x * 1e4) / 1e4);
 
+  /** A WebUI translates texts as they appear on its page, but not what stands in attributes. */
+  const SPOKEN = ["title", "aria-label", "placeholder"];
+  const inTheirWords = (text) => window.localization?.[text] || text;
+
   function make(tag, facts = {}, ...inside) {
     const svg = ["svg", "path", "line"].includes(tag);
     const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(facts)) {
       if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-      else if (value !== false && value != null) made.setAttribute(name, value === true ? "" : value);
+      else if (value !== false && value != null) made.setAttribute(name, value === true ? "" : SPOKEN.includes(name) ? inTheirWords(value) : value);
     }
     made.append(...inside.flat(2).filter((each) => each != null));
     return made;

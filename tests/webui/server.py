@@ -207,16 +207,16 @@ class WebUI:
         """As the host's own list of checkpoints does."""
         self.options(sd_model_checkpoint=f"{name}.safetensors")
 
-    def draw_all(self, **more: object) -> list[Drawn]:
-        answer = self.post("/sdapi/v1/txt2img", {**self.drawing, **more})
+    def draw_all(self, *, route: str = "txt2img", **more: object) -> list[Drawn]:
+        answer = self.post(f"/sdapi/v1/{route}", {**self.drawing, **more})
         said = json.loads(answer["info"])
         return [
             Drawn(base64.b64decode(image), infotext)
             for image, infotext in zip(answer["images"], said["infotexts"], strict=True)
         ]
 
-    def draw(self, **more: object) -> Drawn:
-        return self.draw_all(**more)[0]
+    def draw(self, *, route: str = "txt2img", **more: object) -> Drawn:
+        return self.draw_all(route=route, **more)[0]
 
 
 def _pressed(targets: list[Any], button: int) -> bool:
