@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lib_merge.errors import MergeError, did_you_mean
 from lib_merge.live import LiveModel
+from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 class HostError(MergeError):
@@ -34,30 +32,6 @@ class Ckpt:
 
     name: str
     path: Path
-
-
-@dataclass(frozen=True)
-class DrawSettings:
-    """What a preview is drawn with; width and height in pixels, cfg without a unit."""
-
-    prompt: str = ""
-    negative: str = ""
-    sampler: str = ""
-    scheduler: str = ""
-    steps: int = 20
-    cfg: float = 5.0
-    width: int = 512
-    height: int = 512
-    seed: int = 1
-    styles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawn picture and what the host says of it, as an infotext."""
-
-    image: Image.Image
-    infotext: str = ""
 
 
 @dataclass(frozen=True)

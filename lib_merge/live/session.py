@@ -19,8 +19,8 @@ from lib_merge.execute import Surveys, run
 from lib_merge.live.finite import FiniteSources
 from lib_merge.live.model import LiveModel, MergeIdent, ident_of
 from lib_merge.live.sink import LiveSink
-from lib_merge.live.sources import Sources, Stamp
-from lib_merge.plan import Application, Combination, Expression, KeyPlan, Plan, Source, make_plan, replan
+from lib_merge.live.sources import Sources
+from lib_merge.plan import KeyPlan, Plan, make_plan, replan, resolved
 from lib_merge.progress import Progress, Silent
 from lib_merge.recipe import Ingredient, Recipe
 from lib_merge.tensors import torch
@@ -285,19 +285,6 @@ class _Values:
         if expression is None:
             return None
         if id(expression) not in self._known:
-            self._known[id(expression)] = _stamped(expression, self._stamps)
+            self._known[id(expression)] = resolved(expression, self._stamps)
         kept = self._base if entry.channels is not None else None
         return self._known[id(expression)], entry.dtype, entry.channels, kept
-
-
-def _stamped(expression: Expression, stamps: Sequence[Stamp]) -> object:
-    if isinstance(expression, Source):
-        return stamps[expression.model]
-    if isinstance(expression, Combination):
-        return tuple((_stamped(part, stamps), share) for part, share in expression.terms)
-    assert isinstance(expression, Application)
-    return (
-        expression.method,
-        tuple(_stamped(part, stamps) for part in expression.inputs),
-        expression.settings,
-    )

@@ -9,6 +9,7 @@ from lib_merge.plan.fold import (
     is_elementwise,
     is_linear,
     models_of,
+    resolved,
 )
 from lib_merge.plan.make import base_of, make_plan, replan, summaries
 from lib_merge.plan.model import PIECE, STEP, KeyPlan, Plan
@@ -32,5 +33,6 @@ __all__ = [
     "plan_as_data",
     "plan_as_text",
     "replan",
+    "resolved",
     "summaries",
 ]

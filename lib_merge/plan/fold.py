@@ -115,6 +115,16 @@ def _order(term: tuple[Expression, Fraction]) -> tuple[int, str]:
     return (expression.model, "") if isinstance(expression, Source) else (1 << 30, repr(expression))
 
 
+def resolved(expression: Expression, models: Sequence[object]) -> object:
+    """What an expression comes down to with these in the places of the files; comparable between plans."""
+    if isinstance(expression, Source):
+        return models[expression.model]
+    if isinstance(expression, Combination):
+        return tuple((resolved(part, models), share) for part, share in expression.terms)
+    inputs = tuple(resolved(part, models) for part in expression.inputs)
+    return expression.method, inputs, expression.settings
+
+
 def models_of(expression: Expression) -> frozenset[int]:
     """Which files an expression reads."""
     if isinstance(expression, Source):

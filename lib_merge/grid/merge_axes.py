@@ -1,0 +1,188 @@
+"""Axes that change the merge: amounts, blocks, models, method, VAE, number format, whole recipes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import cast
+
+from lib_merge.dtypes import SOURCE, parse_save_dtype
+from lib_merge.grid import edit
+from lib_merge.grid.amount_axes import (
+    FACTOR_AXIS,
+    known_parameters,
+    parameter_axis,
+    preset,
+    together,
+    weights,
+    weights_together,
+)
+from lib_merge.grid.block_axes import block, blocks, kept_out
+from lib_merge.grid.blocks import known_blocks
+from lib_merge.grid.cell import FORM, MODELS, WHOLE, Base, Cell, Kind, Value, changed, read_each
+from lib_merge.grid.values import split_lines, split_list
+from lib_merge.methods import METHODS
+from lib_merge.recipe import VAE_WORDS, Recipe, is_recipe, parse_recipe
+from lib_merge.recipe.text import FIRST_LINE
+from lib_merge.registry import Seed
+
+LETTERS = edit.LETTERS
+BETWEEN_LINES = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')  # outside of quotes
+
+
+# --- whole recipes ---
+
+
+def one_line(text: str) -> str:
+    """A recipe on one line, `A = "ink"; B = "pastel"; M = weighted_sum(A, B)`, as the text it stands for."""
+    lines = "\n".join(part.strip() for part in BETWEEN_LINES.split(text.replace("\\n", "\n")))
+    return lines if is_recipe(lines) else f"{FIRST_LINE}\n{lines}"
+
+
+def _recipes(text: str, base: Base) -> Sequence[Value]:
+    def read(entry: str) -> Recipe:
+        recipe = parse_recipe(one_line(entry)) if "=" in entry else base.shelf.recipe(entry)
+        for ingredient in recipe.ingredients:
+            base.shelf.checkpoint(ingredient.file)
+        return recipe
+
+    return read_each(split_lines(text), read, _recipe_label)
+
+
+def _recipe_label(entry: str) -> str:
+    return " ".join(entry.split()) if "=" in entry else PurePath(entry).stem
+
+
+def _checkpoints(text: str, base: Base) -> Sequence[Value]:
+    return read_each(split_list(text), base.shelf.checkpoint, _stem)
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).name.removesuffix(".safetensors").removesuffix(".ckpt")
+
+
+RECIPE = Kind(
+    "recipe",
+    'one a line: the file of a recipe, or the recipe itself, A = "ink"; B = "pastel"; M = weighted_sum(A, B)',
+    True,
+    WHOLE,
+    _recipes,
+    lambda cell, value, _: changed(cell, cast("Recipe", value)),
+    ("the merge",),
+    lines=True,
+)
+CHECKPOINT = Kind(
+    "checkpoint",
+    "checkpoints as they are",
+    True,
+    WHOLE,
+    _checkpoints,
+    lambda cell, value, _: changed(cell, edit.alone(str(value))),
+    ("the merge",),
+)
+
+
+# --- models and method ---
+
+
+def model(letter: str) -> Kind:
+    """`model B`: other checkpoints in B's place."""
+
+    def apply(cell: Cell, value: object, _: Base) -> Cell:
+        return changed(cell, edit.with_model(cell.recipe, letter, str(value)))
+
+    text = f"other checkpoints in {letter}'s place"
+    return Kind(f"model {letter}", text, True, MODELS, _checkpoints, apply, (f"model {letter}",))
+
+
+def _methods(text: str, base: Base) -> Sequence[Value]:
+    return read_each(split_list(text), lambda entry: METHODS.get(entry).id)
+
+
+METHOD = Kind(
+    "method",
+    "merge methods by name",
+    True,
+    MODELS,
+    _methods,
+    lambda cell, value, _: changed(cell, edit.with_method(cell.recipe, str(value))),
+    ("the method",),
+)
+
+
+# --- how the result is ---
+
+
+def _vaes(text: str, base: Base) -> Sequence[Value]:
+    def read(entry: str) -> str:
+        return entry if entry in VAE_WORDS else base.shelf.vae(entry)
+
+    return read_each(split_list(text), read)
+
+
+VAE_AXIS = Kind(
+    "VAE",
+    "a, b, blend, or VAE files",
+    True,
+    FORM,
+    _vaes,
+    lambda cell, value, _: changed(cell, replace(cell.recipe, vae=str(value))),
+    ("the VAE",),
+)
+
+
+def _formats(text: str, base: Base) -> Sequence[Value]:
+    return read_each(split_list(text), lambda entry: parse_save_dtype(entry or SOURCE))
+
+
+DTYPE = Kind(
+    "dtype",
+    "number formats of the result: fp16, bf16, fp32, source",
+    True,
+    FORM,
+    _formats,
+    lambda cell, value, _: changed(cell, replace(cell.recipe, dtype=value)),  # type: ignore[arg-type]
+    ("the number format",),
+)
+
+
+def merge_kinds() -> tuple[Kind, ...]:
+    """Every axis that changes the merge and has a name of its own; a method's parameters come beside."""
+    return (
+        *(
+            parameter_axis(parameter)
+            for parameter in known_parameters().values()
+            if not isinstance(parameter.knob, Seed)  # `seed` is the picture's; a method's is M.seed
+        ),
+        together(),
+        weights("alpha"),
+        weights("beta"),
+        weights_together(),
+        preset("alpha"),
+        preset("beta"),
+        FACTOR_AXIS,
+        blocks(),
+        blocks("beta"),
+        kept_out("include"),
+        kept_out("exclude"),
+        *(model(letter) for letter in LETTERS),
+        METHOD,
+        VAE_AXIS,
+        DTYPE,
+        CHECKPOINT,
+        RECIPE,
+    )
+
+
+def named_kind(name: str, base: Base) -> Kind | None:
+    """An axis whose name says more: `M.alpha`, `OUT05`, `IN03-IN05`, `model D`."""
+    step, dot, parameter = name.partition(".")
+    if dot and parameter in known_parameters():
+        return parameter_axis(known_parameters()[parameter], step)
+    ingredients = [each.name for each in base.cell.recipe.ingredients]
+    if name.startswith("model ") and name.removeprefix("model ") in ingredients:
+        return model(name.removeprefix("model "))
+    first = re.split(r"[\s-]", name)[0]
+    return block(name) if first in known_blocks(base.family) else None

@@ -1,0 +1,244 @@
+"""A grid's folder: each cell as a picture with its infotext and a few words of JSON, whole or not there.
+
+A cell's file is called by what it was made of: recipe, the state of every file, and what was drawn with. So
+nothing stale is ever taken for a cell, whatever the axes say now, and a grid with one more value on an axis
+finds the cells that it shares with the one before.
+
+    grid.json             what was asked for, to go on after a restart
+    3f2a9c01d4e5b677.png  a cell, its infotext inside
+    3f2a9c01d4e5b677.json the same cell's recipe, times, or what went wrong
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lib_merge.errors import MergeError, OutputError, RecipeError
+from lib_merge.grid.axes import NAMES, Asked
+from lib_merge.grid.cell import Cell, Shelf
+from lib_merge.grid.plan import GridPlan, Speeds
+from lib_merge.picture import DrawSettings, Picture
+from lib_merge.recipe import parse_recipe, print_recipe
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FILE = "grid.json"
+SPEEDS = "speeds.json"
+FORMAT = "merge-desk grid 1"
+DIGITS = 16  # of a cell's name
+OLD = 0.5  # what the last measurement counts for beside the new one
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a cell that was tried.
+
+    infotext       of its picture
+    merge_seconds  of the merge that was made for it; None where it was in memory already
+    slots, nbytes  what that merge wrote
+    problem        why there is no picture, "" where there is one
+    """
+
+    recipe: str
+    drawing: DrawSettings
+    infotext: str = ""
+    merge_seconds: float | None = None
+    slots: tuple[str, ...] = ()
+    nbytes: int = 0
+    draw_seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no picture."""
+        return bool(self.problem)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: enough to ask for it again."""
+
+    recipe: str
+    drawing: DrawSettings
+    axes: Mapping[str, Asked]
+
+    @property
+    def digest(self) -> str:
+        """Equal orders have equal ones."""
+        return _digest(_order_as_data(self))
+
+
+def order_of(plan: GridPlan) -> Order:
+    """The order of a plan; seeds that were thrown are told by number, so that they are never thrown again."""
+    axes = {
+        name: Asked(axis.kind.id, ", ".join(axis.labels) if axis.kind.id == "seed" else axis.text)
+        for name, axis in plan.axes.items()
+    }
+    cell = plan.base.cell
+    return Order(print_recipe(cell.recipe), cell.drawing, axes)
+
+
+class Store:
+    """One grid's folder; made when the first thing is kept in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # --- what was asked for ---
+
+    def keep_order(self, order: Order) -> None:
+        """Write down what the grid is."""
+        data = {"format": FORMAT, **_order_as_data(order)}
+        text = json.dumps(data, indent=1, ensure_ascii=False)
+        _write(self.folder / FILE, lambda part: part.write_text(text, encoding="utf-8"))
+
+    def order(self) -> Order:
+        """What the grid in this folder is; RecipeError where there is none."""
+        path = self.folder / FILE
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise RecipeError(f"this grid is of another version: {data['format']}", where=path.name)
+            axes = {name: Asked(each["name"], each["text"]) for name, each in data["axes"].items()}
+            order = Order(str(data["recipe"]), _drawing(data["drawing"]), axes)
+            parse_recipe(order.recipe)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as cause:
+            raise RecipeError("there is no grid to go on with here", where=self.folder.name) from cause
+        return order
+
+    # --- cells ---
+
+    def name(self, cell: Cell, shelf: Shelf) -> str:
+        """What the cell's files are called; depends on the state of every file that goes into it."""
+        stamps = [(file, *_stamp(shelf.header(file).path)) for file in cell.recipe.files]
+        return _digest([print_recipe(cell.recipe), stamps, asdict(cell.drawing)])
+
+    def record(self, name: str) -> Record | None:
+        """What is known of a cell; None where it was never tried or its picture is gone."""
+        try:
+            data = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+            data["drawing"], data["slots"] = _drawing(data["drawing"]), tuple(data["slots"])
+            record = Record(**data)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return record if record.failed or self.path(name).is_file() else None
+
+    def path(self, name: str) -> Path:
+        """Where the cell's picture is."""
+        return self.folder / f"{name}.png"
+
+    def picture(self, name: str) -> Image.Image | None:
+        """The cell's picture, None where there is none that can be read."""
+        from PIL import Image
+
+        with suppress(OSError, SyntaxError), Image.open(self.path(name)) as found:
+            return found.convert("RGB")
+        return None
+
+    def keep(self, name: str, record: Record, picture: Picture | None) -> None:
+        """A cell is finished, or failed: the picture first, then the words, each whole or not at all."""
+        if picture is not None:
+            _write(self.path(name), lambda part: _save_png(picture, part))
+        text = json.dumps(asdict(record), ensure_ascii=False)
+        _write(self.folder / f"{name}.json", lambda part: part.write_text(text, encoding="utf-8"))
+
+    def count(self) -> int:
+        """How many cells have a picture here."""
+        return sum(1 for _ in self.folder.glob("*.png")) if self.folder.is_dir() else 0
+
+    def clear(self) -> None:
+        """Forget every cell."""
+        for path in (*self.folder.glob("*.png"), *self.folder.glob("*.json")):
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        part.replace(path)
+    except OSError as cause:
+        part.unlink(missing_ok=True)
+        raise OutputError("a cell cannot be kept", where=f"{path.name}: {cause.strerror}") from cause
+
+
+# --- speeds ---
+
+
+def read_speeds(folder: Path) -> Speeds:
+    """What was measured last; nothing where nothing was."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        data = json.loads((folder / SPEEDS).read_text(encoding="utf-8"))
+        return Speeds(_positive(data.get("merge")), _positive(data.get("draw")))
+    return Speeds()
+
+
+def keep_speeds(folder: Path, new: Speeds) -> None:
+    """Remember what was measured, beside what was before; a failure to do so costs only the estimate."""
+    old = read_speeds(folder)
+    made = Speeds(_mean(old.merge, new.merge), _mean(old.draw, new.draw))
+    with suppress(MergeError):
+        _write(folder / SPEEDS, lambda part: part.write_text(json.dumps(asdict(made)), encoding="utf-8"))
+
+
+def _mean(old: float | None, new: float | None) -> float | None:
+    if old is None or new is None:
+        return old if new is None else new
+    return OLD * old + (1 - OLD) * new
+
+
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+
+
+# --- as files hold them ---
+
+
+def orders(folder: Path) -> Iterator[tuple[Path, Order]]:
+    """Every grid under a folder, the newest first."""
+    found = [path for path in folder.glob(f"*/{FILE}") if path.is_file()] if folder.is_dir() else []
+    for path in sorted(found, key=lambda each: -each.stat().st_mtime_ns):
+        with suppress(MergeError):
+            yield path.parent, Store(path.parent).order()
+
+
+def _order_as_data(order: Order) -> dict[str, Any]:
+    axes = {name: asdict(order.axes[name]) for name in NAMES if name in order.axes}
+    return {"recipe": order.recipe, "drawing": asdict(order.drawing), "axes": axes}
+
+
+def _drawing(data: Any) -> DrawSettings:
+    found = dict(cast("dict[str, Any]", data))
+    found["styles"] = tuple(found.get("styles", ()))
+    return DrawSettings(**found)
+
+
+def _digest(data: object) -> str:
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:DIGITS]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError as cause:
+        raise RecipeError(f"{path.name} is gone", hint="put it back, and resume") from cause
+    return state.st_size, state.st_mtime_ns
+
+
+def _save_png(picture: Picture, path: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    told = PngInfo()
+    if picture.infotext:
+        told.add_text("parameters", picture.infotext)
+    picture.image.save(path, format="PNG", pnginfo=told)
