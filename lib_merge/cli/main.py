@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
-from lib_merge.cli import commands, recipes, reports
+from lib_merge.cli import commands, grids, recipes, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
@@ -108,6 +108,11 @@ def build_parser() -> argparse.ArgumentParser:
     draw = add("draw", help="draw a picture with a checkpoint (needs the standalone extra)")
     _add_draw_arguments(draw)
     _finish(draw, commands.draw)
+
+    grid = add("grid", help="draw a grid of merges (needs the standalone extra)")
+    _add_recipe_arguments(grid)
+    grids.add_grid_arguments(grid)
+    _finish(grid, grids.grid)
 
     desk = add("desk", help="open the desk in a browser (needs the standalone extra)")
     desk.add_argument(

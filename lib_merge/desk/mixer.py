@@ -148,7 +148,10 @@ class Mixer:
 
     def apply_inside(self, body: Body, progress: Progress | None = None) -> SwapReport:
         """`apply` for a caller that is inside the host's job already (the always-on script)."""
-        asked = self.read(body)
+        return self.swap_inside(self.read(body), progress)
+
+    def swap_inside(self, asked: Asked, progress: Progress | None = None) -> SwapReport:
+        """`apply_inside` for a recipe whose files are known."""
         with self._lock:
             return self._swap(asked, self._all_headers(asked), progress)
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, diffusers_state, text_state
-from lib_merge.errors import CheckpointError, ExtraError, StoppedError
+from lib_merge.errors import CheckpointError, ExtraError, NumbersError, StoppedError
 from lib_merge.hosts.clip_tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def draw(
     negative_prompt: str = "",
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Image.Image]:
-    """One picture to each prompt and seed, drawn together; StoppedError once `stopped` says so.
+    """One picture to each prompt and seed, drawn together; StoppedError once `stopped` says so, NumbersError
+    where a picture comes out as NaN.
 
     Each picture's noise comes from a CPU generator of its own, so that neither the device nor the pictures
     beside it change it.
@@ -232,5 +234,8 @@ def draw(
             width=width,
             height=height,
             callback_on_step_end=at_step_end,
+            output_type="np",
         )
-    return list(drawn.images)
+    if not np.isfinite(drawn.images).all():
+        raise NumbersError("this model draws nothing but NaN", hint="another base, or smaller amounts")
+    return list(pipeline.image_processor.numpy_to_pil(drawn.images))

@@ -53,11 +53,13 @@ class Surface:
     draws       whether it draws pictures at all
     samplers    names for a list of samplers, empty where there is no choice
     schedulers  likewise
+    loras       whether a prompt may name LoRAs
     """
 
     draws: bool = True
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
+    loras: bool = True
     notes: tuple[str, ...] = field(default=())
 
 

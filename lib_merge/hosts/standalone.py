@@ -103,8 +103,8 @@ class StandaloneHost:
         known.append(Ckpt(name, path))
 
     def surface(self) -> Surface:
-        """It draws, with one sampler."""
-        return Surface()
+        """It draws, with one sampler and without LoRAs."""
+        return Surface(loras=False)
 
     def checkpoints(self, *, refresh: bool = False) -> Sequence[Ckpt]:
         """Every model in the folders and among the results, by name."""
@@ -188,6 +188,13 @@ class StandaloneHost:
         )
         ident = self._model.ident if self._model else None
         return Picture(image, infotext(settings, self._chosen, ident.recipe if ident else ""))
+
+    def offer(self, checkpoint: Ckpt) -> None:
+        """One more checkpoint (or VAE) in the list, wherever it lies; the first becomes the chosen one."""
+        header = read_header(checkpoint.path)
+        identity = identify(header.tensors, metadata=header.metadata, where=str(checkpoint.path))
+        (self._vaes if identity.is_vae_only else self._known).insert(0, checkpoint)
+        self._chosen = self._chosen or checkpoint
 
     def folders(self) -> Sequence[Path]:
         """The one folder for results, made when it is asked for."""

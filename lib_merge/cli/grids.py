@@ -1,0 +1,302 @@
+"""`merge-desk grid`: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_merge.cli.request import Request, find_files, read_request
+from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
+from lib_merge.methods import METHODS
+from lib_merge.recipe import Ingredient, Recipe, is_recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from lib_merge.desk.mixer import Mixer
+    from lib_merge.desk.studio import Studio
+    from lib_merge.grid import Asked, Finished, GridPlan, GridRun
+    from lib_merge.picture import DrawSettings
+
+AXES = ("x", "y", "z")
+
+
+def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `grid`, but for those of a recipe and --json."""
+    for name in AXES:
+        text = "an axis, NAME: VALUES, such as 'alpha: 0-1 [5]', 'seed: 1,2,3', 'OUT05: 0, 0.5, 1'"
+        parser.add_argument(f"--{name}", metavar="AXIS", help=text)
+    parser.add_argument("--prompt", default="", help="what is drawn in every cell")
+    parser.add_argument("--negative", default="", metavar="PROMPT")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--width", type=int, help="in pixels (default: what the model was made for)")
+    parser.add_argument("--height", type=int)
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the sheet: .png or .webp")
+    parser.add_argument("--cells", metavar="DIR", help="where each cell is kept (default: OUT.cells)")
+    parser.add_argument("--resume", action="store_true", help="go on: keep finished cells, try failed ones")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, and forget its old cells")
+    parser.add_argument("--plan", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument("--csv", metavar="FILE", help="write a line for every cell")
+    parser.add_argument("--animate", metavar="FILE", help="write a row as an animation: .webp or .gif")
+    parser.add_argument("--row", type=int, default=1, help="which row that is (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="where to compute and draw: cpu (default), cuda, ...")
+    parser.add_argument("--threads", type=int, help="threads to merge with (default: as many as help)")
+
+
+def grid(options: argparse.Namespace) -> None:
+    """`merge-desk grid A B --x "alpha: 0-1 [5]" --prompt P -o grid.png`."""
+    from lib_merge.desk.studio import paint
+    from lib_merge.grid import Store, plan_as_data, plan_in_words
+
+    target = Path(options.output)
+    store = Store(Path(options.cells) if options.cells else target.with_suffix(".cells"))
+    mixer, studio, plan = _planned(options, target, store)
+    if options.plan:
+        print(json.dumps(plan_as_data(plan), indent=2) if options.json else plan_in_words(plan))
+        return
+    if options.overwrite and not options.resume and store.folder.is_dir():
+        store.clear()
+
+    def tell(done: Finished) -> None:
+        if not options.json:
+            print(_cell_in_words(done, plan), flush=True)
+
+    finished: dict[Any, Finished] = {}
+
+    def note(done: Finished) -> None:
+        finished[done.place] = done
+        tell(done)
+
+    try:
+        done = paint(mixer, plan, studio, store, tell=note)
+    except KeyboardInterrupt:
+        _write(options, plan, store, target, finished)
+        raise
+    _write(options, plan, store, target, done.finished)
+    if options.json:
+        print(json.dumps(_run_as_data(done, plan, target, store), indent=2, ensure_ascii=False))
+    else:
+        print(_run_in_words(done, plan, target))
+
+
+def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mixer, Studio, GridPlan]:
+    """The plan, and everything that is wrong with axes, files and targets at once."""
+    from lib_merge.desk.mixer import Mixer
+    from lib_merge.grid import Base, Cell, plan_grid, read_speeds
+
+    problems: list[MergeError] = list(_target_problems(options, target, store))
+    asked: dict[str, Asked] = {}
+    for name in AXES:
+        try:
+            if (text := getattr(options, name)) is not None:
+                asked[name] = _asked(text)
+        except MergeError as problem:
+            problems.append(problem)
+    if not asked and not problems:
+        problems.append(RecipeError("a grid needs an axis", hint="--x 'alpha: 0-1 [5]'"))
+    seed = _take_seed(options, problems)
+    request = _request(options)
+    host = _host(options, request, store)
+    mixer = Mixer(host, threads=options.threads)
+    studio = _studio(mixer, options)
+    plan = None
+    try:
+        base = Base(Cell(request.recipe, _drawing(options, request, seed)), studio)
+        plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(host.data()))
+    except PlanError as found:
+        problems += found.problems
+    except MergeError as problem:
+        problems.append(problem)
+    if problems or plan is None:
+        raise PlanError(problems)
+    return mixer, studio, plan
+
+
+def _asked(text: str) -> Asked:
+    from lib_merge.grid import read_asked
+
+    return read_asked(text)
+
+
+def _target_problems(options: argparse.Namespace, target: Path, store: Any) -> list[MergeError]:
+    from lib_merge.grid.files import check_picture
+
+    found: list[MergeError] = []
+    for file, moving in ((target, False), (options.animate and Path(options.animate), True)):
+        try:
+            if file:
+                check_picture(file, moving=moving)
+        except MergeError as problem:
+            found.append(problem)
+    kept = not (options.resume or options.overwrite or options.plan)
+    if kept and target.exists():
+        hint = "--resume to go on with it, --overwrite to replace it"
+        found.append(OutputError("this file exists", where=str(target), hint=hint))
+    elif kept and (count := store.count()):
+        hint = "--resume keeps what still fits, --overwrite forgets them"
+        found.append(
+            OutputError(f"{count} cells of an earlier run are there", where=str(store.folder), hint=hint)
+        )
+    return found
+
+
+def _take_seed(options: argparse.Namespace, problems: list[MergeError]) -> int:
+    """--seed is the picture's, as in `draw`; a method that throws dice takes it as well."""
+    text: str = options.seed or "0"
+    taken = METHODS.get(options.method).parameters if not options.recipe else ()
+    if not any(parameter.name == "seed" for parameter in taken):
+        options.seed = None
+    if not text.isascii() or not text.isdigit():
+        problems.append(RecipeError(f"--seed is a whole number, not '{text}'"))
+        return 0
+    return int(text)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    """As `merge` reads it; a single model is taken as it is."""
+    from lib_merge.checkpoint import read_header
+
+    if len(options.models) == 1 and not options.recipe:
+        path = Path(options.models[0])
+        return Request(Recipe((Ingredient("A", path.name),), (), "A"), {path.name: read_header(path)})
+    return read_request(options)
+
+
+def _host(options: argparse.Namespace, request: Request, store: Any) -> Any:
+    """The standalone host over the folders that were named, and the files of the recipe wherever they lie."""
+    from lib_merge.hosts.host import Ckpt
+    from lib_merge.hosts.standalone import StandaloneHost
+
+    folders = [Path(folder) for folder in options.folders or ()]
+    host = StandaloneHost(folders, output=store.folder, data=store.folder, device=options.device)
+    for file in reversed(request.recipe.files):
+        host.offer(Ckpt(file, request.headers[file].path))
+    host.load(host.checkpoints()[0])
+    return host
+
+
+def _studio(mixer: Mixer, options: argparse.Namespace) -> Studio:
+    """A shelf on which a path is a name as well."""
+    from lib_merge.desk.studio import Studio
+    from lib_merge.hosts.host import Ckpt
+
+    class Files(Studio):
+        """Values of axes may be paths: of checkpoints, of VAE files, of recipes."""
+
+        def checkpoint(self, name: str) -> str:
+            self._meet(name)
+            return super().checkpoint(name)
+
+        def vae(self, name: str) -> str:
+            self._meet(name)
+            return super().vae(name)
+
+        def recipe(self, text: str) -> Recipe:
+            path = Path(text)
+            if path.is_file() and path.suffix not in (".safetensors", ".ckpt", ".pt"):
+                found = path.read_text(encoding="utf-8", errors="replace")
+                if not is_recipe(found):
+                    raise RecipeError("this file holds no recipe", where=text)
+                recipe = parse_recipe(found)
+                folders = [Path(each) for each in options.folders or ()] or [path.resolve().parent]
+                for file, where in find_files(recipe.files, folders).items():
+                    self._offer(file, where)
+                return recipe
+            self._meet(text)
+            return super().recipe(text)
+
+        def _meet(self, name: str) -> None:
+            if Path(name).is_file():
+                self._offer(name, Path(name))
+
+        def _offer(self, name: str, path: Path) -> None:
+            host: Any = mixer.host
+            known = (*host.checkpoints(), *host.vaes())
+            if not any(name == each.name for each in known):
+                host.offer(Ckpt(name, path))
+
+    return Files(mixer)
+
+
+def _drawing(options: argparse.Namespace, request: Request, seed: int) -> DrawSettings:
+    from lib_merge.hosts.pictures import usual_size
+    from lib_merge.picture import DrawSettings
+
+    width, height = usual_size(next(iter(request.headers.values())).metadata)
+    return DrawSettings(
+        prompt=options.prompt,
+        negative=options.negative,
+        steps=options.steps,
+        cfg=options.guidance,
+        width=options.width or width,
+        height=options.height or height,
+        seed=seed,
+    )
+
+
+def _write(
+    options: argparse.Namespace, plan: GridPlan, store: Any, target: Path, finished: Mapping[Any, Finished]
+) -> None:
+    """The sheet as far as it goes, and what was asked for beside it."""
+    from lib_merge.grid.files import as_csv, grid_as_data, grid_infotext, save_moving, save_sheet, write_text
+    from lib_merge.grid.sheet import draw_row, draw_sheet, tiles_of
+
+    drawing = plan.base.cell.drawing
+    tiles = tiles_of(plan, store)
+    image = draw_sheet(plan.axes, tiles, (drawing.width, drawing.height))
+    save_sheet(image, target, grid_infotext(plan, finished), grid_as_data(plan, finished))
+    if options.csv:
+        write_text(as_csv(plan, finished), Path(options.csv))
+    if options.animate:
+        save_moving(draw_row(plan.axes, tiles, options.row - 1, 0), Path(options.animate))
+
+
+def _cell_in_words(done: Finished, plan: GridPlan) -> str:
+    labels = ", ".join(f"{plan.axes[name].title} {label}" for name, label in done.labels.items())
+    record = done.record
+    if done.kept:
+        return f"{labels}: there already"
+    if record.failed:
+        return f"{labels}: failed, {record.problem}"
+    merged = "" if record.merge_seconds is None else f"merged in {record.merge_seconds:.1f} s, "
+    return f"{labels}: {merged}drawn in {record.draw_seconds:.1f} s"
+
+
+def _run_in_words(done: GridRun, plan: GridPlan, target: Path) -> str:
+    count = sum(not each.record.failed for each in done.finished.values())
+    failed = f", {len(done.failed)} failed" if done.failed else ""
+    merges = "1 merge" if done.merges == 1 else f"{done.merges} merges"
+    return f"{target}: {count} of {plan.cells} cells{failed}, {merges}, in {done.seconds:.1f} s"
+
+
+def _run_as_data(done: GridRun, plan: GridPlan, target: Path, store: Any) -> dict[str, Any]:
+    """`cells`, `merges` and the time of each."""
+    cells: list[dict[str, Any]] = []
+    merges: list[dict[str, Any]] = []
+    for work in plan.work:
+        if (each := done.finished.get(work.place)) is None:
+            continue
+        record = each.record
+        state = "failed" if record.failed else "kept" if each.kept else "done"
+        told = {"place": list(work.place), "labels": dict(work.labels), "state": state}
+        cells.append(
+            {**told, "file": "" if record.failed else store.path(each.name).name,
+             "draw_seconds": round(record.draw_seconds, 4), "problem": record.problem}
+        )  # fmt: skip
+        if record.merge_seconds is not None and not each.kept:
+            seconds, slots = round(record.merge_seconds, 4), list(record.slots)
+            merges.append(
+                {"seconds": seconds, "slots": slots, "bytes": record.nbytes, "recipe": record.recipe}
+            )
+    return {
+        "output": str(target),
+        "cells": plan.cells,
+        "merges": done.merges,
+        "failed": len(done.failed),
+        "seconds": round(done.seconds, 3),
+        "folder": str(store.folder),
+        "each_cell": cells,
+        "each_merge": merges,
+    }

@@ -1,0 +1,173 @@
+"""Axes: what each does to a cell, and how wrong ones are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lib_merge.architectures import family_by_id
+from lib_merge.errors import MergeError, PlanError, RecipeError
+from lib_merge.grid import GridPlan, kinds
+from lib_merge.grid.blocks import read_pins
+from lib_merge.grid.merge_axes import one_line
+from lib_merge.grid.picture_axes import with_lora
+from lib_merge.recipe import Numbers, Slots, parse_recipe
+from tests.grid_host import Bench
+
+SD1 = family_by_id("sd1")
+
+
+def alphas(plan: GridPlan) -> dict[int, object]:
+    """By column: what alpha is."""
+    return {work.place[0]: dict(work.cell.recipe.steps[0].settings)["alpha"] for work in plan.work}
+
+
+def test_alpha_is_one_number_for_the_model(bench: Bench) -> None:
+    assert alphas(bench.plan(x="alpha: 0-1 [3]")) == {0: 0.0, 1: 0.5, 2: 1.0}
+
+
+def test_one_block_leaves_the_others_as_they_are(bench: Bench) -> None:
+    plan = bench.plan(bench.recipe(alpha=0.25), x="OUT05: 0, 1")
+    assert alphas(plan) == {0: Slots((("OUT05", 0.0),), 0.25), 1: Slots((("OUT05", 1.0),), 0.25)}
+
+
+def test_one_block_of_a_pasted_list_keeps_the_list(bench: Bench) -> None:
+    ramp = tuple(n / 25 for n in range(26))
+    plan = bench.plan(bench.recipe(alpha=Numbers("supermerger", ramp)), x="M00: 0.9")
+    setting = alphas(plan)[0]
+    assert isinstance(setting, Slots)
+    values = dict(setting.values)
+    assert (values["M00"], values["BASE"], values["OUT11"], values["TIME"]) == (0.9, 0.0, 1.0, 1 / 25)
+    assert "VAE" not in values
+
+
+def test_pinned_blocks_take_their_number_from_the_axis_of_alpha(bench: Bench) -> None:
+    plan = bench.plan(bench.recipe(alpha=0.1), x="alpha: 0.2, 0.9", y="blocks: IN05, OUT10 OUT11")
+    made = {work.place[:2]: dict(work.cell.recipe.steps[0].settings)["alpha"] for work in plan.work}
+    assert made[1, 0] == Slots((("IN05", 0.9),), 0.1)
+    assert made[0, 1] == Slots((("OUT10", 0.2), ("OUT11", 0.2)), 0.1)
+
+
+def test_pins_are_read_as_supermerger_reads_them() -> None:
+    assert set(read_pins("OUT03-OUT06", SD1)) == {"OUT03", "OUT04", "OUT05", "OUT06"}
+    assert set(read_pins("IN05=0.3 M00=0.5", SD1).items()) == {("IN05", 0.3), ("M00", 0.5)}
+    rest = set(read_pins("NOT M00 OUT03-OUT06", SD1))
+    assert rest == {s.id for s in SD1.slots} - {"M00", "OUT03", "OUT04", "OUT05", "OUT06", "VAE"}
+
+
+@pytest.mark.parametrize("pins", ["", "IN99", "OUT06-OUT03", "NOT M00=0.5", "IN05=x"])
+def test_pins_that_are_none_are_refused(pins: str) -> None:
+    with pytest.raises(RecipeError):
+        read_pins(pins, SD1)
+
+
+def test_all_is_every_block_in_turn(bench: Bench) -> None:
+    assert len(bench.plan(x="blocks: ALL", y="alpha: 1").axes["x"].values) == 28  # 26, TIME and OUT
+
+
+def test_exclude_leaves_blocks_as_a_has_them_and_include_the_others(bench: Bench) -> None:
+    out = alphas(bench.plan(bench.recipe(alpha=0.5), x="exclude: M00"))[0]
+    only = alphas(bench.plan(bench.recipe(alpha=0.5), x="include: M00"))[0]
+    assert out == Slots((("M00", 0.0),), 0.5)
+    assert isinstance(only, Slots)
+    assert {slot for slot, number in only.values if number == 0} == {s.id for s in SD1.slots} - {"M00", "VAE"}
+
+
+def test_presets_and_lists_are_weights_and_amount_scales_them(bench: Bench) -> None:
+    plan = bench.plan(x="preset: GRAD_V, ALL_B", y="amount: 0.5, 1")
+    made = {work.place[:2]: dict(work.cell.recipe.steps[0].settings)["alpha"] for work in plan.work}
+    full, half = made[1, 1], made[1, 0]
+    assert isinstance(full, Slots)
+    assert isinstance(half, Slots)
+    assert dict(full.values)["M00"] == 1
+    assert dict(half.values)["M00"] == 0.5
+    numbers = " ".join(["0.5"] + ["0"] * 25)
+    lists = alphas(bench.plan(x=f"weights: {numbers}"))[0]
+    assert isinstance(lists, Slots)
+    assert dict(lists.values)["BASE"] == 0.5
+
+
+def test_models_methods_vaes_and_formats(bench: Bench) -> None:
+    plan = bench.plan(x="model B: b, c", y="method: weighted_sum, cosine_a", z="dtype: source, fp32")
+    files = {work.place[0]: work.cell.recipe.ingredients[1].file for work in plan.work}
+    methods = {work.place[1]: work.cell.recipe.steps[0].method for work in plan.work}
+    assert files == {0: "b.safetensors", 1: "c.safetensors"}
+    assert methods == {0: "weighted_sum", 1: "cosine_a"}
+    assert {work.cell.recipe.vae for work in bench.plan(x="VAE: a, b").work} == {"a", "b"}
+
+
+def test_checkpoints_and_recipes_stand_side_by_side(bench: Bench, tmp_path: Path) -> None:
+    line = 'A = "a"; B = "c"; M = weighted_sum(A, B, alpha = 0.5)'
+    plan = bench.plan(x=f"recipe: {line}", y="prompts: a cat\na dog")
+    assert plan.work[0].cell.recipe == parse_recipe(one_line(line))
+    assert [work.cell.drawing.prompt for work in plan.work] == ["a cat", "a dog"]
+    alone = bench.plan(x="checkpoint: a, b, c")
+    assert alone.work[0].cell.recipe.ingredients[0].file == "a.safetensors"
+    assert all(not work.cell.recipe.steps for work in alone.work)
+
+
+def test_prompts_are_searched_and_replaced_as_the_webui_does(bench: Bench) -> None:
+    plan = bench.plan(prompt="a cat", x="prompt: cat, dog")
+    assert [work.cell.drawing.prompt for work in plan.work] == ["a cat", "a dog"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "weight", "found"),
+    [
+        ("a cat", 0.5, "a cat <lora:ink:0.5>"),
+        ("a <lora:ink:1> cat", 0.5, "a <lora:ink:0.5> cat"),
+        ("a <lora:ink:1:te=0> cat", 0.5, "a <lora:ink:0.5:te=0> cat"),
+        ("a <lora:other:1> cat", 0.25, "a <lora:other:1> cat <lora:ink:0.25>"),
+        ("a cat <lora:ink:1>", 0, "a cat "),
+    ],
+)
+def test_the_weight_of_a_lora_stands_in_the_prompt(prompt: str, weight: float, found: str) -> None:
+    assert with_lora(prompt, "ink", weight) == found
+
+
+def test_everything_that_is_wrong_is_told_at_once_and_nothing_runs(bench: Bench) -> None:
+    with pytest.raises(PlanError) as refused:
+        bench.plan(x="model B: b, nothing, none", y="seed: x", z="weihgts: 1")
+    told = str(refused.value)
+    assert len(refused.value.problems) == 4
+    assert "Y, seed" in told
+    assert "'nothing'" in told
+    assert "weights" in told
+    assert bench.host.drawn == 0
+
+
+@pytest.mark.parametrize(
+    ("axes", "what"),
+    [
+        ({"x": "alpha: 0, 1", "y": "preset: GRAD_V"}, "both set alpha"),
+        ({"x": "gamma: 1"}, "takes no gamma"),
+        ({"x": "model C: c"}, "no model C"),
+        ({"x": "method: triple_sum"}, "takes 3 models"),
+        ({"x": "blocks: IN05"}, "no number"),
+        ({"x": "prompt: dog, cow"}, "not in the prompt"),
+        ({"x": "sampler: Euler a"}, "no sampler"),
+        ({"x": "lora ink: 1"}, "no LoRA"),
+        ({"x": "prompts: a <lora:ink:1>"}, "no LoRA"),
+        ({"x": "seed: -5"}, "not negative"),
+        ({"x": "size: 10x10"}, "no size"),
+        ({"x": "IN99: 1"}, "no axis"),
+        ({"x": "alpha:"}, "no values"),
+    ],
+)
+def test_what_cannot_be_is_said(bench: Bench, axes: dict[str, str], what: str) -> None:
+    with pytest.raises(MergeError, match=what):
+        bench.plan(**axes)
+
+
+def test_a_seed_that_is_thrown_is_thrown_once_and_shown(bench: Bench) -> None:
+    plan = bench.plan(x="seed: -1, 7", y="alpha: 0, 1")
+    seeds = {work.place: work.cell.drawing.seed for work in plan.work}
+    assert seeds[0, 0, 0] == seeds[0, 1, 0] == int(plan.axes["x"].labels[0])
+    assert seeds[1, 0, 0] == 7
+
+
+def test_every_kind_of_axis_has_a_name_of_its_own_and_says_what_it_takes() -> None:
+    names = [kind.id for kind in kinds()]
+    assert len(names) == len(set(names))
+    assert all(kind.help for kind in kinds())
