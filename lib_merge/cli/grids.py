@@ -104,7 +104,7 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
     plan = None
     try:
         base = Base(Cell(request.recipe, _drawing(options, request, seed)), studio)
-        plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(host.data()))
+        plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(store.folder))
     except PlanError as found:
         problems += found.problems
     except MergeError as problem:

@@ -20,7 +20,7 @@ from lib_merge.live import SwapReport
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.plan import RECIPE_KEY
 from lib_merge.progress import Progress, Silent
-from lib_merge.recipe import VAE_WORDS, Recipe, parse_recipe, print_recipe
+from lib_merge.recipe import Recipe, parse_recipe, print_recipe
 
 MOST_SEED = 2**32
 
@@ -131,7 +131,7 @@ class Studio:
 
     def asked(self, recipe: Recipe) -> Asked:
         """A recipe with its files."""
-        return Asked(recipe, {file: self._found(file) for file in recipe.files if file not in VAE_WORDS})
+        return Asked(recipe, {file: self._found(file) for file in recipe.files})
 
     def draw(self, settings: DrawSettings) -> Picture:
         """The host's picture."""

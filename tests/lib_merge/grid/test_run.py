@@ -33,7 +33,7 @@ AXES = (
 )
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(axes=st.permutations(AXES).map(lambda axes: axes[:2]))
 def test_every_cell_is_the_single_picture_of_its_recipe(
     axes: list[str], models: Path, tmp_path_factory: pytest.TempPathFactory
