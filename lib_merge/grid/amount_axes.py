@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import cast
 
-from lib_merge.architectures import DEFAULT_LAYOUT, leaves_base_open, parse_numbers, read_numbers
-from lib_merge.errors import RecipeError
+from lib_merge.architectures import DEFAULT_LAYOUT, parse_numbers
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import edit
 from lib_merge.grid.blocks import VAE
 from lib_merge.grid.cell import AMOUNTS, FACTOR, Base, Cell, Kind, Value, read_each, set_on
 from lib_merge.grid.values import numbers, shown, split_lines, split_list
 from lib_merge.methods import METHODS
-from lib_merge.recipe import Setting, Slots
+from lib_merge.recipe import Rules, Setting, Slots, parse_rules, read_weights
 from lib_merge.registry import Parameter
 
 
@@ -79,10 +78,10 @@ def weights(parameter: str) -> Kind:
         return read_each(split_lines(text), lambda entry: _curve(entry, parameter, base), _curve_label)
 
     def apply(cell: Cell, value: object, base: Base) -> Cell:
-        return set_on(cell, parameter, "", lambda setting: cast("Slots", value))
+        return set_on(cell, parameter, "", lambda setting: cast("Setting", value))
 
     name = "weights" if parameter == "alpha" else f"{parameter} weights"
-    text = "block weights, a list a line (26, 25, 20 or 19 numbers), or a preset's name"
+    text = "block weights, one a line: 26, 25, 20 or 19 numbers, rules, a preset's name"
     return Kind(name, text, True, AMOUNTS, read, apply, (parameter,), lines=True)
 
 
@@ -113,26 +112,20 @@ def preset(parameter: str) -> Kind:
         return read_each(split_list(text), lambda entry: _preset(entry, base))
 
     def apply(cell: Cell, value: object, _: Base) -> Cell:
-        return set_on(cell, parameter, "", lambda setting: cast("Slots", value))
+        return set_on(cell, parameter, "", lambda setting: cast("Setting", value))
 
     name = "preset" if parameter == "alpha" else f"{parameter} preset"
     return Kind(name, "block weights by the names of presets", True, AMOUNTS, read, apply, (parameter,))
 
 
 def _curve(entry: str, parameter: str, base: Base) -> Setting:
-    """A list of numbers as slots, or a preset; 25 numbers leave BASE as the merge has it."""
-    if re.match(r"[A-Za-z]", entry):
+    """A preset by name, a list of numbers, or rules; 25 numbers leave BASE as the merge has it."""
+    try:
         return _preset(entry, base)
-    found = parse_numbers(entry, where=entry)
-    open_base = leaves_base_open(len(found), base.family)
-    kept = _plain(base, parameter) if open_base else 0.0
-    spread = read_numbers(found, base.family, DEFAULT_LAYOUT, base=kept)
-    return Slots(tuple(sorted((slot, number) for slot, number in spread.items() if slot != VAE)))
-
-
-def _plain(base: Base, parameter: str) -> float:
-    setting = edit.setting_of(edit.step_of(base.cell.recipe, parameter), parameter)
-    return float(setting) if isinstance(setting, (int, float)) else 0.0
+    except MergeError:
+        given = edit.setting_of(edit.step_of(base.cell.recipe, parameter), parameter)
+        plain = given if isinstance(given, (int, float)) else 0.0
+        return read_weights(entry, layout=DEFAULT_LAYOUT.id, default=plain, where=entry)
 
 
 def _preset(name: str, base: Base) -> Slots:
@@ -157,4 +150,23 @@ FACTOR_AXIS = Kind(
     _factors,
     lambda cell, value, _: set_on(cell, "alpha", "", lambda old: edit.scaled(old, cast("float", value))),
     ("the amount",),
+)
+
+
+def _seeds(text: str, base: Base) -> Sequence[Value]:
+    def dice(seed: int) -> Rules:
+        return parse_rules(f"uniform(0, 1, seed = {seed})")
+
+    found = [base.shelf.dice() if seed < 0 else int(seed) for seed in numbers(text, whole=True)]
+    return [Value(str(seed), dice(seed)) for seed in found]
+
+
+RANDOM = Kind(
+    "random",
+    "seeds of dice that give every block a number from 0 to 1; -1 is thrown once and shown",
+    True,
+    AMOUNTS,
+    _seeds,
+    lambda cell, value, _: set_on(cell, "alpha", "", lambda old: cast("Setting", value)),
+    ("alpha",),
 )

@@ -25,7 +25,12 @@ ALIASES = {
     "model_b": "model B",
     "model_c": "model C",
     "pinpoint blocks": "blocks",
+    "elemental": "elements",
+    "add elemental": "elements",
+    "pinpoint element": "blocks",
     "include blocks": "include",
+    "add include": "include",
+    "add exclude": "exclude",
     "exclude blocks": "exclude",
     "calcmode": "method",
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from lib_merge.errors import RecipeError
 from lib_merge.grid import edit
-from lib_merge.grid.blocks import VAE, Pins, expand, read_pins
+from lib_merge.grid.blocks import Pins, expand, read_pins
 from lib_merge.grid.cell import BLOCKS, LIMITS, Base, Cell, Kind, Value, read_each, set_on
-from lib_merge.grid.values import numbers, shown
-from lib_merge.methods import METHODS
+from lib_merge.grid.values import numbers, shown, split_lines
+from lib_merge.recipe import Rules, parse_rules
 
 
 def block(name: str, parameter: str = "alpha") -> Kind:
@@ -29,59 +30,84 @@ def block(name: str, parameter: str = "alpha") -> Kind:
     )
 
 
+@dataclass(frozen=True)
+class Elements:
+    """Tensors that a rule's target names, which wait for a number: `OUT03-OUT05 attn2`."""
+
+    target: str
+
+    def at(self, number: float) -> Rules:
+        """The rule with that number."""
+        return parse_rules(f"{self.target}: {number!r}")
+
+
+def _pinned(entry: str, base: Base) -> Pins | Elements | Rules:
+    """Blocks by name; words in small letters are parts of tensors' names, and with a number rules."""
+    names = [word.partition("=")[0] for word in entry.split()]
+    if all(name.upper() == name and "*" not in name for name in names) and ":" not in entry:
+        return read_pins(entry, base.family)
+    if ":" in entry:
+        return parse_rules(entry)
+    return Elements(entry) if Elements(entry).at(0.0) else {}
+
+
 def blocks(parameter: str = "alpha") -> Kind:
     """`blocks`: SuperMerger's pinpoint; which blocks, and an axis of alpha (or = behind each) how much."""
 
     def read(text: str, base: Base) -> Sequence[Value]:
-        return read_each(expand(text, base.family), lambda entry: read_pins(entry, base.family))
+        return read_each(expand(text, base.family), lambda entry: _pinned(entry, base))
 
     def apply(cell: Cell, value: object, base: Base) -> Cell:
-        pins = cast("Pins", value)
+        if isinstance(value, Rules):
+            return set_on(cell, parameter, "", lambda old: edit.with_rules(old, value))
         if is_open(value):
             raise RecipeError(
                 "these blocks have no number", hint=f"an axis of {parameter} beside them, or IN05=0.3"
             )
-        known = {slot: number for slot, number in pins.items() if number is not None}
-        return set_on(cell, parameter, "", lambda old: edit.at_slots(old, known, base.family))
+        pins = {slot: number for slot, number in cast("Pins", value).items() if number is not None}
+        return set_on(cell, parameter, "", lambda old: edit.at_slots(old, pins, base.family))
 
     name = "blocks" if parameter == "alpha" else f"{parameter} blocks"
-    text = f"IN05, OUT10 OUT11, OUT03-OUT06, NOT M00, ALL; {parameter} from another axis, or IN05=0.3"
+    text = f"IN05, OUT10 OUT11, OUT03-OUT06 attn2, NOT M00, ALL; {parameter} from another axis, or IN05=0.3"
     return Kind(name, text, True, BLOCKS, read, apply, (name,))
 
 
 def is_open(value: object) -> bool:
     """Whether blocks wait for another axis to give the number."""
-    pins = cast("Mapping[str, float | None]", value)
-    return any(number is None for number in pins.values())
+    if isinstance(value, Mapping):
+        return any(number is None for number in cast("Pins", value).values())
+    return isinstance(value, Elements)
 
 
-def filled(value: object, number: float) -> Pins:
+def filled(value: object, number: float) -> Pins | Rules:
     """The blocks with that number where they have none of their own."""
-    pins = cast("Mapping[str, float | None]", value)
-    return {slot: number if own is None else own for slot, own in pins.items()}
+    if isinstance(value, Elements):
+        return value.at(number)
+    return {slot: number if own is None else own for slot, own in cast("Pins", value).items()}
+
+
+def elements() -> Kind:
+    """`elements`: rules over alpha as it is, one set a line; SuperMerger's elemental syntax among them."""
+
+    def read(text: str, base: Base) -> Sequence[Value]:
+        return read_each(split_lines(text), parse_rules)
+
+    def apply(cell: Cell, value: object, base: Base) -> Cell:
+        return set_on(cell, "alpha", "", lambda old: edit.with_rules(old, cast("Rules", value)))
+
+    text = "rules over alpha, one set a line: OUT03-OUT05 attn2: 0.4; or SuperMerger's OUT03:attn2:0.4"
+    return Kind("elements", text, True, BLOCKS, read, apply, ("elements",), lines=True)
 
 
 def kept_out(name: str) -> Kind:
-    """`exclude` leaves these blocks A's; `include` leaves all the others A's."""
+    """`exclude` leaves these blocks A's; `include` all the others. Parts of names will do as well."""
 
     def read(text: str, base: Base) -> Sequence[Value]:
-        return read_each(expand(text, base.family), lambda entry: frozenset(read_pins(entry, base.family)))
+        return read_each(expand(text, base.family), lambda entry: parse_rules(f"{name} {entry}"))
 
     def apply(cell: Cell, value: object, base: Base) -> Cell:
-        named = cast("frozenset[str]", value)
-        every = {slot.id for slot in base.family.slots if slot.id != VAE}
-        out = dict.fromkeys(sorted(named & every if name == "exclude" else every - named), 0.0)
-        step = edit.step_of(cell.recipe, "alpha")
-        ends = METHODS.get(step.method).ends
-        at_a = next((end.at for end in ends if end.model == 0 and "alpha" in end.at), None)
-        if at_a is None:
-            raise RecipeError(f"{step.method} has no setting that leaves a block A's")
-        for parameter, number in at_a.items():
-            pins = dict.fromkeys(out, number)
-            cell = set_on(
-                cell, parameter, step.name, lambda old, pins=pins: edit.at_slots(old, pins, base.family)
-            )
-        return cell
+        step = edit.amount_step(cell.recipe)
+        return set_on(cell, step[1], step[0], lambda old: edit.with_rules(old, cast("Rules", value)))
 
     words = "that stay A's" if name == "exclude" else "that are merged, all the others A's"
     return Kind(name, f"blocks {words}: IN05, OUT10 OUT11, NOT M00", True, LIMITS, read, apply, (name,))

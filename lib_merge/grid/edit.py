@@ -11,7 +11,8 @@ from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.grid.blocks import VAE
 from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import Amounts
-from lib_merge.recipe import Amount, Ingredient, Numbers, Recipe, Setting, Slots, Step
+from lib_merge.recipe import Ingredient, Numbers, Recipe, Rules, Setting, Slots, Step, over
+from lib_merge.recipe.rules import FINAL, Line, Mix, Rule, Target, Words, constant
 
 LETTERS = "ABC"
 
@@ -33,6 +34,16 @@ def step_of(recipe: Recipe, parameter: str, step: str = "") -> Step:
     known = [name for each in recipe.steps for name in _parameters(each)]
     methods = ", ".join(dict.fromkeys(each.method for each in recipe.steps)) or "a checkpoint alone"
     raise RecipeError(f"{methods} takes no {parameter}", hint=did_you_mean(parameter, known))
+
+
+def amount_step(recipe: Recipe) -> tuple[str, str]:
+    """The step that is saved and one of its amounts, on which a rule of what is left out can stand."""
+    step = next((each for each in recipe.steps if each.name == recipe.result), None)
+    parameters = METHODS.get(step.method).parameters if step else ()
+    for parameter in parameters:
+        if parameter.kind is float and not parameter.per_model:
+            return step.name if step else "", parameter.name
+    raise RecipeError("nothing is mixed here that a block could be left out of", hint="choose A and B")
 
 
 def _parameters(step: Step) -> tuple[str, ...]:
@@ -65,9 +76,18 @@ def scaled(setting: Setting, factor: float) -> Setting:
     if isinstance(setting, Slots):
         values = tuple((slot, _times(number, factor)) for slot, number in setting.values)
         return Slots(values, _times(setting.rest, factor))
+    if isinstance(setting, Rules):
+        return Rules(tuple(_line_times(line, factor) for line in setting.lines))
     if isinstance(setting, (bool, str, tuple)):
         raise RecipeError("only a number, or numbers by block, can be multiplied")
     return _times(setting, factor)
+
+
+def _line_times(line: Line, factor: float) -> Line:
+    if not isinstance(line, Rule):
+        return line
+    terms = tuple((_times(share, factor), curve) for share, curve in line.amount.terms)
+    return replace(line, amount=Mix(terms))
 
 
 def _times(a: float, b: float) -> float:
@@ -75,18 +95,28 @@ def _times(a: float, b: float) -> float:
     return float(Fraction(repr(a)) * Fraction(repr(b)))
 
 
-def at_slots(setting: Setting, pins: Mapping[str, float], family: Family) -> Slots:
+def at_slots(setting: Setting, pins: Mapping[str, float], family: Family) -> Slots | Rules:
     """The amount with some slots changed; a list of numbers is spread over the slots for that.
 
     The VAE is named only where a pin or the amount itself names it: a recipe that names it blends it.
     """
     if isinstance(setting, (bool, str, tuple)):
         raise RecipeError("only a number, or numbers by block, can differ from block to block")
+    if isinstance(setting, Rules):
+        named = ((FINAL if slot == "OUT" else slot, number) for slot, number in pins.items())
+        return over(setting, Rules(tuple(Rule(Target(Words((slot,))), constant(n)) for slot, n in named)))
     spread = _spread(setting, family)
     return Slots(tuple(sorted({**dict(spread.values), **pins}.items())), spread.rest)
 
 
-def _spread(amount: Amount, family: Family) -> Slots:
+def with_rules(setting: Setting, rules: Rules) -> Rules:
+    """Rules over an amount, which stays for whatever they do not hit."""
+    if isinstance(setting, (bool, str, tuple)):
+        raise RecipeError("only a number, or numbers by block, can have rules over it")
+    return over(setting, rules)
+
+
+def _spread(amount: float | Numbers | Slots, family: Family) -> Slots:
     if isinstance(amount, (int, float)):
         return Slots((), float(amount))
     amounts = Amounts(family)

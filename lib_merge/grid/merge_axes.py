@@ -12,6 +12,7 @@ from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.grid import edit
 from lib_merge.grid.amount_axes import (
     FACTOR_AXIS,
+    RANDOM,
     known_parameters,
     parameter_axis,
     preset,
@@ -19,7 +20,7 @@ from lib_merge.grid.amount_axes import (
     weights,
     weights_together,
 )
-from lib_merge.grid.block_axes import block, blocks, kept_out
+from lib_merge.grid.block_axes import block, blocks, elements, kept_out
 from lib_merge.grid.blocks import known_blocks
 from lib_merge.grid.cell import FORM, MODELS, WHOLE, Base, Cell, Kind, Value, changed, read_each
 from lib_merge.grid.values import split_lines, split_list
@@ -163,8 +164,10 @@ def merge_kinds() -> tuple[Kind, ...]:
         preset("alpha"),
         preset("beta"),
         FACTOR_AXIS,
+        RANDOM,
         blocks(),
         blocks("beta"),
+        elements(),
         kept_out("include"),
         kept_out("exclude"),
         *(model(letter) for letter in LETTERS),

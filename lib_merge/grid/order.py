@@ -41,15 +41,17 @@ class Print:
 def print_of(plan: Plan) -> Print:
     """The print of a planned merge: files by their paths and the state that their headers were read in."""
     files = [(str(header.path), header.file_size) for header in plan.sources]
+    known: dict[int, object] = {}  # keys share expressions
     sizes: dict[str, int] = {}
+    slots: dict[str, dict[object, None]] = {}
     for entry in plan.keys:
         sizes[entry.slot] = sizes.get(entry.slot, 0) + entry.nbytes
-    form = plan.recipe.dtype.label if plan.recipe.dtype else files[plan.base]
-    slots = {
-        slot: (resolved(plan.slots[slot], files) if slot in plan.slots else files[plan.base], form)
-        for slot in sizes
-    }
-    return Print(slots, sizes)
+        if entry.expression is not None:
+            if id(entry.expression) not in known:
+                known[id(entry.expression)] = resolved(entry.expression, files)
+            told = entry.key if entry.slot in plan.by_key else ""  # rules tell such a slot's tensors apart
+            slots.setdefault(entry.slot, {})[told, known[id(entry.expression)], entry.dtype.label] = None
+    return Print({slot: tuple(slots.get(slot, ())) for slot in sizes}, sizes)
 
 
 def in_order(prints: Sequence[Print], now: Print | None) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from lib_merge.grid import GridPlan, kinds
 from lib_merge.grid.blocks import read_pins
 from lib_merge.grid.merge_axes import one_line
 from lib_merge.grid.picture_axes import with_lora
-from lib_merge.recipe import Numbers, Slots, parse_recipe
+from lib_merge.plan import Expression, Source, make_plan
+from lib_merge.recipe import Numbers, Slots, over, parse_recipe, parse_rules
 from tests.grid_host import Bench
 
 SD1 = family_by_id("sd1")
@@ -67,11 +69,39 @@ def test_all_is_every_block_in_turn(bench: Bench) -> None:
 
 
 def test_exclude_leaves_blocks_as_a_has_them_and_include_the_others(bench: Bench) -> None:
-    out = alphas(bench.plan(bench.recipe(alpha=0.5), x="exclude: M00"))[0]
-    only = alphas(bench.plan(bench.recipe(alpha=0.5), x="include: M00"))[0]
-    assert out == Slots((("M00", 0.0),), 0.5)
-    assert isinstance(only, Slots)
-    assert {slot for slot, number in only.values if number == 0} == {s.id for s in SD1.slots} - {"M00", "VAE"}
+    out = slots(bench, bench.plan(bench.recipe(alpha=0.5), x="exclude: M00"))
+    only = slots(bench, bench.plan(bench.recipe(alpha=0.5), x="include: M00"))
+    assert {slot for slot, does in out.items() if does == Source(0)} == {"M00", "VAE"}
+    assert {slot for slot, does in only.items() if does != Source(0)} == {"M00"}
+
+
+def slots(bench: Bench, plan: GridPlan) -> Mapping[str, Expression]:
+    """What every slot of the first cell comes down to."""
+    recipe = plan.work[0].cell.recipe
+    return make_plan(recipe, {file: bench.studio.header(file) for file in recipe.files}).slots
+
+
+def test_elements_are_rules_and_pinned_ones_take_their_number_too(bench: Bench) -> None:
+    plan = bench.plan(bench.recipe(alpha=0.1), x="alpha: 0.2, 0.9", y="blocks: OUT03-OUT05 attn2")
+    rules = over(0.1, parse_rules("OUT03-OUT05 attn2: 0.9"))
+    assert alphas(plan)[1] == rules
+    written = bench.plan(bench.recipe(alpha=0.1), x="elements: OUT03-OUT05 attn2: 0.9\nM00: 1")
+    assert alphas(written)[0] == rules
+    assert written.merges == 2
+
+
+def test_rules_keep_what_they_say_when_a_block_or_the_amount_changes(bench: Bench) -> None:
+    rules = parse_rules("IN: 0.4; attn1: 0.2")
+    block = slots(bench, bench.plan(bench.recipe(alpha=rules), x="IN05: 1"))
+    assert block["IN05"] == Source(1)
+    scaled = alphas(bench.plan(bench.recipe(alpha=rules), x="amount: 0.5"))[0]
+    assert scaled == parse_rules("IN: 0.2; attn1: 0.1")
+
+
+def test_dice_are_seeded_and_recorded(bench: Bench) -> None:
+    plan = bench.plan(x="random: 1, 2")
+    assert alphas(plan)[0] == parse_rules("uniform(0, 1, seed = 1)")
+    assert plan.merges == 2
 
 
 def test_presets_and_lists_are_weights_and_amount_scales_them(bench: Bench) -> None:
@@ -83,9 +113,9 @@ def test_presets_and_lists_are_weights_and_amount_scales_them(bench: Bench) -> N
     assert dict(full.values)["M00"] == 1
     assert dict(half.values)["M00"] == 0.5
     numbers = " ".join(["0.5"] + ["0"] * 25)
-    lists = alphas(bench.plan(x=f"weights: {numbers}"))[0]
-    assert isinstance(lists, Slots)
-    assert dict(lists.values)["BASE"] == 0.5
+    lists = alphas(bench.plan(x=f"weights: {numbers}\n0.5*GRAD_V + 0.1"))
+    assert lists[0] == Numbers("supermerger", (0.5, *[0.0] * 25))
+    assert lists[1] == parse_rules("0.5*GRAD_V + 0.1")
 
 
 def test_models_methods_vaes_and_formats(bench: Bench) -> None:
