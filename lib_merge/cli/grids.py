@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.cli.request import Request, find_files, read_request
+from lib_merge.cli.request import ENDINGS, Request, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.methods import METHODS
-from lib_merge.recipe import Ingredient, Recipe, is_recipe, parse_recipe
+from lib_merge.recipe import Ingredient, Recipe, read_recipe
 
 if TYPE_CHECKING:
     from lib_merge.desk.mixer import Mixer
@@ -194,18 +194,14 @@ def _studio(mixer: Mixer, options: argparse.Namespace) -> Studio:
             return super().vae(name)
 
         def recipe(self, text: str) -> Recipe:
-            path = Path(text)
-            if path.is_file() and path.suffix not in (".safetensors", ".ckpt", ".pt"):
-                found = path.read_text(encoding="utf-8", errors="replace")
-                if not is_recipe(found):
-                    raise RecipeError("this file holds no recipe", where=text)
-                recipe = parse_recipe(found)
-                folders = [Path(each) for each in options.folders or ()] or [path.resolve().parent]
-                for file, where in find_files(recipe.files, folders).items():
-                    self._offer(file, where)
-                return recipe
-            self._meet(text)
-            return super().recipe(text)
+            recipe = read_recipe(text)
+            folders = [Path(each) for each in options.folders or ()] or [Path(text).resolve().parent]
+            for file in recipe.files:
+                paths = (folder / (file + ending) for folder in folders for ending in ("", *ENDINGS))
+                path = next((path for path in paths if path.is_file()), None)
+                if path is not None:
+                    self._offer(file, path)
+            return recipe
 
         def _meet(self, name: str) -> None:
             if Path(name).is_file():

@@ -18,9 +18,9 @@ from lib_merge.grid.run import Tell
 from lib_merge.hosts.host import Ckpt, HostError, find
 from lib_merge.live import SwapReport
 from lib_merge.picture import DrawSettings, Picture
-from lib_merge.plan import RECIPE_KEY
 from lib_merge.progress import Progress, Silent
 from lib_merge.recipe import Recipe, parse_recipe, print_recipe
+from lib_merge.recipe.reading import RECIPE_KEY
 
 MOST_SEED = 2**32
 

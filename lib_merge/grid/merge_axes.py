@@ -129,7 +129,7 @@ VAE_AXIS = Kind(
     True,
     FORM,
     _vaes,
-    lambda cell, value, _: changed(cell, replace(cell.recipe, vae=str(value))),
+    lambda cell, value, _: changed(cell, replace(cell.recipe, vae=str(value), vae_sha256="")),
     ("the VAE",),
 )
 
