@@ -15,6 +15,7 @@ from lib_merge.recipe import Ingredient, Numbers, Recipe, Rules, Setting, Slots,
 from lib_merge.recipe.rules import FINAL, Line, Mix, Rule, Target, Words, constant
 
 LETTERS = "ABC"
+ADJUST = "adjust"
 
 
 def step_of(recipe: Recipe, parameter: str, step: str = "") -> Step:
@@ -36,9 +37,18 @@ def step_of(recipe: Recipe, parameter: str, step: str = "") -> Step:
     raise RecipeError(f"{methods} takes no {parameter}", hint=did_you_mean(parameter, known))
 
 
+def main_step(recipe: Recipe) -> Step | None:
+    """The step that is saved, or the one before it where that only adjusts; None for a checkpoint alone."""
+    steps = {each.name: each for each in recipe.steps}
+    step = steps.get(recipe.result)
+    while step is not None and step.method == ADJUST:
+        step = steps.get(step.inputs[0])
+    return step
+
+
 def amount_step(recipe: Recipe) -> tuple[str, str]:
     """The step that is saved and one of its amounts, on which a rule of what is left out can stand."""
-    step = next((each for each in recipe.steps if each.name == recipe.result), None)
+    step = main_step(recipe)
     parameters = METHODS.get(step.method).parameters if step else ()
     for parameter in parameters:
         if parameter.kind is float and not parameter.per_model:
@@ -142,7 +152,7 @@ def with_model(recipe: Recipe, letter: str, file: str) -> Recipe:
 def with_method(recipe: Recipe, name: str) -> Recipe:
     """Another method in what is saved; settings that it does not take are left out."""
     method = METHODS.get(name)
-    step = next((each for each in recipe.steps if each.name == recipe.result), None)
+    step = main_step(recipe)
     if step is None:
         raise RecipeError("a checkpoint alone is made by no method", hint="choose A and B")
     method.check_models(len(step.inputs))

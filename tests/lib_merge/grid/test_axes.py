@@ -14,7 +14,7 @@ from lib_merge.grid.blocks import read_pins
 from lib_merge.grid.merge_axes import one_line
 from lib_merge.grid.picture_axes import with_lora
 from lib_merge.plan import Expression, Source, make_plan
-from lib_merge.recipe import Numbers, Slots, over, parse_recipe, parse_rules
+from lib_merge.recipe import Numbers, Slots, adjusted, over, parse_recipe, parse_rules
 from tests.grid_host import Bench
 
 SD1 = family_by_id("sd1")
@@ -96,6 +96,14 @@ def test_rules_keep_what_they_say_when_a_block_or_the_amount_changes(bench: Benc
     assert block["IN05"] == Source(1)
     scaled = alphas(bench.plan(bench.recipe(alpha=rules), x="amount: 0.5"))[0]
     assert scaled == parse_rules("IN: 0.2; attn1: 0.1")
+
+
+def test_adjust_comes_after_the_merge(bench: Bench) -> None:
+    plan = bench.plan(x="adjust: 0 0 0 0.5")
+    assert plan.work[0].cell.recipe == adjusted(bench.recipe(), "0 0 0 0.5")
+    one = bench.plan(x="adjust contrast: 0, 0.5", y="alpha: 0.5", z="method: weighted_sum")
+    assert one.work[0].cell.recipe.steps[0].method == "weighted_sum"
+    assert {work.cell.recipe.steps[-1].method for work in one.work} == {"weighted_sum", "adjust"}
 
 
 def test_dice_are_seeded_and_recorded(bench: Bench) -> None:
