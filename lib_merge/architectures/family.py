@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
+from lib_merge.architectures.symmetry import Symmetries
 from lib_merge.architectures.topology import Shapes, Tensors, Topology
 
 
@@ -94,6 +95,8 @@ class Family:
     modelspec     modelspec.architecture of a plain model
     modelspec_v   the same of a model that predicts v, where it differs
     topology      the full-size model: every key and shape that its files hold
+    symmetries    which channels may be rearranged without changing what the model computes; empty where
+                  nobody has worked that out
     mergeable     False for families that are recognised and no more
     """
 
@@ -117,6 +120,7 @@ class Family:
     modelspec: str = ""
     modelspec_v: str = ""
     topology: Topology = field(default_factory=Topology)
+    symmetries: Symmetries = field(default_factory=Symmetries)
     mergeable: bool = True
 
     def __hash__(self) -> int:

@@ -20,7 +20,14 @@ from lib_merge.architectures.families.common import (
     unet_numbers,
     unet_slots,
 )
+from lib_merge.architectures.families.symmetries import (
+    clip_symmetries,
+    together,
+    unet_symmetries,
+    vae_symmetries,
+)
 from lib_merge.architectures.family import Clue, Component, Family
+from lib_merge.architectures.symmetry import Heads
 from lib_merge.architectures.topology import ClipTopology, Topology, UNetTopology, VaeTopology
 
 TEXT = "cond_stage_model.transformer."
@@ -59,4 +66,7 @@ SD1 = Family(
     v_signs=V_SIGNS,
     modelspec="stable-diffusion-v1",
     topology=Topology({UNET: UNetTopology(), VAE: VaeTopology(), TEXT: ClipTopology()}),
+    symmetries=together(  # eight heads at every width
+        unet_symmetries(UNET, Heads(count=8)), clip_symmetries(TEXT), vae_symmetries(VAE)
+    ),
 )

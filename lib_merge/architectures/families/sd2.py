@@ -21,7 +21,14 @@ from lib_merge.architectures.families.common import (
     unet_numbers,
     unet_slots,
 )
+from lib_merge.architectures.families.symmetries import (
+    open_clip_symmetries,
+    together,
+    unet_symmetries,
+    vae_symmetries,
+)
 from lib_merge.architectures.family import Clue, Component, Family
+from lib_merge.architectures.symmetry import Heads
 from lib_merge.architectures.topology import OpenClipTopology, Topology, UNetTopology, VaeTopology
 
 TEXT = "cond_stage_model.model."
@@ -67,5 +74,11 @@ SD2 = Family(
     modelspec_v="stable-diffusion-v2-768-v",
     topology=Topology(
         {UNET: UNetTopology(context=1024, linear_proj=True), VAE: VaeTopology(), TEXT: OpenClipTopology()}
+    ),
+    symmetries=together(
+        unet_symmetries(UNET, Heads(width=64)),
+        open_clip_symmetries(TEXT),
+        open_clip_symmetries(SGM_TEXT),
+        vae_symmetries(VAE),
     ),
 )

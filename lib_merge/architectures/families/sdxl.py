@@ -22,7 +22,15 @@ from lib_merge.architectures.families.common import (
     unet_numbers,
     unet_slots,
 )
+from lib_merge.architectures.families.symmetries import (
+    clip_symmetries,
+    open_clip_symmetries,
+    together,
+    unet_symmetries,
+    vae_symmetries,
+)
 from lib_merge.architectures.family import Clue, Component, Family
+from lib_merge.architectures.symmetry import Heads
 from lib_merge.architectures.topology import (
     ClipTopology,
     OpenClipTopology,
@@ -83,5 +91,11 @@ SDXL = Family(
                 label=2816,
             ),
         }
+    ),
+    symmetries=together(
+        unet_symmetries(UNET, Heads(width=64)),
+        clip_symmetries(f"{CLIP_L}transformer."),
+        open_clip_symmetries(f"{CLIP_G}model."),
+        vae_symmetries(VAE),
     ),
 )

@@ -19,7 +19,14 @@ from lib_merge.architectures.families.common import (
     unet_numbers,
     unet_slots,
 )
+from lib_merge.architectures.families.symmetries import (
+    open_clip_symmetries,
+    together,
+    unet_symmetries,
+    vae_symmetries,
+)
 from lib_merge.architectures.family import Clue, Component, Family
+from lib_merge.architectures.symmetry import Heads
 from lib_merge.architectures.topology import OpenClipTopology, Topology, UNetTopology, VaeTopology
 
 TEXT = "conditioner.embedders.0.model."
@@ -61,5 +68,8 @@ SDXL_REFINER = Family(
                 label=2560,
             ),
         }
+    ),
+    symmetries=together(
+        unet_symmetries(UNET, Heads(width=64)), open_clip_symmetries(TEXT), vae_symmetries(VAE)
     ),
 )

@@ -1,0 +1,115 @@
+"""What the arrangements of one part are worth while all others stay as they are.
+
+    gains = sum over the part's axes of unfold(A) unfold(B')^T,   B' = B under the other arrangements
+
+A tensor unfolded along an axis has a row for each channel. Row blocks of fixed height, each computed by
+one thread: the sums are the same with any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from lib_merge.checkpoint import Checkpoint
+from lib_merge.errors import NumbersError
+from lib_merge.rebasin.arrange import Arrangements, Arranger
+from lib_merge.rebasin.assign import Gains
+from lib_merge.rebasin.groups import Group, Member, Part
+from lib_merge.tensors import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS = 160  # a thread's share of a product at a time
+PIECE = 1 << 20  # elements of a dot product at a time
+
+
+class Pair:
+    """Two models side by side, B under the arrangements found so far."""
+
+    def __init__(
+        self, a: Checkpoint, b: Checkpoint, groups: Sequence[Group], pool: ThreadPoolExecutor, device: str
+    ) -> None:
+        self.a, self.b, self.pool, self.device = a, b, pool, torch.device(device)
+        self.arranger = Arranger(groups)
+        self.keys = sorted(frozenset[str]().union(*(group.keys for group in groups)))
+
+    def gains(self, part: Part, group: Group, arrangements: Arrangements) -> Gains:
+        """The gains of every channel in every place."""
+        own = {each.id for each in group.parts}
+        total: Tensor | None = None
+        sizes = [0.0, 0.0]
+        for member in part.members:
+            b = self.arranger.arranged(member.key, self.b.tensor(member.key), arrangements, own)
+            for rows in zip(
+                self._unfold(self.a.tensor(member.key), member), self._unfold(b, member), strict=True
+            ):
+                for side, each in enumerate(rows):
+                    sizes[side] += float(torch.linalg.vector_norm(each)) ** 2
+                total = self._add(total, *rows)
+        assert total is not None
+        return Gains(total.cpu(), math.sqrt(sizes[0] * sizes[1]))
+
+    def _unfold(self, tensor: Tensor, member: Member) -> list[Tensor]:
+        """Each taken segment as [n, the rest], in the format to compute in, on the device."""
+        segments = tensor.movedim(member.axis, 0).unflatten(0, (member.segments, -1))
+        wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+        rows = [segments[segment] for segment in member.taken]
+        return [each.reshape(each.shape[0], -1).to(self.device, wide) for each in rows]
+
+    def _add(self, total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+        wide = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(wide), b.to(wide)
+        if total is None:
+            total = torch.zeros(len(a), len(b), dtype=wide, device=self.device)
+        if self.device.type != "cpu":
+            return total.to(wide).addmm_(a, b.T)
+        into = total.to(wide)
+
+        def rows(start: int) -> None:
+            into[start : start + ROWS].addmm_(a[start : start + ROWS], b.T)
+
+        list(self.pool.map(rows, range(0, len(a), ROWS)))
+        return into
+
+    def same(self, group: Group, arrangements: Arrangements) -> bool:
+        """Whether both models hold the same numbers in the group as things stand: nothing can gain then."""
+        return not any(self.arranger.touches(key, arrangements) for key in group.keys) and all(
+            _equal(self.a.tensor(key), self.b.tensor(key)) for key in sorted(group.keys)
+        )
+
+    def products(self, arrangements: Arrangements) -> tuple[float, float, float]:
+        """<A, A>, <B, B> and <A, B'> over all tensors that any group touches, in float64."""
+        found = list(self.pool.map(lambda key: self._product(key, arrangements), self.keys))
+        return (
+            math.fsum(each[0] for each in found),
+            math.fsum(each[1] for each in found),
+            math.fsum(each[2] for each in found),
+        )
+
+    def _product(self, key: str, arrangements: Arrangements) -> tuple[float, float, float]:
+        a, b = self.a.tensor(key), self.arranger.arranged(key, self.b.tensor(key), arrangements)
+        found = (_dot(a, a), _dot(b, b), _dot(a, b))
+        for checkpoint, value in zip((self.a, self.b), found, strict=False):
+            if not math.isfinite(value):
+                raise NumbersError(
+                    f"{checkpoint.header.name} holds NaN or infinity",
+                    where=key,
+                    hint="merge-desk check tells what else is broken in it",
+                )
+        return found
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(a.reshape(-1), b.reshape(-1))
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    a, b = a.reshape(-1), b.reshape(-1)
+    return math.fsum(
+        float(torch.dot(a[start : start + PIECE].double(), b[start : start + PIECE].double()))
+        for start in range(0, a.numel(), PIECE)
+    )

@@ -1,0 +1,61 @@
+"""How far an alignment goes: which groups, which layers, how long, by which means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from lib_merge.architectures import KINDS, Family
+from lib_merge.errors import FamilyError, MergeError, RecipeError, did_you_mean
+
+SWEEPS = 20  # it ends by itself when nothing moves any more, most often after two to five
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be set; the defaults align all that can be aligned, until nothing moves any more.
+
+    groups      kinds of groups (resblocks, tokens, heads, geglu, embedding, mlp); none stands for all
+    layers      slots (IN04, M00, BASE, VAE, ...); none stands for all
+    sweeps      the most rounds over all groups
+    limit       end after so many groups; 0 for no such end. A search that was interrupted is repeated by it
+    seed        of the order in which the groups have their turns
+    procrustes  turn the channels within a head by any orthogonal matrix, not by permutations alone
+    """
+
+    groups: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    sweeps: int = SWEEPS
+    limit: int = 0
+    seed: int = 0
+    procrustes: bool = False
+
+    def problems(self, where: str = "") -> Iterator[MergeError]:
+        """What is wrong with them whatever the models are."""
+        for kind in self.groups:
+            if kind not in KINDS:
+                yield RecipeError(
+                    f"there is no group '{kind}' to align", where=where, hint=did_you_mean(kind, KINDS)
+                )
+        for name, least in (("sweeps", 1), ("limit", 0)):
+            value = getattr(self, name)
+            if value < least:
+                yield RecipeError(f"{name} is {value}", where=where, hint=f"{least} or more")
+
+    def problems_with(self, family: Family, where: str = "") -> Iterator[MergeError]:
+        """What is wrong with them for models of a family."""
+        if not family.symmetries.moves:
+            what = f"Merge Desk does not know which channels of {family.title} may be rearranged"
+            yield FamilyError(what, where=where, hint="merge these models without aligning them")
+            return
+        known = (*(slot.id for slot in family.slots), *family.groups)
+        for layer in self.layers:
+            if layer not in known:
+                what = f"{family.title} has no slot '{layer}'"
+                yield RecipeError(what, where=where, hint=did_you_mean(layer, known))
+
+    def changed(self) -> dict[str, object]:
+        """What differs from the defaults, by name, sorted."""
+        usual = Options()
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: values[name] for name in sorted(values) if values[name] != getattr(usual, name)}
