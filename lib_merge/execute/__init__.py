@@ -21,6 +21,7 @@ from lib_merge.execute.sinks import FileSink, MemorySink, Sink
 from lib_merge.execute.survey import Surveys
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress, Silent
+from lib_merge.rebasin import Alignments
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ def merge_to_file(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
+    alignments: Alignments | None = None,
 ) -> Overflow:
     """Carry the plan out into a safetensors file, which appears under its name only when it is whole.
 
+    alignments  where the alignments of ingredients are known from before
     Raises OutputError (nowhere to write), NumbersError (NaN, overflow), CheckpointError (an input
     changed or is unreadable), StoppedError; whatever happens, `target` is as it was or complete.
     Tells what was clipped, where the recipe asks for that.
@@ -49,7 +52,13 @@ def merge_to_file(
         StreamingWriter(target, layout, plan.metadata, overwrite=overwrite) as writer,
     ):
         overflow = run(
-            plan, checkpoints, FileSink(writer), device=device, threads=threads, progress=progress or Silent()
+            plan,
+            checkpoints,
+            FileSink(writer),
+            device=device,
+            threads=threads,
+            progress=progress or Silent(),
+            alignments=alignments,
         )
         writer.commit()
     return overflow
@@ -74,6 +83,7 @@ def merge_to_pickle(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
+    alignments: Alignments | None = None,
 ) -> Overflow:
     """Carry the plan out into a `.ckpt` file; the whole result passes through memory.
 
@@ -84,7 +94,15 @@ def merge_to_pickle(
     check_device(device)
     with opened(plan) as checkpoints:
         sink = MemorySink(plan)
-        overflow = run(plan, checkpoints, sink, device=device, threads=threads, progress=progress or Silent())
+        overflow = run(
+            plan,
+            checkpoints,
+            sink,
+            device=device,
+            threads=threads,
+            progress=progress or Silent(),
+            alignments=alignments,
+        )
     write_pickle(target, sink.tensors, plan.metadata, overwrite=overwrite)
     return overflow
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from lib_merge.checkpoint import Checkpoint
 from lib_merge.dtypes import EIGHT_BITS, Dtype, to_torch
 from lib_merge.errors import NumbersError, StoppedError
+from lib_merge.execute.alignment import aligned
 from lib_merge.execute.kernels import Kernel, Known, Place, kernel_of
 from lib_merge.execute.overflow import Overflow
 from lib_merge.execute.sinks import Sink
 from lib_merge.execute.survey import Surveys, survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
+from lib_merge.rebasin import Alignments
 from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def run(
     threads: int | None = None,
     trusted: Container[str] = (),
     surveys: Surveys | None = None,
+    alignments: Alignments | None = None,
 ) -> Overflow:
     """Compute every key of the plan and hand it to the sink; tells what was clipped, where the recipe asks.
 
@@ -66,9 +69,11 @@ def run(
                  unless the sink wants them there
     trusted      keys that are not looked through for NaN and infinity
     surveys      what earlier runs over the same files have found out about whole models; this one adds to it
+    alignments   where alignments of ingredients are known from earlier runs, and kept for later ones
     Raises NumbersError where NaN or infinity turns up, at the end where results outgrow their format, so
     that all of them are counted, and StoppedError where `progress` asks for it.
     """
+    checkpoints = aligned(plan, checkpoints, alignments or Alignments(), progress, device)
     progress.start(plan.nbytes, "merging")
     worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
     threads = threads or default_threads()

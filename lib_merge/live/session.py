@@ -22,6 +22,7 @@ from lib_merge.live.sink import LiveSink
 from lib_merge.live.sources import Sources
 from lib_merge.plan import KeyPlan, Plan, make_plan, replan, resolved
 from lib_merge.progress import Progress, Silent
+from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Ingredient, Recipe
 from lib_merge.tensors import torch
 
@@ -62,12 +63,16 @@ class BrokenModelError(MergeError):
 class LiveSession:
     """What one live model holds, and the way from there to a recipe and back to its checkpoint.
 
-    device   where the arithmetic runs
-    threads  for the arithmetic; None for as many as help
+    device      where the arithmetic runs
+    threads     for the arithmetic; None for as many as help
+    alignments  of ingredients, which are found once and used at every swap
     """
 
-    def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, *, device: str = "cpu", threads: int | None = None, alignments: Alignments | None = None
+    ) -> None:
         self.device, self.threads = device, threads
+        self.alignments = alignments or Alignments()
         self.ident: MergeIdent | None = None
         self._sources = Sources()
         self._token: object = None
@@ -250,6 +255,7 @@ class LiveSession:
                 threads=self.threads,
                 trusted=trusted,
                 surveys=self._surveys,
+                alignments=self.alignments,
             )
             if check:
                 self._finite.learn(part)
@@ -275,7 +281,7 @@ class _Values:
     """What the values of a plan's keys come down to, comparable between plans: files, not their numbers."""
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
-        self._stamps = sources.stamps(plan.sources)
+        self._stamps = sources.stamps_of(plan)
         self._base = self._stamps[plan.base]
         self._known: dict[int, object] = {}  # a slot's keys share one expression
 

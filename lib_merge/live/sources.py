@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Header, open_planned
 from lib_merge.errors import CheckpointError
+from lib_merge.plan import Plan
 
 if TYPE_CHECKING:
     from lib_merge.checkpoint import Checkpoint
@@ -42,6 +43,16 @@ class Sources:
     def stamps(self, headers: Sequence[Header]) -> list[Stamp]:
         """What tells each file's state from others: path, inode, size, time of change."""
         return [self._one(header).stamp for header in headers]
+
+    def stamps_of(self, plan: Plan) -> list[object]:
+        """The state of each of a plan's files; of an aligned one, that of all that it depends on, and how."""
+        files = self.stamps(plan.sources)
+        known = {each.name: stamp for each, stamp in zip(plan.recipe.ingredients, files, strict=False)}
+        found: list[object] = list(files)
+        for number, each in enumerate(plan.recipe.ingredients):
+            if (aligned := each.aligned) is not None:
+                found[number] = files[number], known[aligned.to], known[aligned.solved], aligned.options
+        return found
 
     def _one(self, header: Header) -> Opened:
         known = self._opened.get(id(header))

@@ -20,6 +20,7 @@ from lib_merge.checkpoint import Header, TensorInfo
 from lib_merge.dtypes import I64, Dtype
 from lib_merge.errors import FamilyError, MergeError, PlanError, RecipeError
 from lib_merge.methods import METHODS
+from lib_merge.plan import aligned
 from lib_merge.plan.amounts import VAE, Amounts, vae_choice
 from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
 from lib_merge.plan.model import KeyPlan, Plan
@@ -41,7 +42,7 @@ def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
         raise PlanError(problems)
     base = base_of(recipe)
     planner = _Planner(recipe, sources, identities, base)
-    problems = list(planner.amounts.problems(recipe))
+    problems = [*aligned.problems_of(recipe, identities), *planner.amounts.problems(recipe)]
     if problems:
         raise PlanError(problems)
     return planner.plan()
@@ -135,6 +136,7 @@ class _Planner:
         keys = self._entries(slots) if previous is None else self._changed_entries(slots, previous)
         self._note_families()
         self._note_absent()
+        self.notes += aligned.notes_of(self.recipe)
         if not keys:
             self.problems.append(FamilyError(f"{self.names[self.base]} holds no weights of a model"))
         if self.problems:
@@ -363,7 +365,8 @@ class _Planner:
             else:
                 self.notes.append(f"{' and '.join(rest)} lacks what A has, which stays A's: {shown}")
         base = self.sources[self.base].tensors
-        for index in sorted(set(range(len(self.recipe.ingredients))) - {self.base}):
+        others = set(range(len(self.recipe.ingredients))) - {self.base}
+        for index in sorted(n for n in others if self.recipe.ingredients[n].aligned is None):
             extra = [
                 key
                 for key in self.sources[index].tensors

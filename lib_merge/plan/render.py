@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lib_merge.checkpoint import human_size
+from lib_merge.plan import aligned
 from lib_merge.plan.fold import Application, Expression, Source, in_words
 from lib_merge.plan.make import summaries
 from lib_merge.plan.model import KeyPlan, Plan
@@ -13,7 +14,10 @@ from lib_merge.plan.model import KeyPlan, Plan
 def plan_as_text(plan: Plan, threads: int) -> str:
     """The table that `merge-desk plan` prints."""
     lines = [plan.identity.title]
-    lines += [f"  {name} = {source.path.name}" for name, source in zip(plan.names, plan.sources, strict=True)]
+    told = [*map(aligned.in_words, plan.recipe.ingredients), ""]  # a VAE file comes last
+    lines += [
+        f"  {n} = {s.path.name}{words}" for n, s, words in zip(plan.names, plan.sources, told, strict=False)
+    ]
     rows = [(slot, str(count), human_size(size), words) for slot, words, count, size in summaries(plan)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else [0, 0, 0]
     lines.append("")

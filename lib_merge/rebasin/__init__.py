@@ -4,8 +4,10 @@ from lib_merge.rebasin.arrange import ArrangedCheckpoint, Arrangement, Arranger
 from lib_merge.rebasin.groups import Group, Grouping, Member, Part, groups_of, strange_keys
 from lib_merge.rebasin.options import Options
 from lib_merge.rebasin.solve import Solution, align
+from lib_merge.rebasin.store import Alignments
 
 __all__ = [
+    "Alignments",
     "ArrangedCheckpoint",
     "Arrangement",
     "Arranger",

@@ -8,7 +8,7 @@ Jonker-Volgenant); ties go to staying, for every diagonal element gets a little 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lib_merge.architectures import Free, Heads, InGroups, Structure
 from lib_merge.rebasin.arrange import Arrangement
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Order = NDArray[np.int64]
+
+    class Solver(Protocol):
+        def __call__(self, cost: Array, *, maximize: bool) -> tuple[Order, Order]: ...
+
 
 TIE = 1e-6  # of a channel's own size: far above what float32 sums lose, far below what a real match gains
 
@@ -65,7 +69,7 @@ def _favoured(part: Gains) -> Array:
     """The gains in float64, with a little more for staying."""
     import numpy as np
 
-    gains = part.matrix.double().numpy().copy()
+    gains: Array = np.array(part.matrix.numpy(), np.float64)  # a copy
     n = len(gains)
     gains[np.arange(n), np.arange(n)] += TIE * part.size / n
     return gains
@@ -73,9 +77,9 @@ def _favoured(part: Gains) -> Array:
 
 def assign(gains: Array) -> tuple[Order, float]:
     """The permutation of greatest gain, and that gain: order[i] is the column that row i gets."""
-    from scipy.optimize import linear_sum_assignment
+    from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportUnknownVariableType]
 
-    solve: Any = linear_sum_assignment
+    solve = cast("Solver", linear_sum_assignment)
     rows, columns = solve(gains, maximize=True)
     return columns, float(gains[rows, columns].sum())
 
@@ -83,7 +87,7 @@ def assign(gains: Array) -> tuple[Order, float]:
 def _blocks(gains: Array, count: int) -> Array:
     """[n, n] as [count, count, width, width]."""
     width = len(gains) // count
-    return gains.reshape(count, width, count, width).swapaxes(1, 2)
+    return cast("Array", gains.reshape(count, width, count, width).swapaxes(1, 2))
 
 
 def _each(blocks: Array) -> tuple[Array, Order]:
@@ -133,15 +137,15 @@ def _turned(blocks: list[Array], ties: list[float]) -> list[Arrangement]:
     values: list[Array] = [np.linalg.svd(part, compute_uv=False).sum(-1) for part in blocks]
     chosen, _ = assign(sum(values[1:], start=values[0]))
     heads, width = len(chosen), blocks[0].shape[-1]
-    order = torch.from_numpy(chosen[:, None] * width + np.arange(width)).reshape(-1)
+    order = torch.arange(heads * width).view(heads, width)[torch.from_numpy(chosen)].reshape(-1)
     found: list[Arrangement] = []
     for part, value, tie in zip(blocks, values, ties, strict=True):
-        turns = np.stack([_turn(part[place, chosen[place]]) for place in range(heads)])
+        turns: Array = np.stack([_turn(part[place, chosen[place]]) for place in range(heads)])
         for place in range(heads):
             won = value[place, place] - np.trace(part[place, place])
             if chosen[place] == place and won <= tie / heads:
                 turns[place] = np.eye(width)
-        found.append(Arrangement(order, torch.from_numpy(turns)))
+        found.append(Arrangement(order, torch.tensor(turns)))
     return found
 
 
@@ -149,4 +153,4 @@ def _turn(block: Array) -> Array:
     import numpy as np
 
     left, _, right = np.linalg.svd(block)
-    return left @ right
+    return cast("Array", left @ right)

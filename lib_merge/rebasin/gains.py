@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
@@ -35,7 +36,7 @@ class Pair:
     ) -> None:
         self.a, self.b, self.pool, self.device = a, b, pool, torch.device(device)
         self.arranger = Arranger(groups)
-        self.keys = sorted(frozenset[str]().union(*(group.keys for group in groups)))
+        self.keys: list[str] = sorted({key for group in groups for key in group.keys})
 
     def gains(self, part: Part, group: Group, arrangements: Arrangements) -> Gains:
         """The gains of every channel in every place."""
@@ -48,17 +49,17 @@ class Pair:
                 self._unfold(self.a.tensor(member.key), member), self._unfold(b, member), strict=True
             ):
                 for side, each in enumerate(rows):
-                    sizes[side] += float(torch.linalg.vector_norm(each)) ** 2
+                    sizes[side] += float(each.square().sum())
                 total = self._add(total, *rows)
         assert total is not None
         return Gains(total.cpu(), math.sqrt(sizes[0] * sizes[1]))
 
     def _unfold(self, tensor: Tensor, member: Member) -> list[Tensor]:
         """Each taken segment as [n, the rest], in the format to compute in, on the device."""
-        segments = tensor.movedim(member.axis, 0).unflatten(0, (member.segments, -1))
         wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
-        rows = [segments[segment] for segment in member.taken]
-        return [each.reshape(each.shape[0], -1).to(self.device, wide) for each in rows]
+        size = tensor.shape[member.axis] // member.segments
+        rows = [tensor.narrow(member.axis, segment * size, size) for segment in member.taken]
+        return [each.movedim(member.axis, 0).reshape(size, -1).to(self.device, wide) for each in rows]
 
     def _add(self, total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
         wide = torch.promote_types(a.dtype, b.dtype)
@@ -83,14 +84,14 @@ class Pair:
 
     def products(self, arrangements: Arrangements) -> tuple[float, float, float]:
         """<A, A>, <B, B> and <A, B'> over all tensors that any group touches, in float64."""
-        found = list(self.pool.map(lambda key: self._product(key, arrangements), self.keys))
+        found = list(self.pool.map(partial(self._product, arrangements), self.keys))
         return (
             math.fsum(each[0] for each in found),
             math.fsum(each[1] for each in found),
             math.fsum(each[2] for each in found),
         )
 
-    def _product(self, key: str, arrangements: Arrangements) -> tuple[float, float, float]:
+    def _product(self, arrangements: Arrangements, key: str) -> tuple[float, float, float]:
         a, b = self.a.tensor(key), self.arranger.arranged(key, self.b.tensor(key), arrangements)
         found = (_dot(a, a), _dot(b, b), _dot(a, b))
         for checkpoint, value in zip((self.a, self.b), found, strict=False):

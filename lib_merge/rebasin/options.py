@@ -54,7 +54,7 @@ class Options:
                 what = f"{family.title} has no slot '{layer}'"
                 yield RecipeError(what, where=where, hint=did_you_mean(layer, known))
 
-    def changed(self) -> dict[str, object]:
+    def changed(self) -> dict[str, tuple[str, ...] | int]:
         """What differs from the defaults, by name, sorted."""
         usual = Options()
         values = {each.name: getattr(self, each.name) for each in fields(self)}

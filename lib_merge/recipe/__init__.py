@@ -1,6 +1,7 @@
 """A merge as a frozen value, and its text form."""
 
 from lib_merge.recipe.adjust import adjusted
+from lib_merge.recipe.alignment import REBASIN, Alignment
 from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes
 from lib_merge.recipe.model import (
     BLEND,
@@ -34,11 +35,13 @@ __all__ = [
     "BLEND",
     "KEEP_A",
     "NONE",
+    "REBASIN",
     "RECIPE",
     "RECIPE_KEY",
     "TAKE_B",
     "TEXT_WORDS",
     "VAE_WORDS",
+    "Alignment",
     "Amount",
     "Found",
     "Ingredient",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lib_merge.dtypes import Dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
+from lib_merge.recipe.alignment import Alignment, problems_of_alignments
 from lib_merge.recipe.numbers import Numbers, Slots
 from lib_merge.recipe.rules import Rules
 from lib_merge.registry import Method, Parameter
@@ -33,12 +34,14 @@ class Ingredient:
 
     sha256  of the whole file, 64 hex digits
     autov3  of its tensors' bytes (see checkpoint.hashes), 12 hex digits; both are "" while not known
+    aligned  to which other one it is aligned before it is used; None takes it as it is
     """
 
     name: str
     file: str
     sha256: str = ""
     autov3: str = ""
+    aligned: Alignment | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Recipe:
 
 def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
     """What is wrong with a recipe as such, before any file is looked at."""
+    yield from problems_of_alignments(recipe.ingredients)
     known: list[str] = []
     for part in (*recipe.ingredients, *recipe.steps):
         if part.name in known:

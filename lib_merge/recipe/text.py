@@ -10,6 +10,7 @@ An amount is a number; a list under the layout that says what its numbers stand 
 name, `{BASE: 0, OUT05: 0.3, *: 0.5}`, where `*` stands for all the rest (0 when left out). A list
 that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`. Rules by block and by
 name are `rules["*: 0.5", "OUT: 0.7", "attn1: 0.2"]` (recipe/rules.py tells their language).
+`B2 = rebasin(B, to = A)` aligns one file to another before it is used (recipe/alignment.py).
 `#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
 The save line may also say `text_encoder = a|b|none`, `ema = use` and `overflow = clip`.
 
@@ -21,11 +22,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.recipe.alignment import MODELS, REBASIN, print_alignment, read_alignment
 from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
 from lib_merge.recipe.rules import Rules, print_line
@@ -66,6 +68,8 @@ def print_recipe(recipe: Recipe) -> str:
 
 
 def _print_ingredient(ingredient: Ingredient) -> str:
+    if ingredient.aligned is not None:
+        return f"{ingredient.name} = {print_alignment(ingredient.aligned)}"
     hashes = [(name, getattr(ingredient, name)) for name in HASHES]
     told = [f"{name} = {_quoted(value)}" for name, value in hashes if value]
     return ", ".join([f"{ingredient.name} = {_quoted(ingredient.file)}", *told])
@@ -188,9 +192,30 @@ class _Parser:
             return
         method = self._take("name", "a file name in quotes or a merge method")
         self._take("(", f"'(' after {method.text}")
+        if method.text == REBASIN:
+            self.ingredients.append(self._aligned(name.text))
+            return
         inputs, settings = self._arguments()
         step = Step(name.text, method.text, tuple(inputs), tuple(sorted(settings.items())))
         self.steps.append(step)
+
+    def _aligned(self, name: str) -> Ingredient:
+        """The file of an earlier ingredient, aligned: what stands in the brackets of `rebasin(B, to = A)`."""
+        words: list[str] = []
+        settings: dict[str, Setting] = {}
+
+        def argument() -> None:
+            word = self._take("name", "the name of a model or an option").text
+            words.append(word)
+            if len(words) > 1:
+                self._take("=", f"'=' after {word}")
+                models = word in MODELS
+                settings[word] = self._take("name", "a model's name").text if models else self._setting()
+
+        self._list(")", argument)
+        aligned = read_alignment(words[0] if words else "", settings)
+        known = {each.name: each for each in self.ingredients}
+        return replace(known.get(aligned.source, Ingredient("", "")), name=name, aligned=aligned)
 
     def _hashes(self) -> dict[str, str]:
         """What stands behind a file's name: sha256 and autov3, each in quotes."""

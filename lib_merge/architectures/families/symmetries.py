@@ -7,6 +7,8 @@ for all groups at once leaves the output of every one of these networks as it wa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lib_merge.architectures.symmetry import (
     Axis,
     Free,
@@ -51,8 +53,8 @@ def hidden(kind: str, place: str, first: str, second: str, structure: Structure 
 
 def _gated(name: str) -> tuple[Axis, Axis]:
     """A GEGLU layer, whose rows are values and then their gates."""
-    both = {"segments": 2, "taken": (0, 1)}
-    return Axis(f"{name}.weight", **both), Axis(f"{name}.bias", **both)
+    weight, bias = pair(name)
+    return replace(weight, segments=2, taken=(0, 1)), replace(bias, segments=2, taken=(0, 1))
 
 
 def _token_axes() -> tuple[Axis, ...]:
@@ -155,8 +157,8 @@ def open_clip_symmetries(encoder: str) -> Symmetries:
     layer = f"{encoder}transformer.resblocks.*"
 
     def rows(*taken: int) -> tuple[Axis, Axis]:
-        place = {"segments": 3, "taken": taken}
-        return Axis("attn.in_proj_weight", **place), Axis("attn.in_proj_bias", **place)
+        weight, bias = Axis("attn.in_proj_weight", segments=3), Axis("attn.in_proj_bias", segments=3)
+        return replace(weight, taken=taken), replace(bias, taken=taken)
 
     values = (*rows(2), columns("attn.out_proj"))
     return Symmetries(

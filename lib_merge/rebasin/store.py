@@ -1,0 +1,149 @@
+"""Solutions, found again for as long as the files they were found for are the same.
+
+A full-size alignment takes minutes, and a desk asks for it at every move of a fader. Solutions are kept
+in memory, and in a folder where there is one, under the state of both files (path, size, time of change)
+and the options.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+from lib_merge.architectures import Family
+from lib_merge.checkpoint import Checkpoint
+from lib_merge.progress import Progress
+from lib_merge.rebasin.arrange import Arrangement
+from lib_merge.rebasin.groups import groups_of
+from lib_merge.rebasin.options import Options
+from lib_merge.rebasin.solve import Solution, align
+from lib_merge.tensors import torch
+
+VERSION = 1  # to be raised when the same files and options would be solved otherwise
+KEPT = ("likeness", "distance", "turns", "settled")
+
+
+class Alignments:
+    """Solves each alignment once; safe to use from any thread.
+
+    folder  where solutions outlive the process; what is there and cannot be read is solved anew, and a
+            folder that cannot be written to is no error
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._known: dict[str, Solution] = {}
+        self._lock = threading.Lock()
+
+    def of(
+        self,
+        family: Family,
+        source: Checkpoint,
+        target: Checkpoint,
+        options: Options,
+        progress: Progress,
+        *,
+        device: str = "cpu",
+    ) -> Solution:
+        """How `source` is to be arranged to be like `target`; a search that was stopped is not kept."""
+        with self._lock:
+            name = _name(family, source, target, options)
+            found = self._known.get(name) or self._read(name, lambda: _empty(family, source, target, options))
+            if found is None:
+                found = align(family, source, target, options, progress, device=device)
+                if not found.stopped:
+                    self._write(name, found)
+            if not found.stopped:
+                self._known[name] = found
+            return found
+
+    def known(
+        self, family: Family, source: Checkpoint, target: Checkpoint, options: Options
+    ) -> Solution | None:
+        """What `of` would give without any search, or None."""
+        name = _name(family, source, target, options)
+        return self._known.get(name) or self._read(name, lambda: _empty(family, source, target, options))
+
+    def _read(self, name: str, empty: Callable[[], Solution]) -> Solution | None:
+        if self._folder is None:
+            return None
+        import numpy as np
+
+        try:
+            with np.load(self._folder / f"{name}.npz", allow_pickle=False) as kept:
+                return _solution(empty(), {key: kept[key] for key in kept.files})
+        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            return None
+
+    def _write(self, name: str, found: Solution) -> None:
+        """Under another name first, so that no half of a solution is ever found."""
+        if self._folder is None:
+            return
+        import numpy as np
+
+        place = self._folder / f"{name}.npz"
+        partial = place.with_name(f"{name}.{os.getpid()}.partial")
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.savez(file, **_arrays(found))
+            partial.replace(place)
+
+
+def _name(family: Family, source: Checkpoint, target: Checkpoint, options: Options) -> str:
+    states = [_state(each.header.path) for each in (source, target)]
+    asked = json.dumps([VERSION, family.id, *states, asdict(options)])
+    return hashlib.sha256(asked.encode()).hexdigest()[:40]
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    try:
+        state = path.stat()
+    except OSError:  # gone, and still mapped
+        return str(path), 0, 0
+    return str(path), state.st_size, state.st_mtime_ns
+
+
+def _empty(family: Family, source: Checkpoint, target: Checkpoint, options: Options) -> Solution:
+    grouping = groups_of(family, source.header.tensors, target.header.tensors, options)
+    return Solution(grouping.groups, {}, left_out=grouping.left_out)
+
+
+def _arrays(found: Solution) -> dict[str, Any]:
+    import numpy as np
+
+    told = {name: getattr(found, name) for name in KEPT} | {"parts": list(found.arrangements)}
+    arrays: dict[str, Any] = {"told": np.frombuffer(json.dumps(told).encode(), np.uint8)}
+    for number, arrangement in enumerate(found.arrangements.values()):
+        arrays[f"order{number}"] = arrangement.order.numpy()
+        if arrangement.turns is not None:
+            arrays[f"turns{number}"] = arrangement.turns.numpy()
+    return arrays
+
+
+def _solution(empty: Solution, arrays: dict[str, Any]) -> Solution:
+    told = cast("dict[str, Any]", json.loads(arrays["told"].tobytes()))
+    sizes = {part.id: part.size for group in empty.groups for part in group.parts}
+    arrangements: dict[str, Arrangement] = {}
+    for number, id in enumerate(cast("list[str]", told["parts"])):
+        turns = arrays.get(f"turns{number}")
+        order = torch.from_numpy(arrays[f"order{number}"])
+        if not torch.equal(order.sort().values, torch.arange(sizes[id])):
+            raise ValueError("no permutation")
+        arrangements[id] = Arrangement(order, None if turns is None else torch.from_numpy(turns))
+    first, second = told["distance"]
+    return replace(
+        empty,
+        arrangements=arrangements,
+        likeness=tuple(told["likeness"]),
+        distance=(first, second),
+        turns=int(told["turns"]),
+        settled=bool(told["settled"]),
+    )
