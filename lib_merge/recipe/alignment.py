@@ -104,12 +104,12 @@ def read_alignment(source: str, settings: Mapping[str, object]) -> Alignment:
 
 
 def _read(name: str, value: object) -> Any:
-    usual, shown = getattr(USUAL, name), repr(value)
-    if isinstance(usual, tuple) and isinstance(value, str):
+    kind, shown = type(getattr(USUAL, name)).__name__, repr(value)
+    if kind == "tuple" and isinstance(value, str):
         return tuple(value.replace(",", " ").split())
-    if isinstance(usual, bool) and isinstance(value, bool):
+    if kind == "bool" and isinstance(value, bool):
         return value
-    if isinstance(usual, int) and isinstance(value, (int, float)) and value == int(value):
+    if kind == "int" and isinstance(value, float) and value.is_integer():  # all numbers are read as float
         return int(value)
     wanted = {"tuple": 'names in quotes: "IN04, M00"', "bool": "true or false", "int": "a whole number"}
-    raise RecipeError(f"{REBASIN}: {name} is {shown}", hint=wanted[type(usual).__name__])
+    raise RecipeError(f"{REBASIN}: {name} is {shown}", hint=wanted[kind])
