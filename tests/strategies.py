@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lib_merge.architectures import SYMMETRY_KINDS
 from lib_merge.dtypes import SAVEABLE
 from lib_merge.methods import METHODS
+from lib_merge.rebasin import Options
 from lib_merge.recipe import (
     TEXT_WORDS,
     VAE_WORDS,
+    Alignment,
     Ingredient,
     Numbers,
     Recipe,
@@ -81,6 +85,15 @@ def amounts(low: float, high: float) -> st.SearchStrategy[float]:
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "save")
 FILES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 FINITE = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: math.isfinite(float(repr(x))))
+ALIGNMENT_OPTIONS = st.builds(
+    Options,
+    st.lists(st.sampled_from(sorted(SYMMETRY_KINDS)), unique=True).map(tuple),
+    st.lists(st.sampled_from(["IN04", "M00", "BASE"]), unique=True).map(tuple),
+    st.integers(1, 50),
+    st.integers(0, 500),
+    st.integers(0, 999_999),
+    st.booleans(),
+)
 SLOT_NAMES = st.sampled_from(["BASE", "IN00", "IN05", "M00", "OUT11", "TIME", "VAE"])
 
 
@@ -177,13 +190,23 @@ def plain_numbers() -> st.SearchStrategy[Mix]:
 
 
 @st.composite
+def ingredients_of(draw: st.DrawFn, names: list[str]) -> tuple[Ingredient, ...]:
+    """Files, and behind two of them perhaps one that is aligned to another."""
+    files = [Ingredient(name, draw(FILES), draw(hexes(64)), draw(hexes(12))) for name in names]
+    if len(files) < 3 or draw(st.booleans()):
+        return tuple(files)
+    source, to, by = files[0], files[1], draw(st.sampled_from(["", *names[2:-1]]))
+    options = draw(ALIGNMENT_OPTIONS)
+    aligned = Alignment(source.name, to.name, by, options)
+    return (*files[:-1], replace(source, name=names[-1], aligned=aligned))
+
+
+@st.composite
 def recipes(draw: st.DrawFn) -> Recipe:
     """Any recipe that makes sense by itself: names are unique, steps use what stands before them."""
     names = draw(st.lists(NAMES, min_size=2, max_size=7, unique=True))
     split = draw(st.integers(1, len(names) - 1))
-    ingredients = tuple(
-        Ingredient(name, draw(FILES), draw(hexes(64)), draw(hexes(12))) for name in names[:split]
-    )
+    ingredients = draw(ingredients_of(names[:split]))
     steps: list[Step] = []
     for position, name in enumerate(names[split:], split):
         method = draw(st.sampled_from(METHODS.all()))

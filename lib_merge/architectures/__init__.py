@@ -24,7 +24,7 @@ from lib_merge.architectures.layouts import (
     read_numbers,
 )
 from lib_merge.architectures.symmetry import (
-    KINDS,
+    SYMMETRY_KINDS,
     Axis,
     Free,
     Heads,
@@ -56,8 +56,8 @@ def family_by_id(id: str) -> Family:
 __all__ = [
     "DEFAULT_LAYOUT",
     "FAMILIES",
-    "KINDS",
     "LAYOUTS",
+    "SYMMETRY_KINDS",
     "Axis",
     "ClipTopology",
     "Clue",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 # What a user may select, and what it is.
-KINDS = {
+SYMMETRY_KINDS = {
     "resblocks": "channels inside a residual block, between its two convolutions",
     "tokens": "the token stream of a spatial transformer, from proj_in to proj_out",
     "heads": "attention heads, and inside each of them queries with keys, values with the output",
@@ -77,7 +77,7 @@ Structure = Free | InGroups | Heads
 class Symmetry:
     """Axes that are rearranged alike, at every place that a pattern names.
 
-    kind    one of KINDS
+    kind    one of SYMMETRY_KINDS
     place   pattern of the module below which the axes' keys lie; there is one wherever the first axis is
     values  for Heads: the axes of values and output, beside those of queries and keys
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Order = NDArray[np.int64]
 
     class Solver(Protocol):
-        def __call__(self, cost: Array, *, maximize: bool) -> tuple[Order, Order]: ...
+        def __call__(self, cost: Array) -> tuple[Order, Order]: ...
 
 
 TIE = 1e-6  # of a channel's own size: far above what float32 sums lose, far below what a real match gains
@@ -44,12 +44,12 @@ class Gains:
         """What an arrangement gains; None stands for staying."""
         if arrangement is None:
             return float(self.matrix.diagonal().double().sum())
-        permuted = self.matrix[:, arrangement.order].double()
+        places = torch.arange(len(arrangement.order))
         if arrangement.turns is None:
-            return float(permuted.diagonal().sum())
+            return float(self.matrix[places, arrangement.order].double().sum())
         heads, width = arrangement.turns.shape[:2]
-        blocks = permuted.view(heads, width, heads, width).diagonal(dim1=0, dim2=2)  # [width, width, heads]
-        return float((blocks.permute(2, 0, 1) * arrangement.turns).sum())
+        inside = places.view(heads, width, 1), arrangement.order.view(heads, 1, width)
+        return float((self.matrix[inside].double() * arrangement.turns).sum())
 
 
 def best(
@@ -76,12 +76,17 @@ def _favoured(part: Gains) -> Array:
 
 
 def assign(gains: Array) -> tuple[Order, float]:
-    """The permutation of greatest gain, and that gain: order[i] is the column that row i gets."""
+    """The permutation of greatest gain, and that gain: order[i] is the column that row i gets.
+
+    Uses up `gains`, which is as large as all else together for the widest layers.
+    """
+    import numpy as np
     from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportUnknownVariableType]
 
     solve = cast("Solver", linear_sum_assignment)
-    rows, columns = solve(gains, maximize=True)
-    return columns, float(gains[rows, columns].sum())
+    costs = np.negative(gains, out=gains)
+    rows, columns = solve(costs)
+    return columns, -float(costs[rows, columns].sum())
 
 
 def _blocks(gains: Array, count: int) -> Array:
@@ -135,7 +140,7 @@ def _turned(blocks: list[Array], ties: list[float]) -> list[Arrangement]:
     import numpy as np
 
     values: list[Array] = [np.linalg.svd(part, compute_uv=False).sum(-1) for part in blocks]
-    chosen, _ = assign(sum(values[1:], start=values[0]))
+    chosen, _ = assign(sum(values[1:], start=np.array(values[0])))
     heads, width = len(chosen), blocks[0].shape[-1]
     order = torch.arange(heads * width).view(heads, width)[torch.from_numpy(chosen)].reshape(-1)
     found: list[Arrangement] = []

@@ -2,8 +2,8 @@
 
     gains = sum over the part's axes of unfold(A) unfold(B')^T,   B' = B under the other arrangements
 
-A tensor unfolded along an axis has a row for each channel. Row blocks of fixed height, each computed by
-one thread: the sums are the same with any number of threads.
+A tensor unfolded along an axis has a row for each channel. Each quarter of the rows is computed by one
+thread: the sums are the same with any number of threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lib_merge.tensors import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS = 160  # a thread's share of a product at a time
+SHARES = 4  # of the rows of a product, for the threads to take
 PIECE = 1 << 20  # elements of a dot product at a time
 
 
@@ -49,7 +49,7 @@ class Pair:
                 self._unfold(self.a.tensor(member.key), member), self._unfold(b, member), strict=True
             ):
                 for side, each in enumerate(rows):
-                    sizes[side] += float(each.square().sum())
+                    sizes[side] += float(torch.dot(each.reshape(-1), each.reshape(-1)))
                 total = self._add(total, *rows)
         assert total is not None
         return Gains(total.cpu(), math.sqrt(sizes[0] * sizes[1]))
@@ -70,10 +70,12 @@ class Pair:
             return total.to(wide).addmm_(a, b.T)
         into = total.to(wide)
 
-        def rows(start: int) -> None:
-            into[start : start + ROWS].addmm_(a[start : start + ROWS], b.T)
+        size = -(-len(a) // SHARES)
 
-        list(self.pool.map(rows, range(0, len(a), ROWS)))
+        def rows(start: int) -> None:
+            into[start : start + size].addmm_(a[start : start + size], b.T)
+
+        list(self.pool.map(rows, range(0, len(a), size)))
         return into
 
     def same(self, group: Group, arrangements: Arrangements) -> bool:

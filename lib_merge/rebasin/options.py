@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from lib_merge.architectures import KINDS, Family
+from lib_merge.architectures import SYMMETRY_KINDS, Family
 from lib_merge.errors import FamilyError, MergeError, RecipeError, did_you_mean
 
 SWEEPS = 20  # it ends by itself when nothing moves any more, most often after two to five
@@ -33,9 +33,11 @@ class Options:
     def problems(self, where: str = "") -> Iterator[MergeError]:
         """What is wrong with them whatever the models are."""
         for kind in self.groups:
-            if kind not in KINDS:
+            if kind not in SYMMETRY_KINDS:
                 yield RecipeError(
-                    f"there is no group '{kind}' to align", where=where, hint=did_you_mean(kind, KINDS)
+                    f"there is no group '{kind}' to align",
+                    where=where,
+                    hint=did_you_mean(kind, SYMMETRY_KINDS),
                 )
         for name, least in (("sweeps", 1), ("limit", 0)):
             value = getattr(self, name)

@@ -27,6 +27,9 @@ from lib_merge.rebasin.options import Options
 from lib_merge.registry import seed_for
 from lib_merge.tensors import one_thread_each
 
+# Of the likeness: a sweep that gains less is the last. Unrelated models go on for dozens of sweeps in which
+# a handful of channels change places for next to nothing.
+ENOUGH = 1e-5
 THREADS = 2  # for the matrix products; more would each need memory of its own
 
 
@@ -38,7 +41,7 @@ class Solution:
     likeness      L over |A| |B|, before and after every sweep that changed something: 1 for equal weights
     distance      |A - B| over |A|, before and after
     turns         how many groups had their turn
-    settled       nothing moves any more; else it was ended by `sweeps` or `limit`, or stopped
+    settled       nothing moves any more, or next to nothing; else `sweeps` or `limit` ended it, or the user
     stopped       the user asked to stop: this is the best so far
     """
 
@@ -102,10 +105,10 @@ class _Search:
         for sweep in range(self.options.sweeps):
             if not waiting or self._must_end():
                 break
-            moved = self._sweep(sweep, waiting)
-            if moved:
-                product = self.pair.products(self.arrangements)[2]
-                likeness.append(_over(product, a, b))
+            if self._sweep(sweep, waiting):
+                likeness.append(_over(self.pair.products(self.arrangements)[2], a, b))
+                if likeness[-1] - likeness[-2] < ENOUGH and not self._must_end():
+                    waiting.clear()
         last = likeness[-1] * math.sqrt(a * b)
         before = likeness[0] * math.sqrt(a * b)
         return replace(

@@ -188,7 +188,8 @@ class _Parser:
     def _definition(self, name: Token) -> None:
         if self._peek().kind == "string":
             file, hashes = self._string(), self._hashes()
-            self.ingredients.append(Ingredient(name.text, file, **hashes))
+            sha256, autov3 = (hashes.get(each, "") for each in HASHES)
+            self.ingredients.append(Ingredient(name.text, file, sha256, autov3))
             return
         method = self._take("name", "a file name in quotes or a merge method")
         self._take("(", f"'(' after {method.text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -63,6 +64,21 @@ MODELS = {
             CLIP_G: NARROW_OPEN_CLIP,
         }
     ),
+}
+
+# Two levels and one residual block each: for the search, whose sums are many.
+SHALLOW = {
+    family: Topology(
+        {
+            prefix: replace(part, mult=(1, 2), res_blocks=1, depth=(1, 1))
+            if isinstance(part, UNetTopology)
+            else replace(part, mult=(1,), res_blocks=1)
+            if isinstance(part, VaeTopology)
+            else part
+            for prefix, part in topology.parts.items()
+        }
+    )
+    for family, topology in MODELS.items()
 }
 
 
