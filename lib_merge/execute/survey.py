@@ -47,7 +47,10 @@ class Surveys:
 
 
 def _of(plan: Plan, question: object) -> object:
-    return tuple(id(header) for header in plan.sources), plan.base, question
+    aligned = tuple(
+        ingredient.aligned for ingredient in plan.recipe.ingredients
+    )  # the same file, seen otherwise
+    return tuple(id(header) for header in plan.sources), aligned, plan.base, question
 
 
 def survey_models(
