@@ -54,6 +54,8 @@ NO_NETWORK = re.compile(
     r"|ProxyError|Connection (reset|refused|aborted|timed out)"
 )
 STATES = ("pins", "missing", "damaged", "other")  # what `report` sorts requirements into
+# the whole suite in several processes; each file stays in one, since its tests share what they open
+SEVERAL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
 class Trouble(Exception):
@@ -519,7 +521,7 @@ def test(arguments: Sequence[str]) -> int:
         "ruff format": ["-m", "ruff", "format", "--check", "."],
         "pyright": ["-m", "pyright", "--pythonpath", str(PYTHON)],
         "lint-imports": ["-c", lint, "--no-logo"],
-        "pytest": ["-m", "pytest", *arguments],
+        "pytest": ["-m", "pytest", *(arguments or SEVERAL)],
     }
     results: dict[str, str] = {}
     for name, command in checks.items():

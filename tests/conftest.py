@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 # before anything imports them: nothing in a test may ask a hub, and plots need no screen
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+# several test processes at once (pytest-xdist) share the cores
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
 
 # a shared machine with two cores is no place to time an example
 settings.register_profile("dev", deadline=None)

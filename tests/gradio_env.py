@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # What AUTOMATIC1111 v1.10.1 (requirements_versions.txt) and Forge pin of what the tab touches; the rest is
 # what these versions still work with.
@@ -41,8 +42,12 @@ def python_with_gradio(version: str, cache: Path) -> Path:
     """The interpreter of an environment with that Gradio; skips the test where it cannot be made."""
     place = cache / f"gradio-{version}-py{sys.version_info[0]}{sys.version_info[1]}"
     python, done = place / "bin" / "python", place / "done"
-    if done.exists():
-        return python
+    with FileLock(f"{place}.lock"):  # another test process may be at it
+        return python if done.exists() else _made(version, place)
+
+
+def _made(version: str, place: Path) -> Path:
+    python, done = place / "bin" / "python", place / "done"
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, timeout=60)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS[version]]
