@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lib_merge.architectures import SYMMETRY_KINDS
-from lib_merge.dtypes import SAVEABLE
+from lib_merge.dtypes import EIGHT_BITS, SAVEABLE
 from lib_merge.methods import METHODS
 from lib_merge.rebasin import Options
 from lib_merge.recipe import (
@@ -219,16 +219,18 @@ def recipes(draw: st.DrawFn) -> Recipe:
         }
         steps.append(Step(name, method.id, inputs, tuple(sorted(settings.items()))))
     vae = draw(st.one_of(st.sampled_from(["", *VAE_WORDS]), FILES))
+    dtype = draw(st.sampled_from([None, *SAVEABLE.values()]))
     return Recipe(
         ingredients,
         tuple(steps),
         draw(st.sampled_from(names)),
         vae,
-        draw(st.sampled_from([None, *SAVEABLE.values()])),
+        dtype,
         vae_sha256=draw(hexes(64)),
         text_encoder=draw(st.sampled_from(["", *TEXT_WORDS])),
         ema=draw(st.booleans()),
         clip=draw(st.booleans()),
+        stepwise=draw(st.booleans()) and dtype not in EIGHT_BITS,
     )
 
 

@@ -178,6 +178,8 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-encoder", choices=TEXT_WORDS, help=text)
     text = "use: the U-Net's weights are read from the training averages of files that hold them"
     parser.add_argument("--ema", choices=("drop", "use"), help=text)
+    text = "round after each step of a recipe, to match a file that was made so (default: once, at the end)"
+    parser.add_argument("--step-by-step", action="store_true", help=text)
     text = "clip: numbers that outgrow the format are cut to its largest, and counted, instead of refused"
     parser.add_argument("--overflow", choices=("stop", "clip"), help=text)
     parser.add_argument(

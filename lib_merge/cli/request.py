@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_merge.architectures import layout_by_name, parse_numbers
@@ -64,6 +64,8 @@ def read_request(options: argparse.Namespace) -> Request:
             problems.append(problem)
     if problems:
         raise PlanError(problems)
+    if options.step_by_step:
+        recipe = replace(recipe, stepwise=True)
     if getattr(options, "hashes", False):
         with progress_bar() as progress:
             known = {file: book.hashes(path, progress=progress) for file, path in found.paths.items()}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.dtypes import to_torch
 from lib_merge.methods import METHODS
-from lib_merge.plan import STEP, Application, Combination, Expression, Source
+from lib_merge.plan import STEP, Application, Combination, Expression, Rounded, Source
 from lib_merge.registry import Method, Seed, Spot, seed_for
 from lib_merge.tensors import Scratch, combine, interpolate, torch, working_dtype
 
@@ -87,6 +88,8 @@ def applications_of(expression: Expression) -> Iterator[Application]:
     if isinstance(expression, Combination):
         for part, _ in expression.terms:
             yield from applications_of(part)
+    if isinstance(expression, Rounded):
+        yield from applications_of(expression.inner)
     if isinstance(expression, Application):
         for part in expression.inputs:
             yield from applications_of(part)
@@ -131,6 +134,8 @@ class _Piece:
             if operand.dtype == self.working:
                 return operand
             return self.scratch.take(f"model {expression.model}", self.working, operand).copy_(operand)
+        if isinstance(expression, Rounded):
+            return self.stored(expression).to(self.working)
         if isinstance(expression, Application):
             return self._apply(expression)
         parts = [(self.value(part), float(share)) for part, share in expression.terms]
@@ -140,6 +145,24 @@ class _Piece:
         for part, share in parts[1:]:
             total.add_(part, alpha=share)
         return total
+
+    def stored(self, expression: Source | Rounded) -> Tensor:
+        """What a file of this holds, in its number format; computed as that file would be."""
+        if isinstance(expression, Source):
+            return self.operands[expression.model]
+        like = self.operands[expression.like]
+        dtype = to_torch(expression.dtype) if expression.dtype else like.dtype
+        inner = expression.inner
+        if not isinstance(inner, Combination):
+            return self.value(inner).to(dtype)
+        parts = [part for part, _ in inner.terms if isinstance(part, (Source, Rounded))]
+        if len(parts) != len(inner.terms):
+            return self.value(inner).to(dtype)
+        out = torch.empty_like(like, dtype=dtype, memory_format=torch.contiguous_format)
+        held = dict(enumerate(map(self.stored, parts)))
+        scratch = Scratch()
+        _linear(list(held), [share for _, share in inner.terms])(held, out, scratch, self.place)
+        return out
 
     def _apply(self, application: Application) -> Tensor:
         method = METHODS.get(application.method)

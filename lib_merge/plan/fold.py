@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lib_merge.dtypes import Dtype
 from lib_merge.methods import METHODS
 from lib_merge.recipe import Amount, Recipe, Setting, Step
 from lib_merge.registry import Method, Parameter
@@ -40,7 +41,16 @@ class Application:
     settings: tuple[tuple[str, float | bool | str | tuple[float, ...]], ...]
 
 
-Expression = Source | Combination | Application
+@dataclass(frozen=True)
+class Rounded:
+    """The result of a step as if it were saved: rounded to `dtype`, or to the format of the file `like`."""
+
+    inner: Expression
+    like: int
+    dtype: Dtype | None = None
+
+
+Expression = Source | Combination | Application | Rounded
 AmountAt = Callable[[Amount], float]
 Keeps = Callable[[Step], bool]
 
@@ -57,11 +67,39 @@ def fold(recipe: Recipe, amount_at: AmountAt, keeps: Keeps = lambda step: False)
         method = METHODS.get(step.method)
         inputs = [made[name] for name in step.inputs]
         settings = {p.name: settle(p, step.setting(p), amount_at) for p in method.parameters}
-        found = _apply(method, inputs, settings)
+        found = _apply(method, inputs, settings, in_order=recipe.stepwise)
         if keeps(step):
             found = inputs[0] if weight_of(found) else Combination(())
+        if recipe.stepwise and weight_of(found) == 1 and not isinstance(found, Source):
+            found = Rounded(found, base_model(inputs[0]), recipe.dtype)
         made[step.name] = found
-    return made[recipe.result]
+    result = made[recipe.result]
+    alone = isinstance(result, Rounded) and not _has_rounding(result.inner)
+    return result.inner if isinstance(result, Rounded) and alone else result
+
+
+def _has_rounding(expression: Expression) -> bool:
+    return isinstance(expression, Rounded) or any(map(_has_rounding, inside(expression)))
+
+
+def base_model(expression: Expression) -> int:
+    """The first file of an expression: the one whose number format its result has."""
+    while not isinstance(expression, Source):
+        if isinstance(expression, Rounded):
+            return expression.like
+        expression = inside(expression)[0]
+    return expression.model
+
+
+def inside(expression: Expression) -> tuple[Expression, ...]:
+    """What an expression is made of, one level down."""
+    if isinstance(expression, Source):
+        return ()
+    if isinstance(expression, Rounded):
+        return (expression.inner,)
+    if isinstance(expression, Combination):
+        return tuple(part for part, _ in expression.terms)
+    return expression.inputs
 
 
 def settle(
@@ -77,14 +115,18 @@ def settle(
 
 
 def _apply(
-    method: Method, inputs: Sequence[Expression], settings: dict[str, float | bool | str | tuple[float, ...]]
+    method: Method,
+    inputs: Sequence[Expression],
+    settings: dict[str, float | bool | str | tuple[float, ...]],
+    *,
+    in_order: bool,
 ) -> Expression:
     if (end := method.end(settings)) is not None:
         return inputs[end]
     if method.coefficients is None:
         return Application(method.id, tuple(inputs), tuple(sorted(settings.items())))
     coefficients = method.coefficients(**{name: _exactly(value) for name, value in settings.items()})
-    return combination(zip(inputs, map(Fraction, coefficients), strict=True))
+    return combination(zip(inputs, map(Fraction, coefficients), strict=True), in_order=in_order)
 
 
 def _exactly(value: float | bool | str | tuple[float, ...]) -> object:
@@ -93,8 +135,11 @@ def _exactly(value: float | bool | str | tuple[float, ...]) -> object:
     return tuple(exact(number) for number in value) if isinstance(value, tuple) else exact(value)
 
 
-def combination(terms: Iterator[tuple[Expression, Fraction]]) -> Expression:
-    """The sum of the terms: nested sums opened, equal expressions added up, zeros left out."""
+def combination(terms: Iterator[tuple[Expression, Fraction]], *, in_order: bool = False) -> Expression:
+    """The sum of the terms: nested sums opened, equal expressions added up, zeros left out.
+
+    in_order  leave them in their order, which decides about the last bit, instead of sorting by file
+    """
     total: dict[Expression, Fraction] = {}
     for expression, coefficient in terms:
         for part, share in _parts(expression):
@@ -102,7 +147,7 @@ def combination(terms: Iterator[tuple[Expression, Fraction]]) -> Expression:
     kept = [(part, share) for part, share in total.items() if share]
     if len(kept) == 1 and kept[0][1] == 1:
         return kept[0][0]
-    return Combination(tuple(sorted(kept, key=_order)))
+    return Combination(tuple(kept if in_order else sorted(kept, key=_order)))
 
 
 def _parts(expression: Expression) -> tuple[tuple[Expression, Fraction], ...]:
@@ -121,6 +166,8 @@ def resolved(expression: Expression, models: Sequence[object]) -> object:
         return models[expression.model]
     if isinstance(expression, Combination):
         return tuple((resolved(part, models), share) for part, share in expression.terms)
+    if isinstance(expression, Rounded):
+        return "rounded", resolved(expression.inner, models), models[expression.like], expression.dtype
     inputs = tuple(resolved(part, models) for part in expression.inputs)
     return expression.method, inputs, expression.settings
 
@@ -129,10 +176,7 @@ def models_of(expression: Expression) -> frozenset[int]:
     """Which files an expression reads."""
     if isinstance(expression, Source):
         return frozenset({expression.model})
-    parts = (
-        [part for part, _ in expression.terms] if isinstance(expression, Combination) else expression.inputs
-    )
-    return frozenset[int]().union(*map(models_of, parts))
+    return frozenset[int]().union(*map(models_of, inside(expression)))
 
 
 def weight_of(expression: Expression) -> Fraction:
@@ -156,8 +200,8 @@ def is_elementwise(expression: Expression) -> bool:
     """Whether its tensors may be worked on in pieces."""
     if isinstance(expression, Source):
         return True
-    if isinstance(expression, Combination):
-        return all(is_elementwise(part) for part, _ in expression.terms)
+    if isinstance(expression, (Combination, Rounded)):
+        return all(map(is_elementwise, inside(expression)))
     return METHODS.get(expression.method).in_pieces and all(map(is_elementwise, expression.inputs))
 
 
@@ -165,6 +209,8 @@ def in_words(expression: Expression, names: Sequence[str]) -> str:
     """An expression as a mixer writes it: 0.7 A + 0.3 B."""
     if isinstance(expression, Source):
         return names[expression.model]
+    if isinstance(expression, Rounded):
+        return f"round({in_words(expression.inner, names)})"
     if isinstance(expression, Application):
         settings = [f"{name}={value}" for name, value in expression.settings]
         inputs = [in_words(part, names) for part in expression.inputs]

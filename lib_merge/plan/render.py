@@ -6,7 +6,7 @@ from typing import Any
 
 from lib_merge.checkpoint import human_size
 from lib_merge.plan import aligned
-from lib_merge.plan.fold import Application, Expression, Source, in_words
+from lib_merge.plan.fold import Application, Expression, Rounded, Source, in_words
 from lib_merge.plan.make import summaries
 from lib_merge.plan.model import KeyPlan, Plan
 
@@ -79,7 +79,7 @@ def amounts(plan: Plan, expression: Expression) -> dict[str, float] | None:
     """How much of each file a linear expression takes; None for one that is not linear."""
     if isinstance(expression, Source):
         return {plan.names[expression.model]: 1.0}
-    if isinstance(expression, Application) or not all(
+    if isinstance(expression, (Application, Rounded)) or not all(
         isinstance(part, Source) for part, _ in expression.terms
     ):
         return None

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from lib_merge.architectures import Component, Family, component_of, slot_of
 from lib_merge.plan.amounts import Amounts, vae_choice
-from lib_merge.plan.fold import Combination, Expression, Source, fold
+from lib_merge.plan.fold import Combination, Expression, Rounded, Source, fold
 from lib_merge.recipe import BLEND, Recipe
 
 Shares = Mapping[str, float]  # file (or method) -> its share; 1 is all of it
@@ -57,6 +57,8 @@ def _expression(recipe: Recipe, amounts: Amounts, part: Component, slot: str, ke
 def _terms(recipe: Recipe, expression: Expression) -> list[tuple[str, Fraction]]:
     if isinstance(expression, Source):
         return [(recipe.ingredients[expression.model].file, Fraction(1))]
+    if isinstance(expression, Rounded):
+        return _terms(recipe, expression.inner)
     if not isinstance(expression, Combination):
         return [(expression.method, Fraction(1))]
     found: list[tuple[str, Fraction]] = []

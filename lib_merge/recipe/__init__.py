@@ -17,6 +17,7 @@ from lib_merge.recipe.model import (
     Step,
 )
 from lib_merge.recipe.numbers import Numbers, Slots
+from lib_merge.recipe.parse import parse_recipe
 from lib_merge.recipe.reading import (
     RECIPE,
     RECIPE_KEY,
@@ -28,7 +29,7 @@ from lib_merge.recipe.reading import (
 )
 from lib_merge.recipe.rules import Rules, over, print_rules
 from lib_merge.recipe.rules_text import parse_rules
-from lib_merge.recipe.text import is_recipe, parse_recipe, print_recipe, print_setting
+from lib_merge.recipe.text import is_recipe, print_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
 __all__ = [

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lib_merge.dtypes import Dtype
+from lib_merge.dtypes import EIGHT_BITS, Dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
 from lib_merge.recipe.alignment import Alignment, problems_of_alignments
@@ -70,6 +70,8 @@ class Recipe:
     vae_sha256    of the VAE file, "" while not known or where there is none
     text_encoder  "a" keeps A's, "b" takes B's, "none" leaves it out; "" is as the steps say
     ema     take the training averages of those files that hold them for the U-Net's weights
+    stepwise  round after each step, as if its result were saved and read again: for those who must match
+            a file that was made so; without it linear steps are one sum, rounded once
     clip    write the largest number of the format where a result outgrows it, instead of refusing
     """
 
@@ -82,6 +84,7 @@ class Recipe:
     text_encoder: str = ""
     ema: bool = False
     clip: bool = False
+    stepwise: bool = False
 
     def __post_init__(self) -> None:
         for problem in problems_of(self):
@@ -106,6 +109,10 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
         if isinstance(part, Step):
             yield from _problems_of_step(part, known)
         known.append(part.name)
+    if recipe.stepwise and recipe.dtype in EIGHT_BITS:
+        yield RecipeError(
+            "eight bits are too few to round to after every step", hint="fp16, or one rounding at the end"
+        )
     if recipe.text_encoder not in ("", *TEXT_WORDS):
         yield RecipeError(
             f"'{recipe.text_encoder}' is not a way of choosing the text encoder",

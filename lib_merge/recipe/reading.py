@@ -9,7 +9,8 @@ from pathlib import Path
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import CheckpointError, RecipeError
 from lib_merge.recipe.model import Recipe
-from lib_merge.recipe.text import is_recipe, parse_recipe
+from lib_merge.recipe.parse import parse_recipe
+from lib_merge.recipe.text import is_recipe
 
 RECIPE_KEY = "merge_desk.recipe"
 RECIPE = "Merge recipe"  # of the infotext of a picture drawn with a merge

@@ -12,7 +12,8 @@ that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`. Ru
 name are `rules["*: 0.5", "OUT: 0.7", "attn1: 0.2"]` (recipe/rules.py tells their language).
 `B2 = rebasin(B, to = A)` aligns one file to another before it is used (recipe/alignment.py).
 `#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
-The save line may also say `text_encoder = a|b|none`, `ema = use` and `overflow = clip`.
+The save line may also say `text_encoder = a|b|none`, `ema = use`, `overflow = clip` and
+`rounding = steps`.
 
 Recipes of version 1 are read as they are: version 2 has more words and takes none away.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -36,7 +37,7 @@ from lib_merge.recipe.rules_text import parse_rules
 FIRST_LINE = "merge-desk recipe 2"
 READABLE = ("merge-desk recipe 1", FIRST_LINE)
 HASHES = ("sha256", "autov3")
-SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow")
+SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow", "rounding")
 RULES = "rules"
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*)
@@ -83,6 +84,7 @@ def _print_saving(recipe: Recipe) -> str:
         "text_encoder": recipe.text_encoder,
         "ema": "use" if recipe.ema else "",
         "overflow": "clip" if recipe.clip else "",
+        "rounding": "steps" if recipe.stepwise else "",
     }
     choices = [f"{word} = {value}" for word, value in said.items() if value and value != _quoted("")]
     return ", ".join([f"save {recipe.result}", *choices])
@@ -115,16 +117,20 @@ def print_setting(setting: Setting) -> str:
     return print_number(setting)
 
 
-def parse_recipe(text: str) -> Recipe:
-    """Read a recipe; an error names line and column and shows the line."""
-    return _Parser(text).recipe()
+def parse_lines(text: str, origin: Sequence[int], written: str) -> Recipe:
+    """Read canonical lines; an error names line and column and shows the line.
+
+    origin   for each line the number of the line that it was written in, in `written`
+    """
+    return _Parser(text, origin, written).recipe()
 
 
 class _Parser:
     """Recursive descent over the tokens of one recipe."""
 
-    def __init__(self, text: str) -> None:
-        self.lines = text.split("\n")
+    def __init__(self, text: str, origin: Sequence[int], written: str) -> None:
+        self.lines, self.origin = text.split("\n"), origin
+        self.written = written.split("\n")
         self.tokens = self._tokens(text)
         self.at = 0
         self.ingredients: list[Ingredient] = []
@@ -151,6 +157,7 @@ class _Parser:
             text_encoder=self.save.pop("text_encoder", ""),
             ema=self._said("ema", "drop", "use"),
             clip=self._said("overflow", "stop", "clip"),
+            stepwise=self._said("rounding", "once", "steps"),
         )
 
     def _said(self, word: str, no: str, yes: str) -> bool:
@@ -385,8 +392,9 @@ class _Parser:
 
     def _fail(self, what: str, hint: str, token: Token | None = None) -> NoReturn:
         token = token or self._peek()
-        shown = self.lines[token.line - 1].strip()
-        where = f"line {token.line}, column {token.column}" + (f": {shown}" if shown else "")
+        line = self.origin[token.line - 1]
+        shown = self.written[line - 1].strip()
+        where = f"line {line}, column {token.column}" + (f": {shown}" if shown else "")
         raise RecipeError(what, where=where, hint=hint)
 
 

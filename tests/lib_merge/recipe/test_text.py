@@ -63,7 +63,6 @@ def test_a_text_is_known_as_a_recipe_by_its_first_words() -> None:
 
 
 MISTAKES = {
-    "A = 1": ("this is not a recipe of Merge Desk", "line 1, column 1: A = 1", "the first line of one is"),
     "merge-desk recipe 9\n": ("this recipe is of another version", "line 1", "merge-desk recipe 1"),
     "merge-desk recipe 1\n": ("the recipe is empty", "", 'A = "model.safetensors"'),
     TWO + "M = wieghted_sum(A, B)": ("there is no merge method called 'wieghted_sum'", "", "'weighted_sum'"),
@@ -81,7 +80,7 @@ MISTAKES = {
         "",
     ),
     TWO + "M = weighted_sum(A, B": ("',' or ')' is expected, but the recipe ends", "line 4", ""),
-    TWO + "M = weighted_sum(A, B) N": ("the end of the line is expected", "line 4, column 24", ""),
+    TWO + "M = weighted_sum(A, B) N": ("'N' is not expected here", "line 4, column 24", ""),
     TWO + "M = weighted_sum(A, B, alpha = 1e999)": ("1e999 is too large", "line 4, column 32", ""),
     TWO + "M = weighted_sum(A, B, alpha = {IN00: 1, IN00: 2})": (
         "IN00 is set twice",
@@ -99,7 +98,7 @@ MISTAKES = {
     TWO + "save C": ("the recipe saves 'C', which it never makes", "", "one of A, B"),
     TWO + "save A, format = ckpt": ("'format' is not a way of saving", "line 4, column 9", "dtype"),
     TWO + "save A, dtype = fp12": ("a merge cannot be saved as 'fp12'", "", "'fp16'"),
-    TWO + "M = A ? B": ("'?' means nothing in a recipe", "line 4, column 7: M = A ? B", ""),
+    TWO + "M = A ? B": ("'?' means nothing in a sum", "line 4, column 7: M = A ? B", ""),
 }
 
 

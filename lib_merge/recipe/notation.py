@@ -1,0 +1,254 @@
+"""What mixers write, turned into the canonical lines of a recipe.
+
+    pyro_pov_a + pyro_pov_b = pyAB                                  half and half
+    analogDiffusion x 0.85 + pyAB x 0.15 = MERGE1
+    MERGE1Fix + (F222_v1 - v1-5-pruned-emaonly) x 1 = MERGE2        add difference
+    MERGE_BASE (1-alpha) + NED x alpha = V1, alpha = 1,1,...,0      26 numbers
+    75% Nothing v2.3 : 25% rebasin(MeinaMix 9, to = Nothing v2.3) = D1
+    A + B x GRAD_V = M                                              a preset, or rules in quotes
+    slerp(D1, ICBINP, alpha = 0.4) = D2                             any method by name
+    0.7(A) + 0.3(B)                                                 as AUTOMATIC1111 names its files
+
+`x`, `*`, `×` and `·` multiply, also where nothing stands between a number and a bracket. A minus needs
+spaces, since names have hyphens; a name that holds signs goes into quotes. The name of the result stands
+on either side of the `=`. Weights need not all be written: without any, every model has the same share;
+one that is missing is what the others leave of 1. `alpha` and `beta` (or alpha_0, ...) are set behind
+the sum, on the next line, or as a list in brackets behind it, as SuperMerger and Model Mixer write them.
+A name that nothing was called before is a file, whose ending may be left out.
+
+Canonical lines (recipe/text.py) stand among these as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lib_merge.architectures import DEFAULT_LAYOUT
+from lib_merge.errors import RecipeError
+from lib_merge.recipe.sums import Writer, read_sum
+from lib_merge.recipe.text import FIRST_LINE, is_recipe, print_setting
+from lib_merge.recipe.weights import read_weights
+
+OPENING, CLOSING = "([{", ")]}"
+STRICT = re.compile(r'\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*"|save\b(?!\s*=)|merge-desk\b)')
+CALL = re.compile(r"\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*)?([A-Za-z_]\w*)\(")
+SETS = re.compile(
+    r"(?:(?:^|[\n,;])\s*(?P<behind>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:]"
+    r"|\s(?P<beside>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:](?=\s*[\d.\0]))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of a recipe, with those that its brackets go on over; `line` counts from 1."""
+
+    text: str
+    line: int
+
+    def where(self, at: int) -> str:
+        """Line and column of a place in it, and the line itself."""
+        before = self.text[:at]
+        line, column = self.line + before.count("\n"), at - (before.rfind("\n") + 1) + 1
+        shown = self.text.split("\n")[line - self.line].strip()
+        return f"line {line}, column {column}: {shown}"
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A recipe in canonical lines, and for each of them the line that it was written in."""
+
+    text: str
+    origin: tuple[int, ...]
+
+
+def expand(text: str) -> Expanded:
+    """Canonical lines for what mixers write; canonical text comes back as it is."""
+    statements = list(_statements(text))
+    if is_recipe(text) and all(_is_strict(each.text) for each in statements):
+        return Expanded(text, tuple(range(1, text.count("\n") + 2)))
+    if not is_recipe(text) and not any("=" in each.text or "+" in each.text for each in statements):
+        first = statements[0].where(0) if statements else "line 1"
+        hint = f"a sum such as   A x 0.7 + B x 0.3 = M   or a first line: {FIRST_LINE}"
+        raise RecipeError("this is not a recipe", where=first, hint=hint)
+    writer = Writer(_taken(statements))
+    lines, origin = ([] if is_recipe(text) else [FIRST_LINE]), ([] if is_recipe(text) else [1])
+    for statement in _joined(statements):
+        made = _lines(statement, writer, implicit=not is_recipe(text))
+        lines += made
+        for each in made:
+            origin += range(statement.line, statement.line + each.count("\n") + 1)
+    return Expanded("\n".join(lines) + "\n", (*origin, *origin[-1:]))
+
+
+def _statements(text: str) -> Iterator[Statement]:
+    """Lines, joined while a bracket is open; comments and empty lines are left out."""
+    begun, first, depth = "", 1, 0
+    for number, line in enumerate(text.split("\n"), 1):
+        bare = _without_comment(line)
+        if not begun:
+            first = number
+        begun += ("\n" if begun else "") + bare
+        depth += sum(c in OPENING for c in _unquoted(bare)) - sum(c in CLOSING for c in _unquoted(bare))
+        if depth <= 0:
+            if begun.strip():
+                yield Statement(begun.rstrip(), first)
+            begun, depth = "", 0
+    if begun.strip():
+        yield Statement(begun.rstrip(), first)
+
+
+def _unquoted(line: str) -> str:
+    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda found: " " * len(found[0]), line)
+
+
+def _without_comment(line: str) -> str:
+    place = _unquoted(line).find("#")
+    return line if place < 0 else line[:place]
+
+
+def _joined(statements: Sequence[Statement]) -> list[Statement]:
+    """A line that does nothing but set alpha belongs to the line before it."""
+    found: list[Statement] = []
+    for each in statements:
+        setting = SETS.match(each.text)
+        if found and setting and not _is_strict(found[-1].text):
+            gap = "\n" * max(1, each.line - found[-1].line - found[-1].text.count("\n"))
+            found[-1] = Statement(found[-1].text + gap + each.text, found[-1].line)
+        else:
+            found.append(each)
+    return found
+
+
+def _is_strict(text: str) -> bool:
+    """Whether it is a canonical line: a file, `save`, the first line, or a call and nothing else."""
+    if STRICT.match(text):
+        return True
+    call = CALL.match(text)
+    return bool(call) and "=" in text[: call.start(1)] and _closes(text, call.end() - 1) == len(text.rstrip())
+
+
+def _closes(text: str, opening: int) -> int:
+    """Where the bracket that opens there has closed; the text's length where it never does."""
+    depth = 0
+    for place, character in enumerate(_unquoted(text[opening:]), opening):
+        depth += (character in OPENING) - (character in CLOSING)
+        if depth == 0:
+            return place + 1
+    return len(text)
+
+
+def _taken(statements: Sequence[Statement]) -> list[str]:
+    """Names that canonical lines define, wherever they stand."""
+    found = (re.match(r"\s*([A-Za-z_][A-Za-z0-9_-]*)\s*=", each.text) for each in statements)
+    strict = [each for each in statements if STRICT.match(each.text)]
+    return [match[1] for match, each in zip(found, statements, strict=True) if match and each in strict]
+
+
+def _lines(statement: Statement, writer: Writer, *, implicit: bool) -> list[str]:
+    """The canonical lines of one statement.
+
+    implicit  whether a name that nothing was called before may be a file in a call, too
+    """
+    text = statement.text
+    if _is_line(text, writer if implicit else None):
+        defined = re.match(r"\s*([A-Za-z_][A-Za-z0-9_-]*)\s*=", text)
+        if defined:
+            writer.idents[defined[1]] = defined[1]
+        return [text]
+    bare, settings = _cut_settings(statement)
+    result, sum_at, sum_text = _sides(statement, bare)
+    made = read_sum(sum_text, lambda at: statement.where(sum_at + at))
+    amounts = {name: _amount(value, statement.where(at)) for name, (value, at) in settings.items()}
+    return writer.write(made, result, amounts, statement.where(sum_at))
+
+
+def _is_line(text: str, writer: Writer | None = None) -> bool:
+    """Whether it needs no translation: in a call, models are named in one word each.
+
+    writer  knows the names that stand for something; without it every word does
+    """
+    if STRICT.match(text):
+        return True
+    call = CALL.match(text)
+    if call is None or not _is_strict(text):
+        return False
+    plain = re.sub(r"\[[^\]]*\]|\{[^}]*\}", "", _unquoted(text[call.end() - 1 :]).strip("() \n"))
+    names = [part.strip() for part in plain.split(",") if "=" not in part and part.strip()]
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) for name in names):
+        return False
+    return writer is None or all(name in writer.idents for name in names)
+
+
+def _cut_settings(statement: Statement) -> tuple[str, dict[str, tuple[str, int]]]:
+    """The statement without `alpha = ...` behind it, and what is set there: name -> text, place."""
+    text, depth = statement.text, 0
+    plain = list(_unquoted(text))
+    for place, character in enumerate(plain):
+        depth += (character in OPENING) - (character in CLOSING)
+        if depth > 0 or character in CLOSING:
+            plain[place] = "\0"
+    found = list(SETS.finditer("".join(plain)))
+    if not found:
+        return text, {}
+    settings: dict[str, tuple[str, int]] = {}
+    for match, end in zip(found, [*(m.start() for m in found[1:]), len(text)], strict=True):
+        name = (match["behind"] or match["beside"]).lower()
+        settings["alpha" if name == "mbw" else name] = text[match.end() : end].strip(" ,;\n"), match.end()
+    return text[: found[0].start()].rstrip(" ,;\n"), settings
+
+
+def _amount(text: str, where: str) -> str:
+    """An amount as canonical lines hold it."""
+    bare = text.strip()
+    if bare.startswith('"'):
+        bare = str(json.loads(bare))
+    if bare[:1] in OPENING and bare[-1:] in CLOSING and bare[:1] != "{":
+        bare = bare[1:-1]
+    try:
+        return print_setting(float(bare))
+    except ValueError:
+        return print_setting(read_weights(bare, layout=DEFAULT_LAYOUT.id, where=where))
+
+
+def _sides(statement: Statement, bare: str) -> tuple[str, int, str]:
+    """The result's name, and the sum with its place: the name is the side without any arithmetic."""
+    plain = list(_unquoted(bare))
+    depth = 0
+    for place, character in enumerate(plain):
+        depth += (character in OPENING) - (character in CLOSING)
+        if depth > 0:
+            plain[place] = "\0"
+    if depth > 0:
+        opening = max(map(_unquoted(bare).rfind, OPENING))
+        hint = "a closing bracket is missing"
+        raise RecipeError("a bracket is not closed", where=statement.where(opening), hint=hint)
+    equals = [place for place, character in enumerate(plain) if character == "="]
+    if not equals:
+        return "", 0, bare
+    if len(equals) > 1:
+        raise RecipeError(
+            "there are two = in one line", where=statement.where(equals[1]), hint="one result a line"
+        )
+    left, right = bare[: equals[0]], bare[equals[0] + 1 :]
+    if _is_name(right) and not (_is_name(left) and not left.strip().startswith('"')):
+        return _named(right), 0, left
+    if _is_name(left):
+        return _named(left), equals[0] + 1, right
+    hint = "A x 0.7 + B x 0.3 = M, or M = A x 0.7 + B x 0.3"
+    raise RecipeError("neither side of = is a plain name", where=statement.where(equals[0]), hint=hint)
+
+
+def _named(text: str) -> str:
+    bare = text.strip()
+    return str(json.loads(bare)) if bare.startswith('"') else bare
+
+
+def _is_name(text: str) -> bool:
+    bare = text.strip()
+    if not bare or (bare.startswith('"') and re.fullmatch(r'"(?:[^"\\]|\\.)*"', bare)):
+        return bool(bare)
+    return not re.search(r'[+*×·()=:%,"?|<>;]|\s[-xX]\s', bare) and not re.fullmatch(r"[\d.]+", bare)
