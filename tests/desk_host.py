@@ -48,6 +48,9 @@ class PaperHost:
     def device(self) -> str:
         return "cpu"
 
+    def folders(self) -> Sequence[Path]:
+        return (self.folder,)
+
     def data(self) -> Path:
         self._data.mkdir(parents=True, exist_ok=True)
         return self._data

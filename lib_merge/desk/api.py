@@ -8,14 +8,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
+from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
 from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.live import BrokenModelError, MergeIdent, SwapReport
 from lib_merge.methods import METHODS
 from lib_merge.plan import Plan
+from lib_merge.report.comparison import comparison_as_data
 from lib_merge.report.describe import method_as_data
 
 ROOT = "/merge-desk/v1"
@@ -23,6 +25,7 @@ MOST_BYTES = 1 << 20  # of a body; a recipe has a few hundred
 PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'\",;]+)+[\\/]")  # all but a path's last part
 
 Data = dict[str, Any]
+Result = TypeVar("Result")
 
 
 class BadRequestError(MergeError):
@@ -85,6 +88,20 @@ class Answers:
         self._known(rest)
         return saved_as_data(self._mixer.save(rest, name, format=format, overwrite=overwrite))
 
+    def compare(self, body: Body) -> Data:
+        """How models differ from a reference; results are kept on the disk."""
+        return comparison_as_data(self._found(compare_named, body))
+
+    def check(self, body: Body) -> Data:
+        """What is broken in models."""
+        return {"files": [health.as_data() for health in self._found(check_named, body)]}
+
+    def _found(self, report: Callable[[Mixer, Body], Result], body: Body) -> Result:
+        try:
+            return report(self._mixer, body)
+        except HostError as cause:  # a report asks the host for names alone
+            raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
+
     def _known(self, body: Body) -> None:
         """Tells a name that is not in the lists from all that a host refuses later."""
         try:
@@ -124,6 +141,8 @@ def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -
     add("apply", "POST", answers.apply)
     add("restore", "POST", answers.restore)
     add("save", "POST", answers.save)
+    add("compare", "POST", answers.compare)
+    add("check", "POST", answers.check)
 
 
 def basic_auth(accounts: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.errors import OutputError
 from lib_merge.report.comparison import INPUT, OUTPUT, Comparison, Model
+from lib_merge.report.heat import likeness, nines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +20,7 @@ COLUMNS = 3
 DPI = 110
 COLOURS = "RdYlGn"  # red differs, green is alike; every box says its number too
 SHADES = (0.15, 0.85)  # of these, which black letters can be read on
-# Fine-tunes of one base lie between 99 and 99.99 %, unrelated models near 0: what lacks to 100 % is drawn,
-# and coloured, by its logarithm.
-LEAST = 1e-5
 TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.9, 99.99, 99.999)  # percent
-REDDEST = 0.5  # of likeness
 
 
 def plot(comparison: Comparison) -> Figure:
@@ -70,12 +67,12 @@ def write_png(comparison: Comparison, path: Path) -> None:
 def _lines(axes: Any, comparison: Comparison) -> None:
     slots = list(dict.fromkeys(slot for model in comparison.models for slot in model.values))
     for model in comparison.models:
-        found = [_nines(model.values.get(slot, math.nan)) for slot in slots]
+        found = [nines(model.values.get(slot, math.nan)) for slot in slots]
         axes.plot(range(len(slots)), found, marker="o", markersize=4, label=_short(model.name, 40))
     axes.set_xticks(range(len(slots)), slots, rotation=60)
     low, high = axes.get_ylim()
-    ticks = [tick for tick in TICKS if low <= _nines(tick / 100) <= high]
-    axes.set_yticks([_nines(tick / 100) for tick in ticks], [_tick(tick) for tick in ticks])
+    ticks = [tick for tick in TICKS if low <= nines(tick / 100) <= high]
+    axes.set_yticks([nines(tick / 100) for tick in ticks], [_tick(tick) for tick in ticks])
     axes.set_ylabel("percent")
     axes.grid(alpha=0.3)
     axes.margins(x=0.02)
@@ -131,16 +128,9 @@ def _tick(percent: float) -> str:
     return f"{percent:g}" if percent < TICKS[-1] else f"≥ {percent:g}"
 
 
-def _nines(value: float) -> float:
-    """How many nines a likeness has: 0 for 0, 1 for 0.9, 2 for 0.99; at most 5."""
-    return -math.log10(max(1 - value, LEAST)) if not math.isnan(value) else value
-
-
 def _shade(value: float) -> float:
-    """A likeness on the scale of colours: red up to 0.5, green from 0.9999."""
     low, high = SHADES
-    share = (_nines(value) - _nines(REDDEST)) / (_nines(0.9999) - _nines(REDDEST))
-    return low + (high - low) * min(max(share, 0.0), 1.0)
+    return low + (high - low) * likeness(value)
 
 
 def _short(name: str, most: int) -> str:

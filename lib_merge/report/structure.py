@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from lib_merge.architectures import (
+    Component,
     Family,
     Identity,
     Role,
@@ -26,12 +28,12 @@ def structure_findings(header: Header, identity: Identity) -> list[Finding]:
     family = identity.family
     own = topology_of(header.tensors).shapes()
     expected = _shapes(header, family, own)
-    parts = {component_of(family, key): key for key in header.tensors if role_of(family, key) is Role.WEIGHT}
+    parts = _parts(header, identity, expected)
     missing = [
         key
         for key in expected
         if key not in header.tensors
-        and component_of(family, key) in parts.keys() & identity.components
+        and component_of(family, key) in parts
         and role_of(family, key) is Role.WEIGHT
         and not key.endswith(OPTIONAL)
     ]
@@ -44,6 +46,16 @@ def structure_findings(header: Header, identity: Identity) -> list[Finding]:
         ),
         *_misshapen(misshapen, family, header, expected),
     ]
+
+
+def _parts(header: Header, identity: Identity, expected: Iterable[str]) -> set[Component | None]:
+    """The parts that the file means to hold: those it was recognised by, and those with half of their keys.
+
+    The latter for a file that lacks the very keys by which such a part is recognised.
+    """
+    whole = Counter(component_of(identity.family, key) for key in expected)
+    there = Counter(component_of(identity.family, key) for key in expected if key in header.tensors)
+    return {part for part, count in there.items() if part in identity.components or 2 * count >= whole[part]}
 
 
 def _shapes(header: Header, family: Family, own: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -20,8 +20,9 @@ from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.tab.ingredients import place_lists, wire_lists
 from lib_merge.desk.tab.mix import MIX
 from lib_merge.desk.tab.parts import HIDDEN, PREFIX, Page, Room, Wrap, gr, ours, silent
+from lib_merge.desk.tab.report import REPORT
 
-ROOMS: tuple[Room, ...] = (MIX,)
+ROOMS: tuple[Room, ...] = (MIX, REPORT)
 
 
 def build(
@@ -70,7 +71,8 @@ def _place_rooms(page: Page) -> dict[str, Any]:
     if len(ROOMS) == 1:
         return {ROOMS[0].name: ROOMS[0].place(page)}
     placed: dict[str, Any] = {}
-    with gr.Tabs(elem_id=f"{PREFIX}rooms"):
+    with gr.Tabs(elem_id=f"{PREFIX}rooms") as rooms:
+        rooms.do_not_save_to_config = True
         for room in ROOMS:
             with gr.TabItem(room.title, elem_id=f"{PREFIX}room_{room.name}"):
                 placed[room.name] = room.place(page)

@@ -52,7 +52,7 @@ with gr.Blocks() as root, gr.Tabs():
             each.render()
 ours = [b for b in alone.blocks.values() if getattr(b, "label", None)]
 kept = [type(b).__name__ for b in ours if not getattr(b, "do_not_save_to_config", False)]
-kept = [kind for kind in kept if kind not in ("Accordion", "Button", "HTML")]
+kept = [kind for kind in kept if kind not in ("Accordion", "Button", "HTML", "Tab")]
 print(json.dumps({"alone": events(alone), "within": events(root), "kept": kept}))
 """
 
@@ -87,7 +87,7 @@ def test_the_hosts_own_fields_take_the_place_of_ours_except_the_seed(wiring: dic
 
 
 def test_the_page_fills_in_exactly_as_many_inputs_as_there_are(wiring: dict[str, Any]) -> None:
-    for name in ("turn", "keep", "save"):
+    for name in ("turn", "keep", "save", "report"):
         found = event(wiring, name)
         assert f"fill(given, {len(found['inputs'])}, '{name}')" in found["js"]
 
@@ -106,7 +106,17 @@ def test_every_list_redraws_the_scene_and_then_the_marks(wiring: dict[str, Any])
 
 
 def test_stop_waits_in_no_queue(wiring: dict[str, Any]) -> None:
-    assert [each["queued"] for each in wiring["alone"] if not each["inputs"]] == [False]
+    stops = [each for each in wiring["alone"] if not each["inputs"] and not each["outputs"]]
+    assert [each["queued"] for each in stops] == [False, False]  # of pictures, of reports
+
+
+def test_a_report_takes_the_lists_and_is_asked_how_far_it_is_outside_of_the_queue(
+    wiring: dict[str, Any],
+) -> None:
+    report = event(wiring, "report")
+    assert (report["inputs"], report["outputs"]) == (["move", *LISTS], ["report_answer"])
+    far = [each for each in wiring["alone"] if each["outputs"] == ["report_progress"]]
+    assert [(each["inputs"], each["queued"]) for each in far] == [([], False)]
 
 
 def test_nothing_of_ours_is_stored_as_a_default_of_the_host(wiring: dict[str, Any]) -> None:

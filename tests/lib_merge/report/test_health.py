@@ -123,6 +123,12 @@ def test_planted_damage_is_found_and_nothing_else(
     assert text in found.text
 
 
+def test_a_whole_attention_missing_is_found_though_the_u_net_is_recognised_by_it(tmp_path: Path) -> None:
+    torn = write_tiny(tmp_path / "torn.safetensors", without=[f"{UNET}middle_block.1."])
+    (found,) = findings(torn)
+    assert (found.kind, found.slot, len(found.keys)) == ("missing", "M00", 26)
+
+
 def test_infinity_is_found_too(samples: dict[str, Path], tmp_path: Path) -> None:
     changes = first(MIDDLE, -math.inf)(load_file(samples["ink"]))
     (found,) = findings(rewrite(samples["ink"], changes, tmp_path / "damaged.safetensors"))
