@@ -585,6 +585,12 @@ window.mergeDesk ??= (() => {
     solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),
     mute: (slot) => change(() => { desk.mute.add(slot); }),
   };
-  const open = (name) => $(`#merge_desk_room_${name}-button`)?.click();
+  function open(name) {
+    const place = $(`#merge_desk_room_${name}`);
+    const nth = [...document.querySelectorAll("#merge_desk_rooms > [id^=merge_desk_room_]")].indexOf(place);
+    const button = $(`#merge_desk_room_${name}-button`) // Gradio 3 gives these buttons no id
+      ?? document.querySelectorAll("#merge_desk_rooms > .tab-nav > button")[nth];
+    button?.click();
+  }
   return { fill, room, ask, stop: () => press("stop"), open, faders: board, tools: { $, make, button, mount, part, clamp, tidy, progress, problemBox } };
 })();

@@ -132,7 +132,7 @@
     showState();
   }
   const said = ({ text, acts }) => make("li", {}, make("span", {}, text),
-    acts.map(({ label, do: what, slot }) => button(label, "On the desk", () => act(what, slot), { "data-do": what, "data-at": slot })));
+    acts.map(({ label, do: what, slot }) => button(label, `${label}, on the desk`, () => act(what, slot), { "data-do": what, "data-at": slot })));
 
   function drawResult() {
     const root = part("report-result");

@@ -125,9 +125,9 @@ def _left_out(model: Model) -> str:
 def _of_weights(comparison: Comparison) -> tuple[Table, ...]:
     """One model: all its measures beside each other. Several: a table for each measure."""
     known = [name for name in MEASURES if any(name in _first(model) for model in comparison.models)]
-    if len(comparison.models) > 1:
+    model, *more = comparison.models
+    if more:
         return (_percentages(comparison), *(_of_measure(comparison, name) for name in known))
-    model = comparison.models[0]
     main = "cosine_of_differences" if comparison.base else "cosine_concatenated"
 
     def measures(slot: str) -> Row:
