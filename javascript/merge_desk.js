@@ -20,6 +20,7 @@ window.mergeDesk ??= (() => {
   };
   const seen = {};
   const rooms = {};
+  const extras = {}; // what other rooms add to the amounts: name -> value
   const asked = {};
   let timer = 0;
 
@@ -62,7 +63,7 @@ window.mergeDesk ??= (() => {
   const put = (slot, value, param = desk.param) => { (desk.values[param] ??= {})[slot] = value; };
 
   function parameters() {
-    const out = { ...desk.knobs };
+    const out = { ...desk.knobs, ...extras };
     for (const { name } of faders()) out[name] = Object.fromEntries(slots().map((slot) => [slot, heard(slot, name)]));
     return out;
   }
@@ -313,6 +314,7 @@ window.mergeDesk ??= (() => {
     const set = (value) => change(() => { desk.knobs[name] = value; }, name);
     const input = kind === "bool"
       ? make("input", { type: "checkbox", onchange: (e) => set(e.target.checked) })
+      : kind === "str" ? make("input", { type: "text", class: "md-words", onchange: (e) => set(e.target.value) })
       : make("input", { type: "range", class: "md-range", min: low, max: high, step: kind === "int" ? 1 : step, onchange: (e) => set(Number(e.target.value)),
           oninput: (e) => { e.target.nextSibling.textContent = e.target.value; paint(e.target); } });
     return make("label", { class: "md-knob", title: help, "data-knob": name }, name, input, make("output"));
@@ -345,8 +347,8 @@ window.mergeDesk ??= (() => {
       const fresh = window.prompt("A new name for this preset", old);
       if (fresh?.trim() && fresh !== old) keep("rename", { name: old, new_name: fresh });
     };
-    const card = ({ name: called, values, own }) => make("div", { class: `md-preset ${own ? "md-own" : ""}` },
-      make("button", { type: "button", title: called, "data-preset": called, onclick: () => change(() => {
+    const card = ({ name: called, values, own, about }) => make("div", { class: `md-preset ${own ? "md-own" : ""}` },
+      make("button", { type: "button", title: about ? `${called}: ${about}` : called, "data-preset": called, onclick: () => change(() => {
         desk.solo.clear(); desk.mute.clear(); for (const [slot, value] of Object.entries(values)) put(slot, value);
       }) }, curve(values), make("span", {}, called)),
       own ? make("span", { class: "md-edit" }, button("✎", `Rename ${called}`, () => rename(called)),
@@ -384,6 +386,7 @@ window.mergeDesk ??= (() => {
     for (const each of document.querySelectorAll("[data-knob]")) {
       const [input, output] = each.children;
       if (input.type === "checkbox") input.checked = desk.knobs[each.dataset.knob];
+      else if (input.type === "text") input.value = desk.knobs[each.dataset.knob];
       else { input.value = desk.knobs[each.dataset.knob]; output.textContent = tidy(desk.knobs[each.dataset.knob]); paint(input); }
     }
     showText();
@@ -582,6 +585,12 @@ window.mergeDesk ??= (() => {
       for (const [param, values] of Object.entries(amounts)) for (const [slot, value] of Object.entries(values)) put(slot, value, param);
       Object.assign(desk.knobs, knobs);
     }),
+    /** Something more that is asked for with every move, under a name of its own; "" takes it back. */
+    extra: (name, value) => {
+      if ((extras[name] ?? "") === value) return;
+      if (value) extras[name] = value; else delete extras[name];
+      engage();
+    },
     solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),
     mute: (slot) => change(() => { desk.mute.add(slot); }),
   };

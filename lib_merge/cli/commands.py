@@ -67,11 +67,11 @@ def methods(options: argparse.Namespace) -> None:
 def rules(options: argparse.Namespace) -> None:
     """`merge-desk rules TEXT FILE`: reads a header alone."""
     from lib_merge.checkpoint import read_header
-    from lib_merge.plan.tester import report_as_data, report_as_text, test_rules
+    from lib_merge.plan.tester import report_as_data, report_as_text, report_of_header
     from lib_merge.recipe import read_weights
 
     text = sys.stdin.read() if options.text == "-" else options.text
-    report = test_rules(read_weights(text, layout=options.layout), read_header(Path(options.file)))
+    report = report_of_header(read_weights(text, layout=options.layout), read_header(Path(options.file)))
     _print(report_as_data(report) if options.json else report_as_text(report, every=options.keys))
 
 

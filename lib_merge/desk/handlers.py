@@ -273,6 +273,9 @@ class Desk:
         for name, value in parameters.items():
             if name in names:
                 body[name] = value if vae == "blend" else _without_vae(value)
+        for word, taken in (("weights", "alpha" in names), ("adjust", True)):
+            if taken and parameters.get(word):
+                body[word] = parameters[word]
         return {**body, "vae": vae, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
 
     def settings(self, fields: Mapping[str, Any]) -> DrawSettings:
@@ -303,7 +306,7 @@ def _vae_words(choice: str) -> str:
 def _empty(choice: Choice, models: int) -> str:
     if not choice.a:
         return "Choose A to begin: the checkpoint that you start from."
-    if not choice.b:
+    if not choice.b and models > 1:
         return "Choose B to begin: the faders then show how far A and B lie apart, block by block."
     if models == 3 and not choice.c:
         return "Choose C as well: this method works with three models."

@@ -212,13 +212,13 @@ def _place(amount: float) -> int:
 
 
 def desk_methods() -> tuple[Method, ...]:
-    """The methods that work on up to three whole models with plain knobs."""
+    """The methods that work on up to three whole models and need no share for each."""
     return tuple(
         method
         for method in METHODS.all()
-        if not any(parameter.per_model for parameter in method.parameters)
+        if not any(parameter.per_model and not parameter.default for parameter in method.parameters)
         and not any(model.delta for model in method.inputs)
-        and (method.most_models or 2) in (2, 3)
+        and (method.most_models or 2) in (1, 2, 3)
     )
 
 
@@ -228,9 +228,9 @@ def method_by_title(title: str) -> Method:
     return next((method for method in methods if title in (method.title, method.id)), methods[0])
 
 
-def method_view(method: Method) -> MethodView:
-    """What is shown of a method."""
-    knobs = [
+def knobs_of(method: Method) -> tuple[Knobs, ...]:
+    """A method's parameters as the page draws them, but for those with one number for each model."""
+    return tuple(
         Knobs(
             parameter.name,
             parameter.kind.__name__,
@@ -241,8 +241,13 @@ def method_view(method: Method) -> MethodView:
             parameter.knob.help,
         )
         for parameter in method.parameters
-        if parameter.kind in (float, int, bool)
-    ]
+        if not parameter.per_model
+    )
+
+
+def method_view(method: Method) -> MethodView:
+    """What is shown of a method."""
+    knobs = knobs_of(method)
     return MethodView(
         method.id,
         method.title,

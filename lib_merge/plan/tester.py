@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lib_merge.architectures import Role, identify, role_of, slot_of
+from lib_merge.architectures import Family, Role, identify, role_of, slot_of
 from lib_merge.checkpoint import Header
 from lib_merge.errors import PlanError
 from lib_merge.plan.ruler import Hit, Ruler
@@ -29,6 +29,15 @@ class Ending:
     line: int
     excluded: bool = False
 
+    @property
+    def told(self) -> str:
+        """In words."""
+        if self.excluded:
+            return "stays as it is (include, exclude)"
+        if self.amount is None:
+            return "stays A's" if self.slot == VAE else "0 (no rule)"
+        return f"{print_number(round(self.amount, 6))} (rule {self.line})"
+
 
 @dataclass(frozen=True)
 class RuleReport:
@@ -39,20 +48,22 @@ class RuleReport:
     endings: tuple[Ending, ...]
 
 
-def test_rules(amount: Amount, header: Header) -> RuleReport:
+def report_of_header(amount: Amount, header: Header) -> RuleReport:
     """What an amount does to a model; raises PlanError with everything that does not fit the model."""
     family = identify(header.tensors, metadata=header.metadata, where=str(header.path)).family
+    return report_of_keys(amount, family, tuple(header.tensors))
+
+
+def report_of_keys(amount: Amount, family: Family, keys: Sequence[str]) -> RuleReport:
+    """The same for a family and any of its keys."""
     # a list or a number is a rule for everything
     rules = amount if isinstance(amount, Rules) else Rules(over(amount, Rules(())).lines[:-1])
-    ruler = Ruler(rules, family, tuple(header.tensors))
+    ruler = Ruler(rules, family, keys)
     if problems := list(ruler.problems("rules")):
         raise PlanError(problems)
-    keys = [key for key in header.tensors if role_of(family, key) is Role.WEIGHT]
-    endings = (_ending(ruler, key, slot_of(family, key) or "") for key in keys)
+    weights = [key for key in keys if role_of(family, key) is Role.WEIGHT]
+    endings = (_ending(ruler, key, slot_of(family, key) or "") for key in weights)
     return RuleReport(family.title, tuple(ruler.tally()), tuple(endings))
-
-
-test_rules.__test__ = False  # type: ignore[attr-defined]  # pytest: no test, though it begins like one
 
 
 def _ending(ruler: Ruler, key: str, slot: str) -> Ending:
@@ -79,23 +90,15 @@ def report_as_text(report: RuleReport, *, every: bool = False) -> str:
 def _keys(report: RuleReport) -> Iterator[str]:
     width = max(len(ending.key) for ending in report.endings)
     for ending in sorted(report.endings, key=lambda each: each.key):
-        yield f"{ending.key:<{width}}  {ending.slot:<6}  {_told(ending)}"
+        yield f"{ending.key:<{width}}  {ending.slot:<6}  {ending.told}"
 
 
 def _slots(report: RuleReport) -> Iterator[str]:
     slots: dict[str, dict[str, int]] = {}
     for ending in report.endings:
         counted = slots.setdefault(ending.slot, {})
-        counted[_told(ending)] = counted.get(_told(ending), 0) + 1
+        counted[ending.told] = counted.get(ending.told, 0) + 1
     for slot, counted in sorted(slots.items(), key=lambda item: item[0]):
         first, *others = sorted(counted.items(), key=lambda item: -item[1])
         yield f"{slot:<6}  {first[1]:>4} x  {first[0]}"
         yield from (f"        {count:>4} x  {told}" for told, count in others)
-
-
-def _told(ending: Ending) -> str:
-    if ending.excluded:
-        return "stays as it is (include, exclude)"
-    if ending.amount is None:
-        return "stays A's" if ending.slot == VAE else "0 (no rule)"
-    return f"{print_number(round(ending.amount, 6))} (rule {ending.line})"

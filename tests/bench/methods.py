@@ -1,11 +1,12 @@
 """What each method costs on full-size files, beside the weighted sum.
 
     python tests/bench/methods.py [--family sd1] [--rounds 1] [--only ties,dare] [--threads 2] [--device cpu]
-                                  [--peers sd-meh,sd-mecha]
+                                  [--peers sd-meh,sd-mecha,supermerger] [--part]
 
 Every merge is a process of its own that writes its file; imports are not counted, the inputs are in the page
 cache. Methods over a base get one base and two models. Ratios are of processor time, which a busy machine
-changes less than the clock's, to the weighted sum of the same round.
+changes less than the clock's, to the weighted sum of the same round. `--part` works on some blocks of the
+U-Net in full size, for peers that take many minutes over the whole.
 """
 
 from __future__ import annotations
@@ -25,13 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.compare import inputs, warm  # noqa: E402
 from tests.bench.contestants import PeakMemory  # noqa: E402
+from tests.bench.peers import PEERS, RUNNERS  # noqa: E402
 
 PLAIN = "weighted_sum"
+PART = {"IN01", "IN04", "IN07", "IN08", "IN11", "M00", "OUT03", "TIME", "OUT"}
 SLOW = {"rotate"}  # minutes; asked for by name
-PEERS = {
-    "sd-meh": ("ties", "euclidean_add_difference", "multiply_difference", "similarity_add_difference"),
-    "sd-mecha": ("ties", "train_difference", "cosine_a", "dare", "slerp", "geometric_sum"),
-}
 
 
 def settings_of(name: str) -> dict[str, object]:
@@ -62,40 +61,21 @@ def ours(name: str, out: Path, models: list[Path], device: str, threads: int) ->
     merge_to_file(plan, out, overwrite=True, device=device, threads=threads)
 
 
-def sd_meh(name: str, out: Path, models: list[Path]) -> None:
-    """sd-meh 0.9.5, as its command line calls it."""
-    from sd_meh.merge import merge_models, save_model
+def part_of(models: list[Path]) -> list[Path]:
+    """Files with the U-Net's tensors of PART alone, in full size."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
 
-    mode = "ties_add_difference" if name == "ties" else name
-    names = dict(zip(("model_a", "model_b", "model_c"), map(str, models), strict=False))
-    weights = {"alpha": [0.3] * 25, "beta": [0.3] * 25}
-    bases = {"alpha": 0.3, "beta": 0.3}
-    merged = merge_models(names, weights, bases, mode, precision=16, device="cpu", threads=2)
-    save_model(merged, str(out.with_suffix("")), "safetensors")
+    from lib_merge.architectures import family_by_id, slot_of
 
-
-def sd_mecha(name: str, out: Path, models: list[Path]) -> None:
-    """sd-mecha 1.1.8 with the settings of contestants.py."""
-    import sd_mecha
-    import torch
-
-    torch.set_num_threads(1)
-    a, b, c = (sd_mecha.model(str(path), "sd1-ldm") for path in models)
-    recipes = {
-        "ties": lambda: sd_mecha.add_difference(a, sd_mecha.ties_sum(b - a, c - a, k=0.2), alpha=1.0),
-        "train_difference": lambda: sd_mecha.add_difference(
-            a, (b - c) * sd_mecha.train_difference_mask(a, b, c, alpha=0.3), alpha=1.0
-        ),
-        "cosine_a": lambda: sd_mecha.add_cosine_a(a, b, alpha=0.3),
-        "dare": lambda: sd_mecha.add_difference(
-            a, sd_mecha.dropout(b - a, c - a, probability=0.5), alpha=1.0
-        ),
-        "slerp": lambda: sd_mecha.slerp(a, b, alpha=0.3),
-        "geometric_sum": lambda: sd_mecha.geometric_sum(a, b, alpha=0.3),
-    }
-    sd_mecha.merge(
-        recipes[name](), output=out, threads=2, merge_dtype=torch.float32, output_dtype=torch.float16
-    )
+    family = family_by_id("sd1")
+    parts = [model.with_name(f"part_{model.name}") for model in models]
+    for model, part in zip(models, parts, strict=True):
+        if not part.exists():
+            with safe_open(model, "pt") as file:
+                kept = [key for key in list(file.keys()) if slot_of(family, key) in PART]
+                save_file({key: file.get_tensor(key) for key in kept}, part)
+    return parts
 
 
 def child(options: argparse.Namespace) -> None:
@@ -108,7 +88,7 @@ def child(options: argparse.Namespace) -> None:
         if options.tool == "merge-desk":
             ours(options.child, options.out, options.models, options.device, options.threads)
         else:
-            {"sd-meh": sd_meh, "sd-mecha": sd_mecha}[options.tool](options.child, options.out, options.models)
+            RUNNERS[options.tool](options.child, options.out, options.models)
         seconds, spent = time.perf_counter() - began, time.process_time() - before
     print(json.dumps({"seconds": seconds, "cpu": spent, "anonymous": memory.peak}))
 
@@ -136,8 +116,8 @@ def run(tool: str, name: str, options: argparse.Namespace, models: list[Path]) -
 def report(results: dict[tuple[str, str], list[dict[str, float]]]) -> str:
     """One row a method and tool."""
     rows = [
-        "| method | tool | seconds, median | times the weighted sum | memory, peak |",
-        "|---|---|---|---|---|",
+        "| method | tool | seconds, median | of processors | times the weighted sum | memory, peak |",
+        "|---|---|---|---|---|---|",
     ]
     base = results[PLAIN, "merge-desk"]
     for (name, tool), runs in results.items():
@@ -162,6 +142,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default="")
+    parser.add_argument("--part", action="store_true", help="a part of the U-Net instead of whole files")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "merge-desk-bench")
@@ -177,6 +158,8 @@ def main() -> None:
 
     options.folder.mkdir(parents=True, exist_ok=True)
     models = inputs(options.folder, options.family, 3)
+    if options.part:
+        models = part_of(models)
     every = [method.id for method in METHODS.all() if method.id not in SLOW]
     names = [PLAIN, *(name for name in (options.only.split(",") if options.only else every) if name != PLAIN)]
     tools = [tool for tool in options.peers.split(",") if tool]

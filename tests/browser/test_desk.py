@@ -64,6 +64,28 @@ def desk(chromium: Any, desk_address: str) -> Generator[Desk]:
 # --- without a picture: faders and numbers ---
 
 
+def test_rules_are_tried_and_drawn_numbers_go_onto_the_faders(desk: Desk) -> None:
+    desk.page.locator("#merge_desk_room_weights-button").click()
+    expect(desk.page.locator("[data-adjust=contrast]")).to_be_visible(timeout=20 * SECOND)
+    desk.part("rules").fill("0.5*GRAD_V + 0.5*COSINE; OUT: 0.7; exclude FINAL")
+    desk.act("test-rules").click()
+    expect(desk.part("trial")).to_contain_text("OUT: 0.7", timeout=20 * SECOND)
+    desk.act("roll").click()
+    assert desk.part("rules").input_value() == "uniform(0, 1, seed = 1)"
+    desk.page.locator("#merge_desk_room_mix-button").click()
+    expect(desk.part("text")).to_have_value(re.compile(r"^0\.\d+, 0\.\d+, "), timeout=20 * SECOND)
+    assert desk.complaints == []
+
+
+def test_a_method_is_chosen_by_its_card(desk: Desk) -> None:
+    desk.page.locator("#merge_desk_room_methods-button").click()
+    expect(desk.page.locator("[data-method=weighted_models]")).to_be_disabled(timeout=60 * SECOND)
+    desk.page.locator("[data-method=extract]").click()
+    expect(desk.page.locator("#merge_desk_method input")).to_have_value("Extract", timeout=20 * SECOND)
+    expect(desk.page.locator("[data-param=beta]")).to_be_visible(timeout=20 * SECOND)
+    assert desk.complaints == []
+
+
 def test_the_tab_opens_without_complaints_and_says_what_to_do(desk: Desk) -> None:
     expect(desk.part("empty")).to_contain_text("Choose B to begin")
     assert desk.fader("OUT05").is_disabled()

@@ -15,7 +15,7 @@ from lib_merge.checkpoint import read_header
 from lib_merge.errors import PlanError
 from lib_merge.plan import Combination, Plan, Source, make_plan, replan
 from lib_merge.plan.ruler import Ruler
-from lib_merge.plan.tester import test_rules as report_of
+from lib_merge.plan.tester import report_of_header
 from lib_merge.recipe import Recipe, Rules, Slots, parse_rules
 from tests.full_size import write_tiny
 from tests.merging import plan_of, simple_recipe
@@ -360,7 +360,7 @@ def test_everything_wrong_with_rules_is_told_at_once(pair: Pair) -> None:
 
 
 def test_the_tester_tells_hits_and_endings(pair: Pair) -> None:
-    report = report_of(parse_rules("0.5; attn2.to_k: 0.2; exclude FINAL"), read_header(pair[0]))
+    report = report_of_header(parse_rules("0.5; attn2.to_k: 0.2; exclude FINAL"), read_header(pair[0]))
     assert [(hit.hits, hit.wins) for hit in report.hits[1:]] == [(16, 16), (4, 4)]
     assert report.hits[0].wins == report.hits[0].hits - 16
     endings = {ending.key: ending for ending in report.endings}
