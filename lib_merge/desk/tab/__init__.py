@@ -76,7 +76,8 @@ def _place_rooms(page: Page) -> dict[str, Any]:
     with gr.Tabs(elem_id=f"{PREFIX}rooms") as rooms:
         rooms.do_not_save_to_config = True
         for room in ROOMS:
-            with gr.TabItem(room.title, elem_id=f"{PREFIX}room_{room.name}"):
+            with gr.TabItem(room.title, elem_id=f"{PREFIX}room_{room.name}") as tab:
+                tab.do_not_save_to_config = True
                 placed[room.name] = room.place(page)
     return placed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,10 @@ Move = dict[str, object]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Generator[Desk]:
+def desk(tmp_path: Path) -> Desk:
     for name in "ab":
         write_tiny(tmp_path / f"{name}.safetensors", seed=ord(name))
-    yield Desk(PaperMixer(PaperHost(tmp_path, tmp_path / "out")))
+    return Desk(PaperMixer(PaperHost(tmp_path, tmp_path / "out")))
 
 
 def ask(desk: Desk, rules: str, *, a: str = "", family: str = "sd1", action: str = "test") -> Trial:

@@ -65,12 +65,13 @@ def test_every_parameter_of_a_desk_method_is_drawn_once() -> None:
     for method in desk_methods():
         view = method_view(method)
         assert sorted(k.name for k in (*view.faders, *view.knobs)) == sorted(
-            p.name for p in method.parameters
+            p.name for p in method.parameters if not p.per_model
         )
 
 
 def test_methods_that_need_a_share_for_each_model_are_not_on_the_desk() -> None:
     assert METHODS.get("weighted_models") not in desk_methods()
+    assert METHODS.get("ties") in desk_methods(), "its shares are alike unless they are given"
     assert METHODS.get("weighted_sum") == desk_methods()[0]
 
 
