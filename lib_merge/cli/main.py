@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
-from lib_merge.cli import commands, grids, recipes, reports
+from lib_merge.cli import commands, grids, rebasin, recipes, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
@@ -96,6 +96,10 @@ def build_parser() -> argparse.ArgumentParser:
     rules.add_argument("--keys", action="store_true", help="print every tensor")
     rules.add_argument("--layout", default=DEFAULT_LAYOUT.id, help="whose reading of a list of numbers")
     _finish(rules, commands.rules)
+
+    align = add("rebasin", help="arrange B's channels to lie as A's do, changing nothing that it draws")
+    rebasin.add_arguments(align)
+    _finish(align, rebasin.rebasin)
 
     compare = add("compare", help="tell how alike models are, block by block")
     reports.add_compare_arguments(compare)

@@ -55,22 +55,33 @@ def read_request(options: argparse.Namespace) -> Request:
     else:
         recipe, paths = _from_flags(options)
         found = Found(paths)
+    headers = headers_of(found.paths)
+    if options.step_by_step:
+        recipe = replace(recipe, stepwise=True)
+    if getattr(options, "hashes", False):
+        recipe = recorded(recipe, found.paths, book)
+    return Request(recipe, headers, found.notes)
+
+
+def headers_of(paths: Mapping[str, Path]) -> dict[str, Header]:
+    """Every file's header; all unreadable files are told at once."""
     headers: dict[str, Header] = {}
     problems: list[MergeError] = []
-    for file, path in found.paths.items():
+    for file, path in paths.items():
         try:
             headers[file] = read_header(path)
         except MergeError as problem:
             problems.append(problem)
     if problems:
         raise PlanError(problems)
-    if options.step_by_step:
-        recipe = replace(recipe, stepwise=True)
-    if getattr(options, "hashes", False):
-        with progress_bar() as progress:
-            known = {file: book.hashes(path, progress=progress) for file, path in found.paths.items()}
-        recipe = with_hashes(recipe, known)
-    return Request(recipe, headers, found.notes)
+    return headers
+
+
+def recorded(recipe: Recipe, paths: Mapping[str, Path], book: HashBook) -> Recipe:
+    """The recipe with the hashes of its files, which takes a pass over each that is not in the book."""
+    with progress_bar() as progress:
+        known = {file: book.hashes(path, progress=progress) for file, path in paths.items()}
+    return with_hashes(recipe, known)
 
 
 def data_folder(options: argparse.Namespace) -> Path | None:

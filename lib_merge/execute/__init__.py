@@ -65,13 +65,26 @@ def merge_to_file(
 
 
 def merge_to_memory(
-    plan: Plan, *, device: str = "cpu", threads: int | None = None, progress: Progress | None = None
+    plan: Plan,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    alignments: Alignments | None = None,
 ) -> dict[str, Tensor]:
     """Carry the plan out into a dictionary of tensors on the CPU, by canonical key."""
     check_device(device)
     with opened(plan) as checkpoints:
         sink = MemorySink(plan)
-        run(plan, checkpoints, sink, device=device, threads=threads, progress=progress or Silent())
+        run(
+            plan,
+            checkpoints,
+            sink,
+            device=device,
+            threads=threads,
+            progress=progress or Silent(),
+            alignments=alignments,
+        )
     return sink.tensors
 
 

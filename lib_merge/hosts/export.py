@@ -22,6 +22,7 @@ from lib_merge.errors import MergeError, OutputError
 from lib_merge.execute import Overflow, check_device, opened, run
 from lib_merge.plan import KeyPlan, Plan
 from lib_merge.progress import Progress, Silent
+from lib_merge.rebasin import Alignments
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def merge_to_folder(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
+    alignments: Alignments | None = None,
 ) -> Overflow:
     """Carry the plan out into a diffusers folder, which appears under its name when it is whole.
 
@@ -89,7 +91,7 @@ def merge_to_folder(
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.mkdir()
-        overflow = _write(plan, part, device, threads, progress or Silent())
+        overflow = _write(plan, part, device, threads, progress or Silent(), alignments)
         _publish(part, target)
     except OSError as error:
         raise write_failure(error, target) from error
@@ -124,7 +126,14 @@ def _parts(plan: Plan) -> list[Component]:
     return [part for part in FILES if part in present]
 
 
-def _write(plan: Plan, folder: Path, device: str, threads: int | None, progress: Progress) -> Overflow:
+def _write(
+    plan: Plan,
+    folder: Path,
+    device: str,
+    threads: int | None,
+    progress: Progress,
+    alignments: Alignments | None,
+) -> Overflow:
     from lib_merge.architectures.diffusers_names import diffusers_name, to_diffusers
 
     layouts: dict[Component, list[TensorSpec]] = {part: [] for part in _parts(plan)}
@@ -147,7 +156,13 @@ def _write(plan: Plan, folder: Path, device: str, threads: int | None, progress:
         places = {key: (writers[part], name) for key, (part, name) in homes.items()}
         with opened(plan) as checkpoints:
             overflow = run(
-                plan, checkpoints, FolderSink(places), device=device, threads=threads, progress=progress
+                plan,
+                checkpoints,
+                FolderSink(places),
+                device=device,
+                threads=threads,
+                progress=progress,
+                alignments=alignments,
             )
         for writer in writers.values():
             writer.commit()

@@ -11,6 +11,7 @@ from lib_merge.execute import Overflow, merge_to_file, merge_to_pickle
 from lib_merge.hosts.export import folder_problems, merge_to_folder
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress
+from lib_merge.rebasin import Alignments
 
 SAFETENSORS, CKPT, DIFFUSERS = "safetensors", "ckpt", "diffusers"
 FORMATS = (SAFETENSORS, CKPT, DIFFUSERS)
@@ -50,10 +51,19 @@ def save_merge(
     device: str = "cpu",
     threads: int | None = None,
     progress: Progress | None = None,
+    alignments: Alignments | None = None,
 ) -> Overflow:
     """Carry the plan out in one of FORMATS; raises and tells what `execute.merge_to_file` does."""
     write = WRITERS[format]
-    return write(plan, target, overwrite=overwrite, device=device, threads=threads, progress=progress)
+    return write(
+        plan,
+        target,
+        overwrite=overwrite,
+        device=device,
+        threads=threads,
+        progress=progress,
+        alignments=alignments,
+    )
 
 
 def size_of(target: Path) -> int:

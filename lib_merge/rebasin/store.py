@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 from lib_merge.architectures import Family
-from lib_merge.checkpoint import Checkpoint
+from lib_merge.checkpoint import Checkpoint, Header
 from lib_merge.progress import Progress
 from lib_merge.rebasin.arrange import Arrangement
 from lib_merge.rebasin.groups import groups_of
@@ -54,7 +55,7 @@ class Alignments:
     ) -> Solution:
         """How `source` is to be arranged to be like `target`; a search that was stopped is not kept."""
         with self._lock:
-            name = _name(family, source, target, options)
+            name = _name(family, source.header, target.header, options)
             found = self._known.get(name) or self._read(name, lambda: _empty(family, source, target, options))
             if found is None:
                 found = align(family, source, target, options, progress, device=device)
@@ -64,12 +65,10 @@ class Alignments:
                 self._known[name] = found
             return found
 
-    def known(
-        self, family: Family, source: Checkpoint, target: Checkpoint, options: Options
-    ) -> Solution | None:
-        """What `of` would give without any search, or None."""
-        name = _name(family, source, target, options)
-        return self._known.get(name) or self._read(name, lambda: _empty(family, source, target, options))
+    def keep(self, family: Family, source: Header, target: Header, options: Options, found: Solution) -> None:
+        """Take a search that was stopped for the whole one with these options, which end it there."""
+        with self._lock:
+            self._known[_name(family, source, target, options)] = replace(found, stopped=False)
 
     def _read(self, name: str, empty: Callable[[], Solution]) -> Solution | None:
         if self._folder is None:
@@ -79,7 +78,7 @@ class Alignments:
         try:
             with np.load(self._folder / f"{name}.npz", allow_pickle=False) as kept:
                 return _solution(empty(), {key: kept[key] for key in kept.files})
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             return None
 
     def _write(self, name: str, found: Solution) -> None:
@@ -97,8 +96,8 @@ class Alignments:
             partial.replace(place)
 
 
-def _name(family: Family, source: Checkpoint, target: Checkpoint, options: Options) -> str:
-    states = [_state(each.header.path) for each in (source, target)]
+def _name(family: Family, source: Header, target: Header, options: Options) -> str:
+    states = [_state(each.path) for each in (source, target)]
     asked = json.dumps([VERSION, family.id, *states, asdict(options)])
     return hashlib.sha256(asked.encode()).hexdigest()[:40]
 
