@@ -12,7 +12,9 @@ import pytest
 from lib_merge.cli import main
 from lib_merge.methods import METHODS
 from lib_merge.recipe import parse_recipe, print_recipe
+from lib_merge.registry import Method
 from samples.assemble import assemble
+from tests.lib_merge.methods.agreements import peers_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,6 +47,24 @@ def methods_table() -> str:
     return "\n".join(rows)
 
 
+def agreements_table() -> list[str]:
+    """What the tests hold of each method, without the last column, which is measured."""
+    return [f"| `{m.id}` | {_ends(m)} | {peers_of(m.id)} |" for m in METHODS.all()]
+
+
+def _ends(method: Method) -> str:
+    """The settings at which a method gives one of its models, to the bit."""
+    names = [model.name for model in method.inputs]
+    told = []
+    for end in method.ends:
+        at = list(end.at.items())
+        all_zero = len(at) > 3 and not any(value for _, value in at)
+        where = "all 0" if all_zero else ", ".join(f"{name} {value:g}" for name, value in at) or "always"
+        model = names[end.model] if -len(names) <= end.model < len(names) else names[-1]
+        told.append(f"{where}: {model.upper()}")
+    return "; ".join(told) or "none"
+
+
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the README's commands find the samples."""
@@ -70,6 +90,12 @@ def test_every_command_prints_what_the_readme_shows(clone: Path, capsys: pytest.
 
 def test_the_table_of_methods_is_the_registrys() -> None:
     assert methods_table() in README
+
+
+def test_the_table_of_agreements_is_the_registrys_and_the_tests() -> None:
+    lines = README.splitlines()
+    for row in agreements_table():
+        assert any(line.startswith(row) for line in lines), row
 
 
 def test_every_flag_of_the_table_is_one_of_merge(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,11 +154,14 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
     if vae and vae not in VAE_WORDS:
         paths[Path(vae).name] = Path(vae)
         vae = Path(vae).name
-    step = Step("M", method.id, tuple(NAMES[: len(files)]), tuple(sorted(_settings(method, options).items())))
+    name = "M" if len(files) <= NAMES.index("M") else "MERGED"  # the thirteenth model is called M
+    step = Step(
+        name, method.id, tuple(NAMES[: len(files)]), tuple(sorted(_settings(method, options).items()))
+    )
     recipe = Recipe(
         ingredients,
         (step,),
-        "M",
+        name,
         vae=vae,
         dtype=_dtype(options),
         text_encoder=options.text_encoder or "",

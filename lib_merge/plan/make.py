@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from lib_merge.architectures import (
     Component,
@@ -27,6 +28,8 @@ from lib_merge.plan.model import KeyPlan, Plan
 from lib_merge.plan.parts import left_out, saved_format, with_averages
 from lib_merge.plan.ruler import slots_of
 from lib_merge.recipe import BLEND, KEEP_A, NONE, TAKE_B, VAE_WORDS, Recipe, Step
+
+LAST_DIGIT = Fraction(1, 10**6)
 
 
 def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
@@ -234,7 +237,8 @@ class _Planner:
         if any(weight_of(expression) == 0 for expression in keyed):
             what = f"rules leave a mere difference of models of some tensors of '{self.recipe.result}'"
             self.problems.append(RecipeError(what, hint="merge-desk rules TEXT FILE tells which"))
-        odd = {slot: weight_of(e) for slot, e in slots.items() if weight_of(e) != 1}
+        # thirds and sevenths written as decimals miss 1 by their last digit
+        odd = {slot: weight_of(e) for slot, e in slots.items() if abs(weight_of(e) - 1) > LAST_DIGIT}
         if odd:
             amounts = sorted({f"{float(amount):.6g}" for amount in odd.values()})
             self.notes.append(

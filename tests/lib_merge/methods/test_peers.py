@@ -1,6 +1,6 @@
 """Each method against the peer on PyPI that has it, where that is installed (requirements/bench.txt).
 
-    pip install --no-deps sd-meh==0.9.5 sd-mecha==1.1.8 mergekit
+    pip install --no-deps -r requirements/bench.txt
 
 Where we differ on purpose the call says so; the reasons stand in the methods' docstrings.
 """
@@ -8,6 +8,7 @@ Where we differ on purpose the call says so; the reasons stand in the methods' d
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lib_merge.methods import METHODS
+from tests.lib_merge.methods.agreements import AGREES
 
 SHAPES = [(40,), (12, 8), (6, 4, 3, 3)]
 EACH_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -233,3 +235,14 @@ def test_mergekit_model_stock(shape: tuple[int, ...]) -> None:
     assert_alike(
         ours("model_stock", base, *others), kit("model_stock", "model_stock_merge_method", base, *others)
     )
+
+
+@pytest.mark.parametrize("name", AGREES)
+def test_the_readmes_table_claims_agreements_that_are_tested(name: str) -> None:
+    told = "".join(
+        inspect.getsource(test) for title, test in globals().items() if title.startswith(f"test_{name}")
+    )
+    told += str(MEH) if name == "sd_meh" else ""
+    for method in AGREES[name]:
+        assert method in METHODS.get(method).id
+        assert f'"{method}"' in told or f"'{method}'" in told, method
