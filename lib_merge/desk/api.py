@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from lib_merge.architectures import DEFAULT_LAYOUT
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
 from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
-from lib_merge.hosts.host import Ckpt, HostError
+from lib_merge.hosts.host import Ckpt, HostError, find
 from lib_merge.live import BrokenModelError, MergeIdent, SwapReport
 from lib_merge.methods import METHODS
 from lib_merge.plan import Plan
+from lib_merge.plan.tester import report_as_data as rules_as_data
+from lib_merge.plan.tester import report_of_header
+from lib_merge.recipe import read_weights
 from lib_merge.report.comparison import comparison_as_data
 from lib_merge.report.describe import method_as_data
 
@@ -96,6 +100,19 @@ class Answers:
         """What is broken in models."""
         return {"files": [health.as_data() for health in self._found(check_named, body)]}
 
+    def rules(self, body: Body) -> Data:
+        """What block weights do to a model: which tensors each rule hits, and what each tensor ends with."""
+        odd = [word for word in body if word not in ("a", "weights", "layout")]
+        if odd:
+            raise RecipeError(f"'{odd[0]}' is nothing that rules takes", hint="a, weights, layout")
+        given = {word: str(body.get(word) or "") for word in ("a", "weights", "layout")}
+        amount = read_weights(given["weights"], layout=given["layout"] or DEFAULT_LAYOUT.id, where="weights")
+        try:
+            checkpoint = find(self._mixer.host.checkpoints(), given["a"])
+        except HostError as cause:
+            raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
+        return rules_as_data(report_of_header(amount, self._mixer.header(checkpoint)))
+
     def _found(self, report: Callable[[Mixer, Body], Result], body: Body) -> Result:
         try:
             return report(self._mixer, body)
@@ -143,6 +160,7 @@ def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -
     add("save", "POST", answers.save)
     add("compare", "POST", answers.compare)
     add("check", "POST", answers.check)
+    add("rules", "POST", answers.rules)
 
 
 def basic_auth(accounts: str) -> Callable[..., Any]:

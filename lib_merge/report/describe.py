@@ -10,7 +10,7 @@ from lib_merge.architectures import identify, slot_of
 from lib_merge.checkpoint import Hashes, Header, human_size
 from lib_merge.errors import FamilyError
 from lib_merge.recipe import RECIPE_KEY
-from lib_merge.registry import Method
+from lib_merge.registry import PURPOSES, Method
 
 PARTS = {"unet": "U-Net", "text": "text encoder", "vae": "VAE"}
 
@@ -90,6 +90,7 @@ def method_as_data(method: Method) -> dict[str, Any]:
     return {
         "name": method.id,
         "title": method.title,
+        "purpose": method.purpose,
         "models": "any number" if method.most_models is None else method.most_models,
         "parameters": [
             {
@@ -110,9 +111,14 @@ def method_as_data(method: Method) -> dict[str, Any]:
 
 
 def methods_as_text(methods: Sequence[Method]) -> str:
-    """One method a line: name, formula."""
+    """One method a line, name and formula, under what they are for."""
     width = max(len(method.id) for method in methods)
-    return "\n".join(f"{method.id:<{width}}  {method.formula.splitlines()[0]}" for method in methods)
+    lines: list[str] = []
+    for purpose, sentence in PURPOSES.items():
+        found = [method for method in methods if method.purpose == purpose]
+        lines += ["", sentence] if lines and found else [sentence] if found else []
+        lines += [f"  {method.id:<{width}}  {method.formula.splitlines()[0]}" for method in found]
+    return "\n".join(lines)
 
 
 def method_as_text(method: Method) -> str:

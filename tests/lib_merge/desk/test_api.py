@@ -105,6 +105,17 @@ def test_methods_are_the_command_lines(client: TestClient) -> None:
     assert alpha["range"] == [0, 1]
 
 
+def test_rules_are_tried_on_a_checkpoint_of_the_list(client: TestClient) -> None:
+    told = post(client, "rules", {"a": "a", "weights": "0.5; attn2.to_k: 0.2"})
+    assert told["hits"][1] == {"line": 2, "text": "attn2.to_k: 0.2", "hits": 16, "wins": 16}
+    for body, status in (
+        ({"a": "nobody", "weights": "1; OUT: 0"}, 404),
+        ({"a": "a", "weights": "out05: 1"}, 422),
+        ({"b": "a"}, 422),
+    ):
+        assert post(client, "rules", body, status)["error"]["what"]
+
+
 def test_a_plan_says_what_it_would_do(client: TestClient) -> None:
     plan = post(client, "plan", {**SUM, "alpha": {"OUT05": 0.25}})
     assert plan["slots"]["OUT05"]["amounts"] == {"A": 0.75, "B": 0.25}
