@@ -21,6 +21,7 @@ from lib_merge.report.describe import (
     method_as_data,
     method_as_text,
     methods_as_text,
+    presets_as_text,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ def rules(options: argparse.Namespace) -> None:
     text = sys.stdin.read() if options.text == "-" else options.text
     report = report_of_header(read_weights(text, layout=options.layout), read_header(Path(options.file)))
     _print(report_as_data(report) if options.json else report_as_text(report, every=options.keys))
+
+
+def presets(options: argparse.Namespace) -> None:
+    """`merge-desk presets`: every curve of a family."""
+    from lib_merge.architectures import family_by_id
+    from lib_merge.recipe.presets import about, curves
+
+    family = family_by_id(options.family)
+    rows = [{"name": name, "about": about(name), "amounts": dict(v)} for name, v in curves(family).items()]
+    _print(rows if options.json else presets_as_text(family))
 
 
 def plan(options: argparse.Namespace) -> None:

@@ -101,6 +101,10 @@ def build_parser() -> argparse.ArgumentParser:
     rebasin.add_arguments(align)
     _finish(align, rebasin.rebasin)
 
+    presets = add("presets", help="draw the presets that block weights may name")
+    presets.add_argument("--family", default="sd1", help="sd1 (default), sd2, sdxl, ...")
+    _finish(presets, commands.presets)
+
     compare = add("compare", help="tell how alike models are, block by block")
     reports.add_compare_arguments(compare)
     _finish(compare, reports.compare)

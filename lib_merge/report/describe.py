@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lib_merge.architectures import identify, slot_of
+from lib_merge.architectures import Family, identify, slot_of
 from lib_merge.checkpoint import Hashes, Header, human_size
 from lib_merge.errors import FamilyError
 from lib_merge.recipe import RECIPE_KEY
+from lib_merge.recipe.presets import about, curves
 from lib_merge.registry import PURPOSES, Method
 
 PARTS = {"unet": "U-Net", "text": "text encoder", "vae": "VAE"}
@@ -139,3 +140,20 @@ def method_as_text(method: Method) -> str:
         default = "" if parameter.per_model else f", default {str(parameter.default).lower()}"
         lines.append(f"  --{parameter.name}  {span}{each}{default}: {knob.help}")
     return "\n".join([*lines, "", f"source: {method.source}"])
+
+
+STAIRS = "▁▂▃▄▅▆▇█"
+
+
+def presets_as_text(family: Family) -> str:
+    """One preset a line: name, its curve over the blocks, and what it is meant for, where that is said."""
+    known = curves(family)
+    width = max(map(len, known), default=0)
+    lines = [f"{n:<{width}}  {_drawn(v, family)}  {about(n)}".rstrip() for n, v in known.items()]
+    return "\n".join(lines) or f"{family.title} has no presets: its blocks do not face each other"
+
+
+def _drawn(values: Mapping[str, float], family: Family) -> str:
+    """The blocks after BASE as steps of a stair, 0 low and 1 high."""
+    top = len(STAIRS) - 1
+    return "".join(STAIRS[min(top, max(0, round(values[name] * top)))] for name in family.numbers[1:])

@@ -86,3 +86,16 @@ def test_the_tester_lists_every_tensor_and_speaks_json(tiny: Tiny, capsys: Captu
 def test_a_rule_that_hits_nothing_is_a_mistake(tiny: Tiny, capsys: Capture) -> None:
     assert main(["rules", "out05: 0.2", tiny("a")]) == 2
     assert "did you mean 'OUT05'" in capsys.readouterr().err
+
+
+def test_presets_are_drawn_for_each_family(capsys: Capture) -> None:
+    assert main(["presets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 42
+    assert lines[0].split() == ["GRAD_V", "█▇▇▆▆▅▅▄▃▃▂▂▁▂▂▃▃▄▅▅▆▆▇▇█"]
+    assert any(line.startswith("STYLE ") and "guides disagree" in line for line in lines)
+    assert main(["presets", "--family", "sdxl", "--json"]) == 0
+    told = {row["name"]: row["amounts"] for row in json.loads(capsys.readouterr().out)}
+    assert told["GRAD_V"]["M00"] == 0
+    assert main(["presets", "--family", "flux"]) == 0
+    assert "no presets" in capsys.readouterr().out
