@@ -46,7 +46,8 @@ def build(
     lent = {name: each for name, each in (borrowed or {}).items() if name != "seed"}
     with gr.Blocks(analytics_enabled=False, title=mixer.host.title) as tab:
         lists, swap, refresh = place_lists(desk.offer())
-        move = ours(gr.Textbox, "move", show_label=False, elem_classes=[HIDDEN])
+        with gr.Column(elem_classes=[HIDDEN]):
+            move = ours(gr.Textbox, "move", show_label=False)
         page = Page(desk, lists, wrap or (lambda act: act), stop, lent, move)
         placed = _place_rooms(page)
         with gr.Column(elem_classes=[HIDDEN], elem_id=f"{PREFIX}carriers"):
