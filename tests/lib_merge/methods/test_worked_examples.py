@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lib_merge.methods import METHODS
+from lib_merge.methods.adjust import TOUCHED
+from lib_merge.registry import Spot
 
 Example = tuple[str, list[Any], dict[str, Any], Any]
 HALF = math.sqrt(0.5)
@@ -24,6 +26,8 @@ EXAMPLES: list[Example] = [
     # 0.5 (0.5 * 1 + 0.5 * 5) + 0.5 * 9
     ("sum_twice", [[1], [5], [9]], {"alpha": 0.5, "beta": 0.5}, [6]),
     ("weighted_models", [[1], [5], [9]], {"shares": (1, 2, 1), "normalise": True}, [5]),
+    # 4 (1 - 5 / 100), at the first convolution's weight
+    ("adjust", [[4]], {"detail_in": 5.0, "spot": Spot("sd1", TOUCHED[0])}, [3.8]),
     # 2 = 0.75 X + 0.25 * 5
     ("weighted_subtraction", [[2], [5]], {"alpha": 0.25}, [1]),
     ("self", [[3]], {"alpha": 0.5}, [1.5]),
