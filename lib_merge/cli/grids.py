@@ -16,7 +16,7 @@ from lib_merge.recipe import Ingredient, Recipe, read_recipe
 if TYPE_CHECKING:
     from lib_merge.desk.mixer import Mixer
     from lib_merge.desk.studio import Studio
-    from lib_merge.grid import Asked, Finished, GridPlan, GridRun
+    from lib_merge.grid import Asked, Base, Finished, GridPlan, GridRun
     from lib_merge.picture import DrawSettings
 
 AXES = ("x", "y", "z")
@@ -37,6 +37,8 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cells", metavar="DIR", help="where each cell is kept (default: OUT.cells)")
     parser.add_argument("--resume", action="store_true", help="go on: keep finished cells, try failed ones")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and forget its old cells")
+    text = "the map of effective blocks in place of axes: each block in turn taken from B"
+    parser.add_argument("--blocks", action="store_true", help=text)
     parser.add_argument("--plan", action="store_true", help="tell what would be done, and do nothing")
     parser.add_argument("--csv", metavar="FILE", help="write a line for every cell")
     parser.add_argument("--animate", metavar="FILE", help="write a row as an animation: .webp or .gif")
@@ -49,6 +51,8 @@ def grid(options: argparse.Namespace) -> None:
     """`merge-desk grid A B --x "alpha: 0-1 [5]" --prompt P -o grid.png`."""
     from lib_merge.desk.studio import paint
     from lib_merge.grid import Store, plan_as_data, plan_in_words
+    from lib_merge.grid.blockmap import influences
+    from lib_merge.grid.sheet import tiles_of
 
     target = Path(options.output)
     store = Store(Path(options.cells) if options.cells else target.with_suffix(".cells"))
@@ -76,7 +80,12 @@ def grid(options: argparse.Namespace) -> None:
         raise
     _write(options, plan, store, target, done.finished)
     if options.json:
-        print(json.dumps(_run_as_data(done, plan, target, store), indent=2, ensure_ascii=False))
+        data = _run_as_data(done, plan, target, store)
+        if options.blocks:
+            data["blocks"] = {
+                slot: round(each, 4) for slot, each in influences(plan, tiles_of(plan, store)).items()
+            }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         print(_run_in_words(done, plan, target))
 
@@ -94,16 +103,20 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
                 asked[name] = _asked(text)
         except MergeError as problem:
             problems.append(problem)
-    if not asked and not problems:
+    if not asked and not problems and not options.blocks:
         problems.append(RecipeError("a grid needs an axis", hint="--x 'alpha: 0-1 [5]'"))
     seed = _take_seed(options, problems)
     request = _request(options)
+    if options.blocks and asked:
+        problems.append(RecipeError("the map of blocks has an axis of its own", hint="leave out --x"))
     host = _host(options, request, store)
     mixer = Mixer(host, threads=options.threads)
     studio = _studio(mixer, options)
     plan = None
     try:
         base = Base(Cell(request.recipe, _drawing(options, request, seed)), studio)
+        if options.blocks:
+            base, asked = _map_of(base)
         plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(store.folder))
     except PlanError as found:
         problems += found.problems
@@ -112,6 +125,17 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
     if problems or plan is None:
         raise PlanError(problems)
     return mixer, studio, plan
+
+
+def _map_of(base: Base) -> tuple[Base, dict[str, Asked]]:
+    """A and B of the recipe, and the axis of all blocks."""
+    from lib_merge.grid import Base, Cell
+    from lib_merge.grid.blockmap import map_axis, map_recipe
+
+    if len(base.cell.recipe.ingredients) < 2:
+        raise RecipeError("a map of blocks needs A and B")
+    recipe = map_recipe(*base.cell.recipe.ingredients[:2])
+    return Base(Cell(recipe, base.cell.drawing), base.shelf), {"x": map_axis(base.family)}
 
 
 def _asked(text: str) -> Asked:
@@ -236,12 +260,18 @@ def _write(
     options: argparse.Namespace, plan: GridPlan, store: Any, target: Path, finished: Mapping[Any, Finished]
 ) -> None:
     """The sheet as far as it goes, and what was asked for beside it."""
+    from lib_merge.grid.blockmap import draw_map, influences, slots_of_map
     from lib_merge.grid.files import as_csv, grid_as_data, grid_infotext, save_moving, save_sheet, write_text
     from lib_merge.grid.sheet import draw_row, draw_sheet, tiles_of
 
     drawing = plan.base.cell.drawing
     tiles = tiles_of(plan, store)
-    image = draw_sheet(plan.axes, tiles, (drawing.width, drawing.height))
+    size = (drawing.width, drawing.height)
+    if options.blocks:
+        by_slot = {slot: tiles[place, 0, 0] for slot, place in slots_of_map(plan).items()}
+        image = draw_map(plan.base.family, by_slot, influences(plan, tiles), size)
+    else:
+        image = draw_sheet(plan.axes, tiles, size)
     save_sheet(image, target, grid_infotext(plan, finished), grid_as_data(plan, finished))
     if options.csv:
         write_text(as_csv(plan, finished), Path(options.csv))
