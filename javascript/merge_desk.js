@@ -229,7 +229,7 @@ window.mergeDesk ??= (() => {
       showProblem(scene.problem);
       if (desk.applied && old && old.choice !== scene.choice) engage();
     },
-    marks({ at: marks }) { desk.marks = marks; showMarks(); },
+    marks({ at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); },
     answer(answer) {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;
@@ -407,10 +407,10 @@ window.mergeDesk ??= (() => {
       const far = desk.marks[each.dataset.slot];
       each.style.setProperty("--far", far === undefined ? 0 : far / most);
       each.classList.toggle("md-marked", far !== undefined);
-      each.firstChild.title = far === undefined ? "" : far === 0 ? "A and B are equal here" : `A and B differ by ${(far * 100).toFixed(1)} % here`;
+      each.firstChild.title = far === undefined ? "" : desk.told ? `${desk.told}${(far * 100).toFixed(1)} %` : far === 0 ? "A and B are equal here" : `A and B differ by ${(far * 100).toFixed(1)} % here`;
     }
     const legend = part("legend");
-    if (legend) legend.replaceChildren(...(known ? ["A and B differ: ", make("i", { style: "--far:.05" }), " little ", make("i", { style: "--far:.5" }), make("i", { style: "--far:1" }), ` ${(most * 100).toFixed(0)} %`] : []));
+    if (legend) legend.replaceChildren(...(known ? [desk.told || "A and B differ: ", make("i", { style: "--far:.05" }), " little ", make("i", { style: "--far:.5" }), make("i", { style: "--far:1" }), ` ${(most * 100).toFixed(0)} %`] : []));
   }
 
   // --- the stage ---
@@ -593,6 +593,8 @@ window.mergeDesk ??= (() => {
     },
     solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),
     mute: (slot) => change(() => { desk.mute.add(slot); }),
+    /** Other marks than how far A and B differ, with words for what they tell; until A or B changes. */
+    mark: (marks, words) => { Object.assign(desk, { marks, told: words }); showMarks(); },
   };
   function open(name) {
     const place = $(`#merge_desk_room_${name}`);

@@ -7,16 +7,19 @@ model is called inside `job`, which keeps everything else off it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lib_merge.errors import MergeError, did_you_mean
 from lib_merge.live import LiveModel
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class HostError(MergeError):
@@ -118,6 +121,13 @@ class Host(Protocol):
 
     def saved(self, path: Path) -> Ckpt:
         """A file was written: it joins the host's list, without a scan of the others."""
+        ...
+
+    def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
+        """Saves a finished sheet where and as the user has it set; None where that is switched off.
+
+        data  every cell's labels and recipe, to be written into the file
+        """
         ...
 
     def data(self) -> Path:

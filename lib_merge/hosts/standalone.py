@@ -12,12 +12,14 @@ from lib_merge.architectures import identify
 from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, forward_table
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import MergeError
+from lib_merge.grid.files import save_sheet
 from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
 from lib_merge.hosts.pictures import infotext, usual_size
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
 ENDINGS = (".safetensors", ".ckpt", ".pt")
@@ -208,6 +210,15 @@ class StandaloneHost:
             self._sort_in(self._output, path)
             known = next(each for each in (*self._known, *self._vaes) if each.path == path)
         return known
+
+    def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
+        """A PNG with the next free number in the folder of grids."""
+        folder = self._output / "grids"
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = (int(path.stem) for path in folder.glob("*.png") if path.stem.isdigit())
+        path = folder / f"{max(numbers, default=0) + 1:05}.png"
+        save_sheet(image, path, infotext, data)
+        return path
 
     def data(self) -> Path:
         """The folder that it was made with."""

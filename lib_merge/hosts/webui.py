@@ -6,20 +6,25 @@ Their own package is called `modules`; it has no types, and is reached through `
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import MergeError, StoppedError
+from lib_merge.grid.files import TEXT_KEY
 from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
 from lib_merge.hosts.pictures import usual_size
 from lib_merge.live import MergeIdent
 from lib_merge.progress import Progress
 from lib_merge.recipe import RECIPE
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 KEPT: dict[str, Any] = {}  # what outlives *Reload UI*, which runs scripts/ anew but keeps our package
 GRAIN = 1000  # steps of the host's progress bar
@@ -192,6 +197,27 @@ class WebUIHost:
         """It is registered by itself: a scan would make new objects of all the others."""
         host_module("sd_models").CheckpointInfo(str(path)).register()
         return self.named(path)
+
+    def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
+        """By the host's own saver: its folder, its pattern of names, its format."""
+        opts = host_module("shared").opts
+        if not opts.grid_save:
+            return None
+        text = json.dumps(data, ensure_ascii=False)
+        if str(opts.grid_format).lower() != "png":  # the only format with room for a text of its own
+            infotext += f", Merge grid: {json.dumps(text, ensure_ascii=False)}"
+        folder = opts.outdir_grids or opts.outdir_txt2img_grids
+        written, _ = host_module("images").save_image(
+            image,
+            folder,
+            "merge_grid",
+            extension=opts.grid_format,
+            info=infotext,
+            short_filename=not opts.grid_extended_filename,
+            grid=True,
+            existing_info={TEXT_KEY: text},
+        )
+        return Path(written)
 
     def data(self) -> Path:
         """A folder of our own beside the host's."""
