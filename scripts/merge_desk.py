@@ -9,6 +9,7 @@ from lib_merge.desk.api import add_routes, basic_auth
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.tab import build
 from lib_merge.desk.watch import Watch
+from lib_merge.desk.xyz import find_script
 from lib_merge.hosts.a1111 import A1111Host
 from lib_merge.hosts.webui import KEPT, on_option
 
@@ -76,6 +77,12 @@ def tab():
     return [(build(mixer, borrowed=fields), "Merge Desk", "merge_desk")]
 
 
+def join_xyz():
+    watch.axes.join(find_script(scripts.scripts_data))
+
+
+join_xyz()  # the host's own scripts are there already; --nowebui never comes to what follows
+script_callbacks.on_before_ui(join_xyz)
 script_callbacks.on_ui_settings(settings)
 script_callbacks.on_ui_tabs(tab)
 script_callbacks.on_app_started(routes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lib_merge.desk.mixer import Mixer
+from lib_merge.desk.xyz import Axes
 from lib_merge.errors import MergeError, StoppedError
 from lib_merge.hosts.host import find
 from lib_merge.hosts.webui import RECIPE, WebUIHost
@@ -22,11 +23,14 @@ class Watch:
 
     def __init__(self, mixer: Mixer, host: WebUIHost) -> None:
         self._mixer, self._host = mixer, host
+        self.axes = Axes(mixer)
 
     def before(self, p: Any) -> None:
         """Before a job and each of its batches, after the host has seen to its model. Never raises."""
         try:
-            if self._mixer.asked is not None and not self._mixer.is_live():
+            if self.axes.wants(p):
+                self.axes.bring(p, self._host.inside())
+            elif self._mixer.asked is not None and not self._mixer.is_live():
                 self._bring_back(p)
             self._host.tidy()
             self._sign(p)

@@ -157,12 +157,12 @@ def cell_at(place: Place, axes: Mapping[str, Axis], base: Base) -> Cell:
         if name in axes
     ]
     cell = base.cell
-    for kind, value in sorted(_pinned(chosen), key=lambda each: each[0].rank):
+    for kind, value in sorted(with_pins(chosen), key=lambda each: each[0].rank):
         cell = kind.apply(cell, value, base)
     return cell
 
 
-def _pinned(chosen: Sequence[tuple[Kind, object]]) -> list[tuple[Kind, object]]:
+def with_pins(chosen: Sequence[tuple[Kind, object]]) -> list[tuple[Kind, object]]:
     """Open blocks take their number from the axis of alpha, which then sets nothing else."""
     by_name = {kind.id: value for kind, value in chosen}
     made = list(chosen)
