@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib_merge.cli import main
+from lib_merge.grid import kinds
 from lib_merge.methods import METHODS
 from lib_merge.recipe import parse_recipe, print_recipe
 from lib_merge.registry import Method
@@ -117,3 +118,10 @@ def test_every_file_that_the_readme_names_is_there() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_axis_of_a_grid_is_named() -> None:
+    chapter = README.split("## Grids")[1].split("\n## ")[0]
+    parameters = {parameter.name for method in METHODS.all() for parameter in method.parameters}
+    named = [kind.id for kind in kinds() if kind.id not in parameters]
+    assert [name for name in named if f"`{name}`" not in chapter] == []
