@@ -1,7 +1,7 @@
 """What each method costs on full-size files, beside the weighted sum.
 
     python tests/bench/methods.py [--family sd1] [--rounds 1] [--only ties,dare] [--threads 2] [--device cpu]
-                                  [--peers sd-meh,sd-mecha,supermerger] [--part] [--log FILE]
+                                  [--peers sd-meh,sd-mecha,supermerger] [--part] [--log FILE] [--peers-alone]
 
 Every merge is a process of its own that writes its file; imports are not counted, the inputs are in the page
 cache. Methods over a base get one base and two models. Ratios are of processor time, which a busy machine
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "merge-desk-bench")
+    parser.add_argument("--peers-alone", action="store_true", help="where the log has ours already")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--tool", default="merge-desk", help=argparse.SUPPRESS)
@@ -165,7 +166,7 @@ def main() -> None:
     every = [method.id for method in METHODS.all() if method.id not in SLOW]
     names = [PLAIN, *(name for name in (options.only.split(",") if options.only else every) if name != PLAIN)]
     tools = [tool for tool in options.peers.split(",") if tool]
-    jobs = [(name, "merge-desk") for name in names]
+    jobs = [] if options.peers_alone else [(name, "merge-desk") for name in names]
     jobs += [(name, tool) for tool in tools for name in PEERS[tool] if name in names]
     results = known(options.log, jobs)
     for _ in range(options.rounds):
