@@ -211,9 +211,9 @@ class Ruler:
 
     @cached_property
     def _single(self) -> frozenset[str]:
-        """Words for one block: what has a fader of its own, or one number of a list."""
-        shared = {LAST_SLOT} if FINAL in self._known else set[str]()
-        return frozenset({*self._all, *self.family.numbers, FINAL} - shared)
+        """Words for one block; a word that means several slots is a group, whatever a list calls it."""
+        found = (word for word, slots in self._known.items() if len(slots) == 1)
+        return frozenset(found) - COMPONENTS.keys()
 
     @cached_property
     def _known(self) -> dict[str, frozenset[str]]:

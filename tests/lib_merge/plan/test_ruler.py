@@ -129,6 +129,8 @@ def test_words_for_blocks_mean_slots(target: str, blocks: set[str]) -> None:
 def test_base_on_sdxl_means_both_text_encoders() -> None:
     laid = ruler("BASE: 0.5, CLIP_G: 1", "sdxl")
     assert (laid.at("CLIP_L"), laid.at("CLIP_G"), laid.at("IN00")) == (0.5, 1, 0)
+    assert ruler("CLIP_G: 1, BASE: 0.5", "sdxl").at("CLIP_G") == 1, "there BASE is a group"
+    assert ruler("MID: 1, IN11-OUT00: 0.5").at("M00") == 1, "and MID is one block"
 
 
 @pytest.mark.parametrize(
