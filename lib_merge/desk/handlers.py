@@ -58,6 +58,7 @@ class Choice:
     method: str = ""
     vae: str = VAE_OF_A
     dtype: str = AS_SOURCE
+    align: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,8 @@ class Desk:
         for word, taken in (("weights", "alpha" in names), ("adjust", True)):
             if taken and parameters.get(word):
                 body[word] = parameters[word]
+        if choice.align:
+            body["align"] = True
         return {**body, "vae": vae, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
 
     def settings(self, fields: Mapping[str, Any]) -> DrawSettings:

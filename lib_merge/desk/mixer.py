@@ -20,6 +20,7 @@ from lib_merge.hosts.saving import DIFFUSERS, FORMATS, save_merge, saving_proble
 from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
+from lib_merge.rebasin import Alignments
 from lib_merge.report.difference import slot_differences
 
 Body = Mapping[str, object]
@@ -60,7 +61,8 @@ class Mixer:
 
     def __init__(self, host: Host, *, threads: int | None = None) -> None:
         self.host = host
-        self.session = LiveSession(device=host.device(), threads=threads)
+        alignments = Alignments(host.data() / "alignments")
+        self.session = LiveSession(device=host.device(), threads=threads, alignments=alignments)
         self.asked: Body | None = None  # what the user has engaged, to be applied again where it got lost
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
@@ -224,7 +226,15 @@ class Mixer:
             raise PlanError(problems)
         device = self.host.device()
         with self.host.job("Merge Desk: saving", task) as progress:
-            overflow = save_merge(plan, target, format, overwrite=overwrite, device=device, progress=progress)
+            overflow = save_merge(
+                plan,
+                target,
+                format,
+                overwrite=overwrite,
+                device=device,
+                progress=progress,
+                alignments=self.session.alignments,
+            )
             if format == DIFFUSERS:  # no checkpoint of the host's list
                 return Saved(Ckpt(target.name, target), plan, size_of(target), Hashes(), overflow)
             hashes = hash_file(target, progress=progress)

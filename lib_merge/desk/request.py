@@ -20,6 +20,7 @@ from lib_merge.recipe import (
     Slots,
     Step,
     adjusted,
+    aligned_to_first,
     parse_recipe,
     read_weights,
 )
@@ -30,7 +31,7 @@ Find = Callable[[str], Ckpt]
 MODELS = ("a", "b", "c")
 LISTS = {"weights": "alpha", "beta_weights": "beta"}
 SAVING = ("vae", "dtype", "text_encoder", "ema", "overflow")
-WORDS = ("recipe", "method", *MODELS, *LISTS, "adjust", "layout", *SAVING)
+WORDS = ("recipe", "method", *MODELS, *LISTS, "adjust", "align", "layout", *SAVING)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
                 number, or {slot: number}), weights and beta_weights (numbers by block, or rules, over
                 what alpha and beta are), adjust (SuperMerger's eight numbers), layout, vae, dtype,
-                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip)
+                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip), align (true: B, and C,
+                are aligned to A first)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
     """
@@ -62,6 +64,8 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     method.check_models(len(found))
     files = {f"{each.path.name}": each for each in found}
     ingredients = tuple(Ingredient(name, each.path.name) for name, each in zip(names, found, strict=True))
+    if _flag(body, "align"):
+        ingredients, names = aligned_to_first(ingredients, base=method.purpose == "difference")
     step = Step("M", method.id, tuple(names), tuple(sorted(_settings(body, method).items())))
     choice = _text(body, "vae")
     if choice and choice not in VAE_WORDS:
@@ -101,6 +105,13 @@ def _text(body: Mapping[str, object], word: str) -> str:
     if not isinstance(value, str):
         raise RecipeError(f"'{word}' must be text, not {value!r}")
     return value.strip()
+
+
+def _flag(body: Mapping[str, object], word: str) -> bool:
+    value = body.get(word) or False
+    if not isinstance(value, bool):
+        raise RecipeError(f"{word} is true or false, not {value!r}")
+    return value
 
 
 def _said(body: Mapping[str, object], word: str, no: str, yes: str) -> bool:

@@ -1,6 +1,7 @@
 """A merge as a frozen value, and its text form."""
 
 from lib_merge.recipe.adjust import adjusted
+from lib_merge.recipe.aligned import aligned_to_first
 from lib_merge.recipe.alignment import REBASIN, Alignment
 from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes
 from lib_merge.recipe.model import (
@@ -53,6 +54,7 @@ __all__ = [
     "Slots",
     "Step",
     "adjusted",
+    "aligned_to_first",
     "find_ingredients",
     "from_infotext",
     "in_infotext",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
+from lib_merge.desk.aligning import alignment_note
 from lib_merge.desk.handlers import Offer
 from lib_merge.desk.tab.parts import PREFIX, QUIET, Lists, Page, choice_of, gr, ours
 from lib_merge.desk.view import AS_SOURCE, VAE_OF_A, carrier, method_by_title
+
+ALIGN = "Align to A first"
 
 
 def place_lists(offer: Offer) -> tuple[Lists, Any, Any]:
@@ -37,8 +41,11 @@ def place_lists(offer: Offer) -> tuple[Lists, Any, Any]:
         )
         method = pick("method", "Method", offer.methods, offer.methods[0])
         vae = pick("vae", "VAE", offer.vaes, VAE_OF_A)
+    with gr.Row(elem_id=f"{PREFIX}aligning"):
+        align = ours(gr.Checkbox, "align", label=ALIGN, value=False, scale=0, min_width=200)
+        note = gr.HTML("", elem_id=f"{PREFIX}align_note")
     dtype = pick("dtype", "Number format", offer.dtypes, AS_SOURCE, scale=1, render=False)
-    return Lists(a, b, c, method, vae, dtype), swap, refresh
+    return Lists(a, b, c, method, vae, dtype, align, note), swap, refresh
 
 
 def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, refresh: Any) -> None:
@@ -70,12 +77,19 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
 
         return fill
 
+    def aligned(*chosen: Any) -> str:
+        """Takes minutes for full-size models, the first time."""
+        told = alignment_note(desk, choice_of(chosen))
+        return f'<p class="merge-desk-note">{escape(told)}</p>' if told else ""
+
     def swapped(a: str | None, b: str | None) -> tuple[str | None, str | None]:
         return b, a
 
-    for each in (lists.a, lists.b, lists.c, lists.method, lists.vae):
+    for each in (lists.a, lists.b, lists.c, lists.method, lists.vae, lists.align):
         drawn = each.change(fn=scene, inputs=lists.inputs, outputs=[carriers["scene"], lists.c], **QUIET)
         drawn.then(fn=marks, inputs=lists.inputs, outputs=[carriers["marks"]], **QUIET)
+        if each not in (lists.method, lists.vae):
+            each.change(fn=aligned, inputs=lists.inputs, outputs=[lists.note], api_name=False)
     filled = [lists.a, lists.b, lists.c, lists.vae, carriers["scene"]]
     hello.click(fn=offered(False), inputs=lists.inputs, outputs=filled, **QUIET)
     refresh.click(fn=offered(True), inputs=lists.inputs, outputs=filled, **QUIET)

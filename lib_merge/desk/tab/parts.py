@@ -25,7 +25,7 @@ QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_name": False}
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists above the rooms, in the order of `Choice`."""
+    """The lists above the rooms, in the order of `Choice`, and what is said beside the last of them."""
 
     a: Any
     b: Any
@@ -33,11 +33,13 @@ class Lists:
     method: Any
     vae: Any
     dtype: Any
+    align: Any
+    note: Any
 
     @property
     def inputs(self) -> list[Any]:
         """As the inputs of an event."""
-        return [self.a, self.b, self.c, self.method, self.vae, self.dtype]
+        return [self.a, self.b, self.c, self.method, self.vae, self.dtype, self.align]
 
 
 @dataclass(frozen=True)
@@ -113,4 +115,5 @@ def silent(act: Callable[[], object]) -> Callable[[], None]:
 
 def choice_of(chosen: Sequence[Any]) -> Choice:
     """What the lists say."""
-    return Choice(*(str(each or "") for each in chosen))
+    *texts, align = chosen
+    return Choice(*(str(each or "") for each in texts), align=bool(align))

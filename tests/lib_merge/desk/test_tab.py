@@ -14,7 +14,7 @@ from tests.full_size import write_tiny
 from tests.gradio_env import PINS, python_with_gradio
 
 ROOT = Path(__file__).parents[3]
-LISTS = ["a", "b", "c", "method", "vae", "dtype"]
+LISTS = ["a", "b", "c", "method", "vae", "dtype", "align"]
 OWN = ["prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed"]
 
 # Builds the tab alone, and within a page that lends it fields, as a WebUI does; prints its events by id.
@@ -101,7 +101,7 @@ def test_saving_takes_a_name_and_renews_the_lists(wiring: dict[str, Any]) -> Non
 def test_every_list_redraws_the_scene_and_then_the_marks(wiring: dict[str, Any]) -> None:
     scenes = [each for each in wiring["alone"] if each["outputs"] == ["scene", "c"]]
     marks = [each for each in wiring["alone"] if each["outputs"] == ["marks"]]
-    assert len(scenes) == len(marks) == 5
+    assert len(scenes) == len(marks) == 6
     assert all(each["inputs"] == LISTS for each in scenes + marks)
 
 
