@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lib_merge.architectures import DEFAULT_LAYOUT
+from lib_merge.desk.grid_api import grid_act, grid_status
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
 from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
@@ -113,6 +114,17 @@ class Answers:
             raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
         return rules_as_data(report_of_header(amount, self._mixer.header(checkpoint)))
 
+    def grid_status(self, body: Body) -> Data:
+        """How far the grid is."""
+        return grid_status(self._mixer)
+
+    def grid(self, body: Body) -> Data:
+        """Plan, start, resume or stop a grid."""
+        try:
+            return grid_act(self._mixer, body)
+        except HostError as cause:  # it asks the host for names alone
+            raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
+
     def _found(self, report: Callable[[Mixer, Body], Result], body: Body) -> Result:
         try:
             return report(self._mixer, body)
@@ -161,6 +173,8 @@ def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -
     add("compare", "POST", answers.compare)
     add("check", "POST", answers.check)
     add("rules", "POST", answers.rules)
+    add("grid", "GET", answers.grid_status)
+    add("grid", "POST", answers.grid)
 
 
 def basic_auth(accounts: str) -> Callable[..., Any]:

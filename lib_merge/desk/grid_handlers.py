@@ -9,14 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from lib_merge.desk.grid_run import Running, grids_of
 from lib_merge.desk.grid_view import (
     PREVIEW,
     CellView,
@@ -28,34 +26,15 @@ from lib_merge.desk.grid_view import (
     taken_of,
 )
 from lib_merge.desk.handlers import Choice, Desk
-from lib_merge.desk.studio import Studio, paint
+from lib_merge.desk.studio import Studio
 from lib_merge.desk.view import Problem, problem_of
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.grid import (
-    Asked,
-    Base,
-    Cell,
-    Finished,
-    GridPlan,
-    Order,
-    Store,
-    order_of,
-    orders,
-    plan_grid,
-    plan_in_words,
-    read_speeds,
-)
+from lib_merge.grid import Asked, Cell, Finished, GridPlan, Order, Store, order_of, plan_in_words
 from lib_merge.grid.axes import NAMES, Place
-from lib_merge.grid.blockmap import influences, map_axis, map_recipe, slots_of_map
+from lib_merge.grid.blockmap import map_axis, slots_of_map
 from lib_merge.grid.files import as_csv, grid_as_data, grid_infotext, save_moving, save_sheet
-from lib_merge.grid.plan import span
-from lib_merge.grid.sheet import draw_row, draw_sheet, tiles_of
-from lib_merge.recipe import parse_recipe
+from lib_merge.grid.sheet import draw_row, tiles_of
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-FOLDER = "grids"  # under the host's data
 SHEET, TABLE, ROW = "grid.png", "grid.csv", "row.webp"
 
 log = logging.getLogger(__name__)
@@ -95,51 +74,11 @@ class GridMove:
         )
 
 
-@dataclass
-class Running:
-    """One grid: its plan, where its cells are, what is finished so far.
-
-    map  whether it is the map of effective blocks
-    """
-
-    number: int
-    plan: GridPlan
-    studio: Studio
-    store: Store
-    map: bool = False
-    events: list[Finished] = field(default_factory=list[Finished])
-    stop: threading.Event = field(default_factory=threading.Event)
-    inside: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
-    began: float = 0.0
-    problem: Problem | None = None
-    ended: str = ""
-    saved: str = ""
-
-    def pressed(self) -> bool:
-        """Whether *Stop* was pressed; asked from inside of the host's job."""
-        self.inside.set()
-        return self.stop.is_set()
-
-    @property
-    def finished(self) -> dict[Place, Finished]:
-        """By place."""
-        return {each.place: each for each in list(self.events)}
-
-    @property
-    def running(self) -> bool:
-        """Whether it is at work."""
-        return self.thread is not None and self.thread.is_alive()
-
-
 class GridRoom:
-    """The handlers of one desk's room; safe to call from any thread."""
+    """The handlers of one page's room."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._mixer = desk, desk.mixer
-        self._lock = threading.Lock()
-        self._now: Running | None = None
-        self._count = 0
+        self._desk, self._mixer, self._grids = desk, desk.mixer, grids_of(desk.mixer)
 
     # --- what the buttons do ---
 
@@ -167,125 +106,46 @@ class GridRoom:
 
     def _hello(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         """A page has opened: what the lists offer, and the grid that is or was last."""
-        now = self._now
+        now = self._grids.now
         if now is not None:
             return replace(_sheet_answer(now), kinds=axis_views())
-        last = next(orders(self._folder()), None)
-        axes = _axes_of(last[1]) if last else None
-        return GridAnswer(0, "", axes=axes, kinds=axis_views())
+        last = self._grids.last()
+        return GridAnswer(0, "", axes=_axes_of(last) if last else None, kinds=axis_views())
 
     def _told(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         if not move.axes:
             return GridAnswer(0, "")
         plan, _ = self._plan(move, choice, fields)
-        kept = Store(self._folder() / order_of(plan).digest).count()
-        return GridAnswer(0, "", sheet=_shape(plan, kept))
+        return GridAnswer(0, "", sheet=_shape(plan, self._grids.store(plan).count()))
 
     def _plan(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> tuple[GridPlan, Studio]:
-        only_a = not choice.b and bool(choice.a)
-        body = {"recipe": self._alone(choice)} if only_a else self._desk.body(choice, move.parameters)
-        asked = self._mixer.read(body)
-        studio = Studio(self._mixer, asked.files)
-        base = Base(Cell(asked.recipe, self._desk.settings(fields)), studio)
-        axes = move.axes
-        if move.action == "map":
-            if len(asked.recipe.ingredients) < 2:
-                raise RecipeError("a map of blocks needs A and B")
-            recipe = map_recipe(*asked.recipe.ingredients[:2])
-            base, axes = replace(base, cell=replace(base.cell, recipe=recipe)), {"x": map_axis(base.family)}
-        return self._planned(base, axes, studio), studio
-
-    def _alone(self, choice: Choice) -> str:
-        """A by itself, which checkpoints and recipes are compared from."""
-        name = json.dumps(choice.a, ensure_ascii=False)
-        return f"merge-desk recipe 1\nA = {name}\n"
-
-    def _planned(self, base: Base, axes: Mapping[str, Asked], studio: Studio) -> GridPlan:
-        speeds = read_speeds(self._mixer.host.data())
-        return plan_grid(base, axes, now=studio.now(), speeds=speeds)
+        alone = bool(choice.a) and not choice.b
+        body = {"a": choice.a} if alone else self._desk.body(choice, move.parameters)
+        settings = self._desk.settings(fields)
+        return self._grids.plan(body, move.axes, settings, map=move.action == "map")
 
     def _start(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         if not move.axes and move.action != "map":
             raise RecipeError("choose an axis first", hint="alpha, with the values 0-1 [5]")
-        plan, studio = self._plan(move, choice, fields)
-        return self._begin(plan, studio, move)
+        return _sheet_answer(self._grids.begin(*self._plan(move, choice, fields), move.task))
 
     def _resume(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
-        """The grid of before, also one from before a restart."""
-        last = next(orders(self._folder()), None)
-        if last is None:
-            raise RecipeError("there is no grid to go on with", hint="Start makes one")
-        order = last[1]
-        studio = Studio(self._mixer)
-        base = Base(Cell(parse_recipe(order.recipe), order.drawing), studio)
-        plan = self._planned(base, order.axes, studio)
-        return replace(self._begin(plan, studio, move), axes=_axes_of(order))
-
-    def _begin(self, plan: GridPlan, studio: Studio, move: GridMove) -> GridAnswer:
-        with self._lock:
-            if self._now is not None and self._now.running:
-                raise RecipeError("a grid is being drawn already", hint="Stop ends it and keeps its cells")
-            self._count += 1
-            is_map = "x" in plan.axes and plan.axes["x"].text == map_axis(plan.base.family).text
-            store = Store(self._folder() / order_of(plan).digest)
-            now = Running(self._count, plan, studio, store, is_map, began=time.monotonic())
-            now.thread = threading.Thread(
-                target=self._run, args=(now, move.task), name="merge-desk-grid", daemon=True
-            )
-            self._now = now
-            now.thread.start()
-        return _sheet_answer(now)
-
-    def _run(self, now: Running, task: str) -> None:
-        try:
-            done = paint(
-                self._mixer,
-                now.plan,
-                now.studio,
-                now.store,
-                task=task,
-                tell=now.events.append,
-                stopped=now.pressed,
-            )
-            failed = f", {len(done.failed)} without a picture" if done.failed else ""
-            count = len(done.finished) - len(done.failed)
-            how = "Stopped" if done.stopped else "Finished"
-            now.ended = f"{how}: {count} of {now.plan.cells} cells{failed}, in {span(done.seconds)}."
-            self._save(now)
-        except Exception as error:
-            now.problem = _said(error)
-            now.ended = "This grid has ended with an error; its finished cells are kept."
-
-    def _save(self, now: Running) -> None:
-        """The finished sheet, where and as the host's settings have it."""
-        if now.map or now.stop.is_set() or len(now.events) < now.plan.cells:
-            return
-        told = grid_infotext(now.plan, now.finished)
-        path = self._mixer.host.keep_grid(_sheet(now), told, grid_as_data(now.plan, now.finished))
-        now.ended += f" Saved as {path.name}." if path else ""
+        return _sheet_answer(self._grids.resume(move.task))
 
     def _stop(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
-        now = self._now
-        if now is not None and now.running:
-            now.stop.set()
-            interrupt = getattr(self._mixer.host, "interrupt", None)
-            if interrupt is not None and now.inside.is_set():  # while it waits, the job is another's
-                interrupt()
-        return GridAnswer(0, "", run=now.number if now else 0)
+        self._grids.stop()
+        return GridAnswer(0, "", run=self._grids.now.number if self._grids.now else 0)
 
     def wait(self, seconds: float) -> bool:
-        """Until the grid has ended; for programs and tests."""
-        now = self._now
-        if now is not None and now.thread is not None:
-            now.thread.join(seconds)
-        return now is None or not now.running
+        """Until the grid has ended."""
+        return self._grids.wait(seconds)
 
     # --- what the page looks at ---
 
     def look(self, text: str) -> GridNews:
         """What is new since the page looked last; called again and again, so it touches no model."""
         found = cast("dict[str, Any]", json.loads(text or "{}"))
-        now = self._now
+        now = self._grids.now
         if now is None:
             return GridNews()
         running = now.running
@@ -294,14 +154,15 @@ class GridRoom:
         at += len(events)
         cells = tuple(_cell_view(each, now.store) for each in events)
         ended = not running and at >= len(now.events)
-        told = now.ended if ended else _progress(now)
-        blocks = influences(now.plan, tiles_of(now.plan, now.store)) if now.map and ended else None
-        return GridNews(now.number, at, not ended, told, cells, blocks, now.problem if ended else None)
+        told = now.ended if ended else now.progress()
+        blocks = now.blocks() if now.map and ended else None
+        problem = _said(now.failure) if ended and now.failure else None
+        return GridNews(now.number, at, not ended, told, cells, blocks, problem)
 
     def take(self, text: str) -> tuple[GridAnswer, Choice | None, Cell | None]:
         """A cell's settings for the desk: what the lists are to say, and where the faders go."""
         move = GridMove.read(text)
-        now = self._now
+        now = self._grids.now
         try:
             work = next((each for each in now.plan.work if each.place == move.place), None) if now else None
             if now is None or work is None:
@@ -313,7 +174,7 @@ class GridRoom:
             return GridAnswer(move.seq, "take", taken=Taken(), problem=_said(error)), None, None
 
     def _file(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
-        now = self._now
+        now = self._grids.now
         if now is None:
             raise RecipeError("there is no grid yet", hint="Start makes one")
         if move.action == "table":
@@ -326,18 +187,10 @@ class GridRoom:
         else:
             path = now.store.folder / SHEET
             told, data = grid_infotext(now.plan, now.finished), grid_as_data(now.plan, now.finished)
-            save_sheet(_sheet(now), path, told, data)
+            save_sheet(now.sheet(), path, told, data)
             raw, name, kind = path.read_bytes(), SHEET, "image/png"
             path.unlink()  # the folder's own PNGs are cells
         return GridAnswer(0, "", run=now.number, file=(name, _data_url(raw, kind)))
-
-    def _folder(self) -> Path:
-        return self._mixer.host.data() / FOLDER
-
-
-def _sheet(now: Running) -> Image.Image:
-    drawing = now.plan.base.cell.drawing
-    return draw_sheet(now.plan.axes, tiles_of(now.plan, now.store), (drawing.width, drawing.height))
 
 
 def _sheet_answer(now: Running) -> GridAnswer:
@@ -360,15 +213,6 @@ def _axes_of(order: Order) -> dict[str, tuple[str, str]]:
     if [each.name for each in order.axes.values()] == ["blocks"] and order.axes["x"].text.count("=1") > 9:
         return {}
     return {name: (asked.name, asked.text) for name, asked in order.axes.items()}
-
-
-def _progress(now: Running) -> str:
-    done, total = len(now.events), now.plan.cells
-    fresh = sum(not each.kept for each in now.events)
-    if not fresh:
-        return f"{done} of {total} cells ..."
-    left = (time.monotonic() - now.began) / fresh * (total - done)
-    return f"{done} of {total} cells, about {span(left)} to go"
 
 
 def _cell_view(done: Finished, store: Store) -> CellView:

@@ -64,6 +64,7 @@ class Mixer:
         alignments = Alignments(host.data() / "alignments")
         self.session = LiveSession(device=host.device(), threads=threads, alignments=alignments)
         self.asked: Body | None = None  # what the user has engaged, to be applied again where it got lost
+        self.rooms: dict[str, object] = {}  # what rooms keep while their pages come and go
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
         self._headers: dict[Path, tuple[Stamp, Header]] = {}

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_merge.desk.grid_api import grid_act, grid_status
 from lib_merge.desk.grid_handlers import GridMove, GridRoom
+from lib_merge.desk.grid_run import grids_of
 from lib_merge.desk.grid_view import GridAnswer, GridNews
 from lib_merge.desk.handlers import Choice, Desk
 from lib_merge.desk.view import VAE_OF_A
+from lib_merge.errors import MergeError
 from lib_merge.picture import DrawSettings
 from tests.full_size import write_tiny
 from tests.grid_host import SIDE, Bench
@@ -203,3 +206,49 @@ def test_what_the_page_sends_is_read() -> None:
     assert str(move.axes["x"]) == "model B: a"
     assert "y" not in move.axes
     assert move.place == (1, 2, 0)
+
+
+# --- the same for programs ---
+
+
+def test_a_program_plans_starts_and_fetches_cells(bench: Bench) -> None:
+    drawing = {"prompt": "a cat", "steps": 2, "width": SIDE, "height": SIDE}
+    body = {"a": "a", "b": "b", "axes": {"x": "alpha: 0.25, 1", "y": "seed: 1, 2"}, "drawing": drawing}
+    assert grid_status(bench.mixer)["cells"] == []
+    planned = grid_act(bench.mixer, {**body, "action": "plan"})["planned"]
+    assert (planned["cells"], planned["merges"]) == (4, 2)
+    grid_act(bench.mixer, body)
+    assert grids_of(bench.mixer).wait(60)
+    told = grid_status(bench.mixer)
+    assert (told["running"], told["merges"], len(told["cells"])) == (False, 2, 4)
+    assert json.loads(json.dumps(told)) == told
+    picture = grid_act(bench.mixer, {"action": "cell", "place": [1, 1, 0]})["picture"]
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as drawn:
+        work = next(each for each in grids_of(bench.mixer).now.plan.work if each.place == (1, 1, 0))  # type: ignore[union-attr]
+        alone = bench.alone(work.cell, bench.folder / "alone")
+        assert drawn.convert("RGB").tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"a": "a", "b": "b"},
+        {"action": "dance"},
+        {"a": "a", "b": "b", "axes": {"w": "alpha: 1"}},
+        {"a": "a", "b": "b", "axes": {"x": "alpha: 1"}, "drawing": {"brush": 1}},
+        {"a": "a", "b": "b", "axes": {"x": "alpha: 1"}, "drawing": {"steps": "many"}},
+        {"action": "cell", "place": [0, 0, 0]},
+        {"action": "resume"},
+    ],
+)
+def test_a_program_is_told_what_it_got_wrong(bench: Bench, body: dict[str, object]) -> None:
+    with pytest.raises(MergeError):
+        grid_act(bench.mixer, body)
+    assert bench.host.drawn == 0
+
+
+def test_a_page_sees_the_grid_that_another_has_started(bench: Bench) -> None:
+    turn(room_of(bench), "start", GRID)
+    other = room_of(bench)
+    assert len(everything(other).cells) == 6
+    assert turn(other, "hello").run == 1
