@@ -56,7 +56,7 @@
       if (roll.each === "key") { state.used = true; $("[data-act=use-rules]").checked = true; use(); test("test"); } else test("spread");
     };
     return make("div", { class: "md-dice" },
-      make("div", { class: "md-head" }, make("b", {}, "Random weights"), make("span", { class: "md-hint" }, "the seed is part of the rule, and so of the recipe")),
+      make("div", { class: "md-head" }, make("b", {}, "Random weights"), make("span", { class: "md-hint" }, "the recipe keeps the rule with its seed, or the numbers that it put on the faders")),
       make("div", { class: "md-toolbar" },
         choose("kind", { uniform: "uniform", normal: "normal, cut off" }), number("low", "the least"), number("high", "the most"),
         number("mean", "of normal"), number("deviation", "of normal"), choose("each", { block: "for each block", key: "for each tensor" }), number("seed", "the same seed draws the same numbers"),
