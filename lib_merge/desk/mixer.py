@@ -5,13 +5,17 @@ Everything that touches the model goes through the host's job; what can be refus
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from lib_merge.checkpoint import Hashes, Header, hash_file, read_header
+from lib_merge.checkpoint import HashBook, Hashes, Header, hash_file, read_header
+from lib_merge.desk.history import SAVED, History
 from lib_merge.desk.request import Asked, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError
 from lib_merge.execute import Overflow
@@ -21,11 +25,13 @@ from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
+from lib_merge.recipe import Recipe, find_ingredients, recipe_of, with_hashes
 from lib_merge.report.difference import slot_differences
 
 Body = Mapping[str, object]
 Stamp = tuple[int, int]
 
+log = logging.getLogger(__name__)
 MOST_NAME = 150  # characters of a file name, so that every file system takes it
 
 
@@ -67,6 +73,8 @@ class Mixer:
         self.rooms: dict[str, object] = {}  # what rooms keep while their pages come and go
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
+        self.book = HashBook(host.data())
+        self.history = History(host.data())
         self._headers: dict[Path, tuple[Stamp, Header]] = {}
         self._differences: dict[tuple[Path, Stamp, Path, Stamp], Mapping[str, float]] = {}
 
@@ -87,11 +95,48 @@ class Mixer:
 
     def read(self, body: Body) -> Asked:
         """What a body asks for, with the host's own names for files."""
+        if body.get("recipe"):
+            return self.locate(recipe_of(str(body["recipe"])))
         return read_request(
             body,
             lambda name: find(self.host.checkpoints(), name),
             lambda name: find(self.host.vaes(), name, "VAE"),
         )
+
+    def locate(self, recipe: Recipe) -> Asked:
+        """The files of a recipe among the host's, by name, or where it records hashes by those."""
+        known = {each.path: each for each in (*self.host.vaes(), *self.host.checkpoints())}
+
+        def named(file: str) -> Path | None:
+            for lists in (self.host.checkpoints(), self.host.vaes()):
+                with suppress(HostError):
+                    return find(lists, file).path
+            return None
+
+        try:
+            found = find_ingredients(recipe, named, lambda: known, self.book.hashes)
+        except PlanError as cause:
+            only = cause.problems[0]
+            hint = "refresh the list" if only.hint == "--models DIR" else only.hint
+            what = "\n".join(each.what for each in cause.problems)
+            raise HostError(what, where=only.where, hint=hint) from cause
+        return Asked(recipe, {file: known[path] for file, path in found.paths.items()}, found.notes)
+
+    def hashed(self, asked: Asked, progress: Progress | None = None) -> Recipe:
+        """The recipe with its files' hashes; without `progress` only those that are known already."""
+
+        def look(path: Path) -> Hashes | None:
+            return self.book.known(path) if progress is None else self.book.hashes(path, progress=progress)
+
+        found = {file: look(each.path) for file, each in asked.files.items()}
+        return with_hashes(asked.recipe, {file: hashes for file, hashes in found.items() if hashes})
+
+    def _write_down(self, recipe: Recipe, **facts: Any) -> None:
+        """A merge that was done is in the history; a history that cannot be written stops nothing."""
+        try:
+            self.history.add(recipe, **facts)
+        except MergeError as problem:
+            log.warning("%s", problem)
 
     def plan(self, body: Body) -> Plan:
         """What a merge would do; reads headers alone."""
@@ -136,6 +181,7 @@ class Mixer:
         with self.host.job("Merge Desk: swapping blocks", task) as progress, self._lock:
             report = self._swap(asked, headers, progress)
         self.asked = dict(body)
+        self._write_down(asked.recipe)
         return report
 
     def apply_and_draw(
@@ -147,7 +193,9 @@ class Mixer:
         with self.host.job("Merge Desk: preview", task) as progress, self._lock:
             report = self._swap(asked, headers, progress)
             self.asked = dict(body)
-            return report, self.host.draw(settings)
+            picture = self.host.draw(settings)
+        self._write_down(self.hashed(asked), picture=picture.image, infotext=picture.infotext)
+        return report, picture
 
     def apply_inside(self, body: Body, progress: Progress | None = None) -> SwapReport:
         """`apply` for a caller that is inside the host's job already (the always-on script)."""
@@ -195,7 +243,7 @@ class Mixer:
             report = self.session.apply(
                 self.host.model(),
                 loaded.checkpoint.path,
-                asked.recipe,
+                self.hashed(asked),
                 headers,
                 progress,
             )
@@ -203,6 +251,7 @@ class Mixer:
             self.host.load()
             raise
         self._last = report
+        self.book.learn([each.path for each in asked.files.values()])
         return report
 
     # --- saving ---
@@ -227,6 +276,7 @@ class Mixer:
             raise PlanError(problems)
         device = self.host.device()
         with self.host.job("Merge Desk: saving", task) as progress:
+            plan = make_plan(self.hashed(asked, progress), self._all_headers(asked))
             overflow = save_merge(
                 plan,
                 target,
@@ -237,8 +287,11 @@ class Mixer:
                 alignments=self.session.alignments,
             )
             if format == DIFFUSERS:  # no checkpoint of the host's list
+                self._write_down(plan.recipe, kind=SAVED, file=target.name)
                 return Saved(Ckpt(target.name, target), plan, size_of(target), Hashes(), overflow)
             hashes = hash_file(target, progress=progress)
+        self.book.write_down(target, hashes)
+        self._write_down(plan.recipe, kind=SAVED, file=target.name, sha256=hashes.sha256 or "")
         _copy_settings(plan.sources[plan.base].path, target)
         return Saved(self.host.saved(target), plan, size_of(target), hashes, overflow)
 

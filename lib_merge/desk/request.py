@@ -40,6 +40,7 @@ class Asked:
 
     recipe: Recipe
     files: Mapping[str, Ckpt]
+    notes: tuple[str, ...] = ()
 
 
 def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Asked:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
-from lib_merge.recipe import Recipe, print_recipe
+from lib_merge.recipe import Recipe, print_recipe, without_hashes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,11 +31,11 @@ class MergeIdent:
 
 
 def ident_of(recipe: Recipe) -> MergeIdent:
-    """The identity of a recipe; equal recipes have equal ones."""
-    text = print_recipe(recipe)
+    """The identity of a recipe; equal recipes have equal ones, hashed files or not."""
+    text, bare = print_recipe(recipe), print_recipe(without_hashes(recipe))
     stems = dict.fromkeys(PurePath(ingredient.file).stem for ingredient in recipe.ingredients)
     name = " + ".join(stems).replace(",", " ").replace(":", " ")
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
+    digest = hashlib.sha256(bare.encode("utf-8")).hexdigest()[:8]
     return MergeIdent(f"{name} {UNSAVED}", f"merge-{digest}", text)
 
 

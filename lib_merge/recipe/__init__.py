@@ -3,7 +3,7 @@
 from lib_merge.recipe.adjust import adjusted
 from lib_merge.recipe.aligned import aligned_to_first
 from lib_merge.recipe.alignment import REBASIN, Alignment
-from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes
+from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes, without_hashes
 from lib_merge.recipe.model import (
     BLEND,
     KEEP_A,
@@ -71,4 +71,5 @@ __all__ = [
     "recipe_text",
     "recorded",
     "with_hashes",
+    "without_hashes",
 ]

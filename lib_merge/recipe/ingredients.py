@@ -128,6 +128,12 @@ def with_hashes(recipe: Recipe, known: Mapping[str, Hashes]) -> Recipe:
     return replace(recipe, ingredients=ingredients, vae_sha256=vae_sha256)
 
 
+def without_hashes(recipe: Recipe) -> Recipe:
+    """The recipe as one writes it: the same before its files were hashed and after."""
+    bare = tuple(replace(each, sha256="", autov3="") for each in recipe.ingredients)
+    return replace(recipe, ingredients=bare, vae_sha256="")
+
+
 def _settled(old: Recorded, known: Mapping[str, Hashes]) -> Recorded:
     """Recorded hashes of the same weights are kept: so a rebuilt file has the very bytes of the first."""
     hashes = known.get(old.file)

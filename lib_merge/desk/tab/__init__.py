@@ -18,6 +18,7 @@ from typing import Any
 from lib_merge.desk.handlers import Desk
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.tab.grid import GRID
+from lib_merge.desk.tab.history import HISTORY
 from lib_merge.desk.tab.ingredients import place_lists, wire_lists
 from lib_merge.desk.tab.methods import METHODS_ROOM
 from lib_merge.desk.tab.mix import MIX
@@ -25,7 +26,7 @@ from lib_merge.desk.tab.parts import HIDDEN, PREFIX, Page, Room, Wrap, gr, ours,
 from lib_merge.desk.tab.report import REPORT
 from lib_merge.desk.tab.weights import WEIGHTS
 
-ROOMS: tuple[Room, ...] = (MIX, WEIGHTS, METHODS_ROOM, REPORT, GRID)
+ROOMS: tuple[Room, ...] = (MIX, WEIGHTS, METHODS_ROOM, REPORT, GRID, HISTORY)
 
 
 def build(
