@@ -72,12 +72,12 @@
         make("textarea", { class: "md-text", rows: 3, "data-part": "history-text", "aria-label": "Recipe, infotext or file name",
           placeholder: "Paste a recipe, an infotext or the name of a saved file here, or drop a picture anywhere on the desk.",
           oninput: (e) => { HERE.typed = e.target.value; } }, HERE.typed),
-        make("div", { class: "md-row" },
+        make("div", { class: "md-together" },
           button("Set up", "Set the desk up as this says", () => paste(HERE.typed), { "data-act": "history-read" }),
           make("label", { class: "md-button" }, "Picture or file …", make("input", { type: "file", hidden: true, "data-part": "history-file",
             onchange: (e) => { if (e.target.files[0]) drop(e.target.files[0]); } })))),
       make("section", { "data-part": "history-told" }),
-      make("div", { class: "md-row" },
+      make("div", { class: "md-together" },
         make("input", { type: "search", "data-part": "history-query", "aria-label": "Search the history", placeholder: "search names, files, recipes, prompts",
           value: HERE.query, onchange: (e) => { HERE.query = e.target.value; list(); } }),
         make("label", {}, make("input", { type: "checkbox", "data-part": "history-starred", checked: HERE.starred,
@@ -110,12 +110,12 @@
     const tools = [button("Copy", "Copy the recipe", () => navigator.clipboard?.writeText(setup.recipe))];
     if (setup.why) {
       tools.unshift(button("Swap it in", "Swap this recipe into the model in memory", () => ask("apply", { text: setup.recipe, task: progress() }), { "data-act": "history-apply" }));
-      tools.push(make("input", { class: "md-name", "aria-label": "Name to save under", placeholder: "my-mix", value: HERE.name, "data-part": "history-name", oninput: (e) => { HERE.name = e.target.value; } }),
+      tools.push(make("input", { class: "md-called", "aria-label": "Name to save under", placeholder: "my-mix", value: HERE.name, "data-part": "history-name", oninput: (e) => { HERE.name = e.target.value; } }),
         make("select", { "aria-label": "File", onchange: (e) => { HERE.format = e.target.value; } },
           ["safetensors", "ckpt", "diffusers"].map((each) => make("option", { value: each, selected: each === HERE.format }, each))),
         button("Save", "Save this merge", () => ask("save", { text: setup.recipe, name: HERE.name, format: HERE.format, task: progress() }), { "data-act": "history-save" }));
     }
-    out.push(make("div", { class: "md-row" }, tools));
+    out.push(make("div", { class: "md-together" }, tools));
     return out;
   }
   function card(entry) {
@@ -123,10 +123,10 @@
     return make("article", { class: `md-entry ${entry.star ? "md-starred" : ""}`, "data-entry": entry.id },
       make("div", { class: "md-thumb" }, entry.picture ? make("img", { src: entry.picture, alt: "what it drew" }) : make("span", {}, entry.kind === "saved" ? "saved" : "no picture")),
       make("div", { class: "md-entry-body" },
-        make("input", { class: "md-name", value: entry.name, placeholder: entry.title, title: entry.title, "aria-label": "Name of this merge",
+        make("input", { class: "md-called", value: entry.name, placeholder: entry.title, title: entry.title, "aria-label": "Name of this merge",
           onchange: (e) => ask("name", { id: entry.id, name: e.target.value }) }),
         make("p", { class: "md-hint" }, `${entry.at} · ${entry.kind}${entry.file ? ` as ${entry.file}` : ""}`),
-        make("div", { class: "md-row" },
+        make("div", { class: "md-together" },
           button("Restore", "Set the desk up as it was", () => ask("restore", { id: entry.id }), { "data-act": "history-restore" }),
           button(entry.star ? "★" : "☆", entry.star ? "Take the star away" : "Keep: star it", () => ask("star", { id: entry.id, star: !entry.star }), { "data-act": "history-star", "aria-pressed": String(entry.star) }),
           button("Recipe", "Show the recipe", () => { HERE.open = opened ? 0 : entry.id; show(); }),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.progress import progress_bar
-from lib_merge.cli.request import Request, read_request
+from lib_merge.cli.request import Request, data_folder, read_request
 from lib_merge.errors import CheckpointError, MergeError, OutputError, PlanError
 from lib_merge.methods import METHODS
 from lib_merge.report.describe import (
@@ -123,6 +123,8 @@ def merge(options: argparse.Namespace) -> None:
         )
     seconds = time.monotonic() - began
     size, notes = size_of(target), list(made.notes)
+    if folder := data_folder(options):
+        _write_down(folder, made, target)
     if overflow:
         print(f"note: {overflow.note()}", file=sys.stderr)
         notes.append(overflow.note())
@@ -139,6 +141,16 @@ def merge(options: argparse.Namespace) -> None:
     else:
         told = f"{len(made.keys)} keys, {formats_in_words(made)}, {human_size(size)}, in {seconds:.1f} s"
         print(f"{target}: {told}")
+
+
+def _write_down(folder: Path, made: Plan, target: Path) -> None:
+    """The history of the desk whose data folder is here has this merge too."""
+    from lib_merge.desk.history import SAVED, History
+
+    try:
+        History(folder).add(made.recipe, SAVED, file=target.name)
+    except MergeError as problem:  # the file is written: that is what was asked for
+        print(f"note: {problem.what}", file=sys.stderr)
 
 
 def _extra(options: argparse.Namespace) -> dict[str, str]:

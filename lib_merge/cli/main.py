@@ -54,6 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--ancestry", action="store_true", help="the recipes of its ingredients too")
     _finish(recipe, recipes.recipe)
 
+    history = add("history", help="list, search, name, star and export what was merged")
+    recipes.add_history_arguments(history)
+    history.add_argument("--data", metavar="DIR", help=DATA)
+    _finish(history, recipes.history)
+
     sheet = add("sheet", help="the fact sheet of a checkpoint, with every hash and what it is made from")
     sheet.add_argument("file", metavar="FILE")
     sheet.add_argument("--card", action="store_true", help="as the text of a model page (Markdown)")

@@ -6,17 +6,29 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import nested, read_header
+from lib_merge.cli.request import data_folder
+from lib_merge.errors import MergeError
 from lib_merge.plan.metadata import ANCESTRY_KEY
-from lib_merge.recipe import Recipe, print_recipe, read_recipe, recipe_of
+from lib_merge.recipe import Recipe, print_recipe, read_imported, recipe_in, recipe_text
+
+if TYPE_CHECKING:
+    from lib_merge.desk.history import History
+
+SAVED = "saved"
 
 
 def recipe(options: argparse.Namespace) -> None:
     """`merge-desk recipe FILE|PNG|TEXT`."""
     given = options.source
-    found = recipe_of(sys.stdin.read()) if given == "-" else read_recipe(given)
+    read = recipe_in(sys.stdin.read()) if given == "-" else read_imported(given)
+    found = read.recipe
+    if read.tool:
+        print(f"note: read as a recipe of {read.tool}", file=sys.stderr)
+    for note in read.notes:
+        print(f"note: {note}", file=sys.stderr)
     ancestry = _ancestry(given) if options.ancestry or options.json else {}
     if options.json:
         print(json.dumps(_as_data(found, ancestry), indent=2, ensure_ascii=False))
@@ -25,6 +37,83 @@ def recipe(options: argparse.Namespace) -> None:
     for each in ancestry.values():
         print(f"\n# how {each.get('file', 'an ingredient')} was made")
         print(str(each.get("recipe", "")).rstrip())
+
+
+def add_history_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `history`, but for --data and --json."""
+    parser.add_argument("query", nargs="*", metavar="WORD", help="only what holds these words")
+    parser.add_argument("--starred", action="store_true", help="only what is starred")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--show", type=int, metavar="ID", help="print the recipe of one entry")
+    one.add_argument("--name", nargs=2, metavar=("ID", "NAME"), help="call an entry something")
+    one.add_argument("--star", type=int, metavar="ID", help="keep an entry")
+    one.add_argument("--unstar", type=int, metavar="ID", help="keep it no longer")
+    one.add_argument("--delete", type=int, metavar="ID", help="forget an entry")
+    one.add_argument(
+        "--import", dest="taken", metavar="FILE", help="take over SuperMerger's mergehistory.csv"
+    )
+
+
+def history(options: argparse.Namespace) -> None:
+    """`merge-desk history`."""
+    from lib_merge.desk.history import History, as_data
+
+    folder = data_folder(options)
+    if folder is None:
+        raise MergeError("there is no history here", hint="--data DIR, or MERGE_DESK_DATA")
+    known = History(folder)
+    if options.show is not None:
+        print(known.get(options.show).recipe.rstrip())
+        return
+    _change(known, options)
+    found = known.entries(" ".join(options.query), starred=options.starred, limit=options.limit)
+    if options.json:
+        print(json.dumps([as_data(entry) for entry in found], indent=2, ensure_ascii=False))
+        return
+    for entry in found:
+        told = as_data(entry)
+        saved = f" as {entry.file}" if entry.file else ""
+        star = "*" if entry.star else " "
+        print(f"{entry.id:>5}{star} {told['at']}  {entry.kind}{saved}: {entry.name or entry.title}")
+
+
+def _change(known: History, options: argparse.Namespace) -> None:
+    if options.name:
+        known.name(_number(options.name[0]), options.name[1])
+    if options.star is not None:
+        known.star(options.star, True)
+    if options.unstar is not None:
+        known.star(options.unstar, False)
+    if options.delete is not None:
+        known.drop(options.delete)
+    if options.taken:
+        _take_over(known, Path(options.taken))
+
+
+def _take_over(known: History, path: Path) -> None:
+    """Every row of SuperMerger's history that can be said here; the others are told."""
+    from lib_merge.recipe.imports.webui import history_rows
+
+    text = recipe_text(str(path))
+    rows = history_rows(text)
+    taken = 0
+    for row in rows:
+        try:
+            read = recipe_in(text, row["id"])
+        except MergeError as problem:
+            print(f"note: ID {row['id']}: {problem.what}", file=sys.stderr)
+            continue
+        number = known.add(read.recipe, SAVED, file=f"SuperMerger {row['id']}")
+        known.name(number, row.get("name", ""))
+        taken += 1
+    print(f"{taken} of {len(rows)} merges were taken over")
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise MergeError(f"'{text}' is no entry's number", hint="merge-desk history lists them")
+    return int(text)
 
 
 def _ancestry(given: str) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from lib_merge.recipe import (
     Step,
     adjusted,
     find_ingredients,
-    read_recipe,
+    read_imported,
     read_weights,
-    recipe_of,
+    recipe_in,
+    spelled_out,
     with_hashes,
 )
 from lib_merge.registry import Method, Parameter
@@ -104,7 +105,8 @@ def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, F
         raise RecipeError(
             f"{', '.join(given)} cannot be given beside a recipe", hint="write it into the recipe"
         )
-    recipe = recipe_of(sys.stdin.read()) if options.recipe == "-" else read_recipe(options.recipe)
+    read = recipe_in(sys.stdin.read()) if options.recipe == "-" else read_imported(options.recipe)
+    recipe = read.recipe
     is_file = options.recipe != "-" and "\n" not in options.recipe and Path(options.recipe).is_file()
     beside = [Path(options.recipe).resolve().parent] if is_file else []
     folders = [Path(folder) for folder in options.folders or ()] or beside or [Path()]
@@ -123,7 +125,8 @@ def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, F
             lambda path: book.hashes(path, progress=progress),
             trust_names=options.trust_names,
         )
-    return recipe, found
+    recipe, found = spelled_out(recipe, found)
+    return recipe, replace(found, notes=(*read.notes, *found.notes))
 
 
 def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:

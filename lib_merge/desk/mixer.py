@@ -25,7 +25,7 @@ from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
-from lib_merge.recipe import Recipe, find_ingredients, recipe_of, with_hashes
+from lib_merge.recipe import Recipe, find_ingredients, recipe_of, spelled_out, with_hashes
 from lib_merge.report.difference import slot_differences
 
 Body = Mapping[str, object]
@@ -120,6 +120,7 @@ class Mixer:
             hint = "refresh the list" if only.hint == "--models DIR" else only.hint
             what = "\n".join(each.what for each in cause.problems)
             raise HostError(what, where=only.where, hint=hint) from cause
+        recipe, found = spelled_out(recipe, found)
         return Asked(recipe, {file: known[path] for file, path in found.paths.items()}, found.notes)
 
     def hashed(self, asked: Asked, progress: Progress | None = None) -> Recipe:

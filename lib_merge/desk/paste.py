@@ -10,7 +10,7 @@ import base64
 import binascii
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lib_merge.architectures import Family, identify
@@ -25,8 +25,9 @@ from lib_merge.recipe import (
     Recipe,
     Setting,
     print_recipe,
-    recipe_of,
+    recipe_in,
 )
+from lib_merge.recipe.imports import Imported
 from lib_merge.recipe.reading import PICTURES, infotext_of, metadata_text
 
 MOST_PICTURE = 64 << 20  # bytes
@@ -58,11 +59,12 @@ def read_pasted(mixer: Mixer, text: str, picture: str = "", name: str = "") -> S
     picture  a picture as a data URL, `name` what it is called
     Raises MergeError with what was not understood or not found.
     """
-    recipe = _of_picture(picture, name) if picture else _of_text(mixer, text)
-    return setup_of(mixer, mixer.locate(recipe))
+    read = _of_picture(picture, name) if picture else _of_text(mixer, text)
+    asked = mixer.locate(read.recipe)
+    return setup_of(mixer, replace(asked, notes=(*read.notes, *asked.notes)))
 
 
-def _of_text(mixer: Mixer, text: str) -> Recipe:
+def _of_text(mixer: Mixer, text: str) -> Imported:
     bare = text.strip()
     if not bare:
         raise RecipeError("there is nothing to read", hint="paste a recipe, an infotext or a file's name")
@@ -72,11 +74,11 @@ def _of_text(mixer: Mixer, text: str) -> Recipe:
         except HostError:
             pass  # no file's name: perhaps it is a sum
         else:
-            return recipe_of(metadata_text(found.path))
-    return recipe_of(text)
+            return recipe_in(metadata_text(found.path))
+    return recipe_in(text)
 
 
-def _of_picture(picture: str, name: str) -> Recipe:
+def _of_picture(picture: str, name: str) -> Imported:
     head, _, body = picture.partition(",")
     if not head.startswith("data:") or len(body) > MOST_PICTURE:
         raise RecipeError("this is no picture that can be read", where=name)
@@ -89,7 +91,7 @@ def _of_picture(picture: str, name: str) -> Recipe:
         path = Path(folder) / f"dropped{ending if ending in PICTURES else '.png'}"
         path.write_bytes(raw)
         try:
-            return recipe_of(infotext_of(path))
+            return recipe_in(infotext_of(path))
         except RecipeError as problem:
             raise RecipeError(problem.what, where=name, hint=problem.hint) from problem
 

@@ -3,7 +3,14 @@
 from lib_merge.recipe.adjust import adjusted
 from lib_merge.recipe.aligned import aligned_to_first
 from lib_merge.recipe.alignment import REBASIN, Alignment
-from lib_merge.recipe.ingredients import Found, find_ingredients, recorded, with_hashes, without_hashes
+from lib_merge.recipe.ingredients import (
+    Found,
+    find_ingredients,
+    recorded,
+    spelled_out,
+    with_hashes,
+    without_hashes,
+)
 from lib_merge.recipe.model import (
     BLEND,
     KEEP_A,
@@ -24,7 +31,9 @@ from lib_merge.recipe.reading import (
     RECIPE_KEY,
     from_infotext,
     in_infotext,
+    read_imported,
     read_recipe,
+    recipe_in,
     recipe_of,
     recipe_text,
 )
@@ -65,11 +74,14 @@ __all__ = [
     "print_recipe",
     "print_rules",
     "print_setting",
+    "read_imported",
     "read_recipe",
     "read_weights",
+    "recipe_in",
     "recipe_of",
     "recipe_text",
     "recorded",
+    "spelled_out",
     "with_hashes",
     "without_hashes",
 ]

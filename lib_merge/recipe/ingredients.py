@@ -16,6 +16,7 @@ from lib_merge.errors import CheckpointError, MergeError, PlanError, did_you_mea
 from lib_merge.recipe.model import VAE_WORDS, Recipe
 
 WANTED = ("sha256", "autov3")
+WHOLE = 64  # digits of a sha256
 SHORT = 10  # digits of a hash that a message shows
 
 
@@ -29,7 +30,7 @@ class Recorded:
 
     def is_in(self, hashes: Hashes) -> bool:
         """Whether a file of these hashes is the one, or holds the same tensors under other metadata."""
-        if self.sha256 and hashes.sha256 == self.sha256:
+        if self.sha256 and (hashes.sha256 or "").startswith(self.sha256):  # other tools record ten digits
             return True
         return bool(self.autov3) and (hashes.autov3_full or "").startswith(self.autov3)
 
@@ -80,6 +81,15 @@ def find_ingredients(
     return Found(paths, tuple(notes))
 
 
+def spelled_out(recipe: Recipe, found: Found) -> tuple[Recipe, Found]:
+    """The recipe with the endings that its files have here, where it leaves them out."""
+    names = {file: path.name if path.stem == file else file for file, path in found.paths.items()}
+    ingredients = tuple(replace(each, file=names[each.file]) for each in recipe.ingredients)
+    vae = names.get(recipe.vae, recipe.vae) if recipe.vae not in VAE_WORDS else recipe.vae
+    paths = {names[file]: path for file, path in found.paths.items()}
+    return replace(recipe, ingredients=ingredients, vae=vae), Found(paths, found.notes)
+
+
 def _find(
     wanted: Recorded,
     named: Callable[[str], Path | None],
@@ -94,7 +104,7 @@ def _find(
     if path is not None:
         held = hashes(path)
         if wanted.is_in(held):
-            same = not wanted.sha256 or held.sha256 == wanted.sha256
+            same = not wanted.sha256 or (held.sha256 or "").startswith(wanted.sha256)
             return path, "" if same else f"'{wanted.file}' holds the same weights beside other metadata"
     if hashed:
         for other in others():
@@ -137,6 +147,6 @@ def without_hashes(recipe: Recipe) -> Recipe:
 def _settled(old: Recorded, known: Mapping[str, Hashes]) -> Recorded:
     """Recorded hashes of the same weights are kept: so a rebuilt file has the very bytes of the first."""
     hashes = known.get(old.file)
-    if hashes is None or (old.sha256 and old.is_in(hashes)):
+    if hashes is None or (len(old.sha256) == WHOLE and old.is_in(hashes)):
         return old
     return Recorded(old.file, hashes.sha256 or "", hashes.autov3 or "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import CheckpointError, RecipeError
+from lib_merge.recipe.imports import Imported, import_text
 from lib_merge.recipe.model import Recipe
 from lib_merge.recipe.parse import parse_recipe
 from lib_merge.recipe.text import is_recipe
@@ -17,6 +18,7 @@ RECIPE = "Merge recipe"  # of the infotext of a picture drawn with a merge
 # a value that holds commas or line ends is quoted as JSON (modules/infotext_utils.py, quote)
 IN_INFOTEXT = re.compile(rf'{RECIPE}: ("(?:\\.|[^"\\])*"|[^,\n]+)')
 
+OTHERS = ("sd_merge_recipe", "sd_merge_models")  # of AUTOMATIC1111, SuperMerger, Model Mixer
 MODELS = (".safetensors", ".ckpt", ".pt", ".pth")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 COMMENT = 0x9286  # Exif's UserComment, where JPEG and WebP carry an infotext
@@ -50,12 +52,29 @@ def recipe_text(given: str) -> str:
 
 def read_recipe(given: str) -> Recipe:
     """The recipe in what is given; see `recipe_text`."""
-    return recipe_of(recipe_text(given))
+    return read_imported(given).recipe
+
+
+def read_imported(given: str) -> Imported:
+    """`read_recipe` with what has to be said about it; `mergehistory.csv#12` means the row of that ID."""
+    file, mark, entry = given.rpartition("#")
+    if mark and file.endswith(".csv") and entry.strip("-").isdigit():
+        return recipe_in(recipe_text(file), entry)
+    return recipe_in(recipe_text(given))
 
 
 def recipe_of(text: str) -> Recipe:
-    """The recipe in a text: the text itself, or what an infotext carries."""
-    return parse_recipe(text if is_recipe(text) else from_infotext(text) or text)
+    """The recipe in a text: the text itself, what an infotext carries, or another tool's."""
+    return recipe_in(text).recipe
+
+
+def recipe_in(text: str, entry: str = "") -> Imported:
+    """`recipe_of` with what has to be said about it; `entry` is a row of a history, by its ID."""
+    if is_recipe(text):
+        return Imported(parse_recipe(text), "")
+    if own := from_infotext(text):
+        return Imported(parse_recipe(own), "")
+    return import_text(text, entry) or Imported(parse_recipe(text), "")
 
 
 def from_infotext(text: str) -> str:
@@ -77,10 +96,12 @@ def in_infotext(recipe: str) -> str:
 def metadata_text(path: Path) -> str:
     """The recipe in a checkpoint's metadata."""
     metadata = read_header(path).metadata
-    text = metadata.get(RECIPE_KEY)
-    if not text:
+    if metadata.get(RECIPE_KEY):
+        return metadata[RECIPE_KEY]
+    others = {name: metadata[name] for name in OTHERS if metadata.get(name)}
+    if OTHERS[0] not in others:
         raise RecipeError("this checkpoint carries no recipe", where=str(path))
-    return text
+    return json.dumps(others)
 
 
 def infotext_of(path: Path) -> str:

@@ -120,12 +120,21 @@ def _tokens(text: str, where: Where) -> list[Token]:
             match = re.compile(r"\(").match(text, at) or match
             kind = "mark" if match[0] == "(" else kind
         end = match.end()
+        if kind == "times" and match[0] in "xX" and not _stands_behind(tokens):
+            kind = "word"  # a model called X
         if kind == "word" and text[end : end + 1] == "(" and _is_method(match[0]):
             kind, end = "call", _closing(text, end, where)
         if kind != "space":
             tokens.append(Token(kind, text[at:end], at))
         at = end
     return [*tokens, Token("end", "", len(text))]
+
+
+def _stands_behind(tokens: Sequence[Token]) -> bool:
+    """Whether there is something to multiply before the next word."""
+    return (
+        bool(tokens) and tokens[-1].kind not in ("times", "minus") and tokens[-1].text not in ("+", "(", ":")
+    )
 
 
 def _closing(text: str, opening: int, where: Where) -> int:

@@ -82,6 +82,8 @@ SUMS = {
         A="0.25", B="0.5", C="0.25"
     ),
     "weighted_sum(A, B, alpha = 0.3) = M": exactly(A="0.7", B="0.3"),
+    "A x 0.8 + B x 0.2 = X\nX x 0.5 + C x 0.5 = Y": exactly(A="0.4", B="0.1", C="0.5"),
+    "A + X x 0.3 = M": exactly(A="0.7", X="0.3"),
     "M = weighted_sum(A, B x 0.5 + C x 0.5, alpha = 0.4)": exactly(A="0.6", B="0.2", C="0.2"),
 }
 

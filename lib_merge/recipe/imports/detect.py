@@ -1,0 +1,69 @@
+"""Whose recipe a text is, told by how it begins or what it holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from lib_merge.errors import RecipeError
+from lib_merge.recipe.imports.common import Imported
+from lib_merge.recipe.imports.mecha import read_mecha
+from lib_merge.recipe.imports.mergekit import read_mergekit
+from lib_merge.recipe.imports.model_mixer import is_infotext, read_infotext, read_metadata
+from lib_merge.recipe.imports.webui import HISTORY_BEGINS, read_a1111, read_history, read_supermerger
+
+Fields = Mapping[str, object]
+
+
+def import_text(text: str, entry: str = "") -> Imported | None:
+    """The recipe of another tool in a text, or None where it is none that is known.
+
+    entry  which row of a history, by its ID; the last where it is ""
+    """
+    bare = text.lstrip("\ufeff \t\r\n")
+    if bare.startswith(HISTORY_BEGINS):
+        return read_history(bare, entry)
+    if bare.startswith("version 0.1"):
+        return read_mecha(bare)
+    if bare.startswith("{"):
+        return _metadata(bare)
+    if is_infotext(bare):
+        return read_infotext(bare)
+    if re.search(r"^merge_method\s*:", bare, re.MULTILINE):
+        return read_mergekit(bare)
+    return None
+
+
+def _metadata(text: str) -> Imported | None:
+    """JSON: a file's metadata, or the value of its sd_merge_recipe."""
+    found = _loads(text)
+    if found is None:
+        return None
+    recipe = _loads(found.get("sd_merge_recipe")) if "sd_merge_recipe" in found else found
+    models = _loads(found.get("sd_merge_models")) or {}
+    kind = (recipe or {}).get("type")
+    if recipe is None or not isinstance(kind, str):
+        return None
+    if kind == "webui":
+        return read_a1111(recipe, models)
+    if kind == "sd-webui-supermerger":
+        return read_supermerger(recipe, models)
+    if kind == "sd-webui-model-mixer":
+        return read_metadata(recipe, models)
+    raise RecipeError(f"a recipe of '{kind}' is not imported", hint="A1111's and SuperMerger's metadata are")
+
+
+def _loads(value: object) -> Fields | None:
+    """A dictionary from JSON; SuperMerger encodes some of its twice."""
+    for _ in range(3):
+        if isinstance(value, dict):
+            return cast("Fields", value)
+        if not isinstance(value, str):
+            return None
+        try:
+            value = cast(object, json.loads(value))
+        except ValueError:
+            return None
+    return None

@@ -1,0 +1,135 @@
+"""mergekit's YAML, as far as its methods are ours: linear, task_arithmetic, slerp, passthrough of one model.
+
+Read off arcee-ai/mergekit, docs/merge_methods.md and docs/create_a_merge.md. A list in the place of a number
+is a gradient along the depth of the model; here it runs over the 25 blocks of the U-Net, IN00 to OUT11. A
+filter becomes a rule by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from lib_merge.dtypes import BF16, F16, F32, Dtype
+from lib_merge.errors import ExtraError, RecipeError
+from lib_merge.recipe.imports.common import Imported, Maker
+from lib_merge.recipe.model import Amount
+from lib_merge.recipe.numbers import Numbers, print_number, print_numbers
+from lib_merge.recipe.rules_text import parse_rules
+
+TOOL = "mergekit"
+BLOCKS = 25
+DTYPES: Mapping[str, Dtype] = {"float16": F16, "bfloat16": BF16, "float32": F32}
+Fields = Mapping[str, Any]
+
+
+def read_mergekit(text: str) -> Imported:
+    """A configuration; RecipeError for what it cannot be said with here."""
+    found = _load(text)
+    maker = Maker(TOOL)
+    method = str(found.get("merge_method", ""))
+    if "slices" in found or "modules" in found:
+        raise maker.refuse("slices and modules stack layers, and these models have none to stack", "models:")
+    models = cast("Sequence[Fields]", found.get("models") or ())
+    base = str(found.get("base_model") or "")
+    common = cast("Fields", found.get("parameters") or {})
+    if method == "linear":
+        result = _linear(maker, models, common)
+    elif method == "task_arithmetic":
+        result = _tasks(maker, models, base, common)
+    elif method == "slerp":
+        result = _slerp(maker, models, base, common)
+    elif method == "passthrough" and len(models) == 1:
+        result = maker.model(str(models[0]["model"]))
+    else:
+        raise maker.refuse(f"its method '{method}' is not imported", "linear, task_arithmetic and slerp are")
+    if "tokenizer_source" in found or "chat_template" in found:
+        maker.note("tokenizers and chat templates are of no use here")
+    dtype = DTYPES.get(str(found.get("out_dtype") or found.get("dtype") or ""))
+    return maker.done(result, vae="a", dtype=dtype)
+
+
+def _load(text: str) -> Fields:
+    try:
+        yaml: Any = importlib.import_module("yaml")
+    except ImportError as missing:
+        raise ExtraError(
+            "YAML is read with PyYAML, which is not installed", hint="pip install pyyaml"
+        ) from missing
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as cause:
+        raise RecipeError("this YAML cannot be read", where=str(cause)) from cause
+    if not isinstance(found, dict) or "merge_method" not in found:
+        raise RecipeError("this YAML is no configuration of mergekit", hint="it has a line merge_method:")
+    return cast("Fields", found)
+
+
+def _linear(maker: Maker, models: Sequence[Fields], common: Fields) -> str:
+    names = [maker.model(str(each["model"])) for each in models]
+    shares = tuple(_amount(maker, _parameter(each, common, "weight", 1.0)) for each in models)
+    if common.get("normalize", True) is False:
+        return maker.step("weighted_models", names, shares=shares)
+    return maker.step("weighted_models", names, shares=shares, normalise=True)
+
+
+def _tasks(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
+    if not base:
+        raise maker.refuse("task_arithmetic needs a base_model")
+    others = [each for each in models if str(each["model"]) != base]
+    names = [maker.model(base), *(maker.model(str(each["model"])) for each in others)]
+    shares = tuple(_amount(maker, _parameter(each, common, "weight", 1.0)) for each in others)
+    scale = _amount(maker, common.get("lambda", 1.0))
+    if common.get("normalize", False) is True:
+        raise maker.refuse("normalised task arithmetic is not imported", "normalize: false")
+    return maker.step("task_arithmetic", names, shares=shares, scale=scale)
+
+
+def _slerp(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
+    others = [str(each["model"]) for each in models if str(each["model"]) != base]
+    if not base or len(others) != 1:
+        raise maker.refuse("slerp works with a base_model and one other")
+    amount = _amount(maker, common.get("t", 0.5))
+    return maker.step("slerp", [maker.model(base), maker.model(others[0])], alpha=amount)
+
+
+def _parameter(model: Fields, common: Fields, name: str, default: float) -> object:
+    own = cast("Fields", model.get("parameters") or {})
+    return own.get(name, common.get(name, default))
+
+
+def _amount(maker: Maker, value: object) -> Amount:
+    """A number, a gradient, or a list of filters with the one that is for all the rest."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list) and value:
+        listed = cast("list[object]", value)
+        if all(isinstance(each, Mapping) for each in listed):
+            return _filters(maker, cast("list[Fields]", listed))
+        maker.note(
+            "a gradient runs over the 25 blocks of the U-Net, IN00 to OUT11; BASE has its first number"
+        )
+        return _gradient([float(str(each)) for each in listed])
+    raise maker.refuse(f"{value!r} is no amount")
+
+
+def _gradient(points: Sequence[float]) -> Numbers:
+    spread: list[float] = []
+    for block in range(BLOCKS):
+        place = block / (BLOCKS - 1) * (len(points) - 1)
+        low = min(int(place), max(len(points) - 2, 0))
+        high = min(low + 1, len(points) - 1)
+        spread.append(round(points[low] + (points[high] - points[low]) * (place - low), 10))
+    return Numbers("supermerger", (points[0], *spread))
+
+
+def _filters(maker: Maker, rows: Sequence[Fields]) -> Amount:
+    lines: list[str] = []
+    for row in rows:
+        amount = _amount(maker, row.get("value"))
+        shown = print_numbers(amount) if isinstance(amount, Numbers) else print_number(float(str(amount)))
+        target = str(row["filter"]) if row.get("filter") else "*"
+        lines.insert(0, f"{target}: {shown}")  # there the first that fits wins, here the last
+    maker.note("a filter hits names that hold its word, as it does there; LLM names will hit nothing here")
+    return parse_rules("\n".join(lines))

@@ -1,0 +1,303 @@
+"""Recipes of other tools: what they say is said here with the same arithmetic, or told that it is not."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from lib_merge.checkpoint import hash_file
+from lib_merge.cli import main
+from lib_merge.dtypes import BF16, F16
+from lib_merge.errors import MergeError
+from lib_merge.plan.fold import Combination, Source, fold
+from lib_merge.recipe import Numbers, Recipe, Rules, Slots, parse_recipe, print_recipe, recipe_in, recipe_of
+from tests.full_size import write_tiny
+from tests.merging import same_bits
+
+NUMBERS = ",".join(str(n / 25) for n in range(26))
+A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
+MODELS = {
+    sha: {"name": f"folder/{name}.safetensors [{sha[:10]}]", "legacy_hash": "00000000"}
+    for sha, name in ((A, "ink"), (B, "pastel"), (C, "base"))
+}
+
+
+def metadata(**recipe: object) -> str:
+    return json.dumps({"sd_merge_recipe": json.dumps(recipe), "sd_merge_models": json.dumps(MODELS)})
+
+
+def webui(**changed: object) -> str:
+    told = {
+        "type": "webui",
+        "primary_model_hash": A,
+        "secondary_model_hash": B,
+        "tertiary_model_hash": C,
+        "interp_method": "Add difference",
+        "multiplier": 0.3,
+        "save_as_half": True,
+        "bake_in_vae": "None",
+        "discard_weights": "",
+    }
+    return metadata(**{**told, **changed})
+
+
+def supermerger(**changed: object) -> str:
+    told = {
+        "type": "sd-webui-supermerger",
+        "weights_alpha": None,
+        "weights_beta": None,
+        "model_a": A,
+        "model_b": B,
+        "model_c": C,
+        "base_alpha": 0.25,
+        "base_beta": 0.5,
+        "mode": "Weight sum",
+        "mbw": False,
+        "elemental_merge": "",
+        "calcmode": "normal",
+        "Exclude": [],
+    }
+    return metadata(**{**told, **changed})
+
+
+def shares(recipe: Recipe) -> dict[str, Fraction]:
+    found = fold(recipe, lambda amount: float(amount))  # type: ignore[arg-type]
+    terms = found.terms if isinstance(found, Combination) else ((found, Fraction(1)),)
+    return {recipe.ingredients[part.model].file: share for part, share in terms if isinstance(part, Source)}
+
+
+def alpha(recipe: Recipe) -> object:
+    return dict(recipe.steps[-1].settings)["alpha"]
+
+
+def test_a1111s_metadata_names_its_models_and_says_the_same_sum() -> None:
+    read = recipe_in(webui())
+    assert read.tool == "AUTOMATIC1111's merger"
+    assert [(each.file, each.sha256) for each in read.recipe.ingredients] == [
+        ("ink.safetensors", A),
+        ("pastel.safetensors", B),
+        ("base.safetensors", C),
+    ]
+    assert {name: float(share) for name, share in shares(read.recipe).items()} == {
+        "ink.safetensors": 1,
+        "pastel.safetensors": 0.3,
+        "base.safetensors": -0.3,
+    }
+    assert (read.recipe.vae, read.recipe.dtype) == ("blend", F16)
+
+
+def test_a1111s_weighted_sum_takes_two_and_a_baked_vae_is_a_file() -> None:
+    read = recipe_in(webui(interp_method="Weighted sum", bake_in_vae="kl.vae.pt", discard_weights="ema"))
+    assert read.recipe.steps[0].inputs == ("A", "B")
+    assert read.recipe.vae == "kl.vae.pt"
+    assert "discarded" in read.notes[0]
+
+
+MODES = {
+    "Weight sum": {"ink": 0.75, "pastel": 0.25},
+    "Add difference": {"ink": 1, "pastel": 0.25, "base": -0.25},
+    "Triple sum": {"ink": 0.25, "pastel": 0.25, "base": 0.5},
+    "sum Twice": {"ink": 0.375, "pastel": 0.125, "base": 0.5},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_supermergers_modes_are_our_methods(mode: str) -> None:
+    recipe = recipe_of(supermerger(mode=mode))
+    assert {name.partition(".")[0]: float(share) for name, share in shares(recipe).items()} == MODES[mode]
+    assert recipe.vae == "blend"
+
+
+def test_supermergers_lists_get_their_base_back_and_its_elements_become_rules() -> None:
+    weights = [n / 25 for n in range(1, 26)]
+    recipe = recipe_of(supermerger(mbw=True, weights_alpha=weights, base_alpha=0))
+    assert alpha(recipe) == Numbers("supermerger", tuple(float(word) for word in NUMBERS.split(",")))
+    deep = recipe_of(
+        supermerger(mbw=True, weights_alpha=weights, elemental_merge="IN04-IN08:attn1:0.5,:norm:0")
+    )
+    rules = alpha(deep)
+    assert isinstance(rules, Rules)
+    assert parse_recipe(print_recipe(deep)) == deep
+
+
+@pytest.mark.parametrize(
+    ("calc", "method"), [("cosineA", "supermerger_cosine_a"), ("trainDifference", "train_difference")]
+)
+def test_supermergers_calcmodes_are_methods_of_their_own(calc: str, method: str) -> None:
+    assert recipe_of(supermerger(calcmode=calc)).steps[0].method == method
+
+
+def test_what_supermerger_does_and_we_do_not_is_said() -> None:
+    with pytest.raises(MergeError) as caught:
+        recipe_of(supermerger(calcmode="combineKits"))
+    assert "'combineKits' has no counterpart" in caught.value.what
+    notes = recipe_in(supermerger(Exclude=["IN00", "print"])).notes
+    assert any("Exclude" in note for note in notes)
+    assert any("no VAE, no Adjust" in note for note in notes)
+
+
+HISTORY = (
+    '"ID","time","name","weights alpha","weights beta","model A","model B","model C","alpha","beta","mode",'
+    '"use MBW","plus lora","custum name","save setting","use ID"\n'
+    f'1,2023.05.01 10.00.00,one,"{NUMBERS}",,{{a}},{{b}},,0.5,0.25,Weight sum:A*(1-alpha)+B*alpha,True,,,,\n'
+    "2,2023.05.01 11.00.00,two,,,{a},{b},{c},0.3,0.25,Add difference:A+(B-C)*alpha,False"
+    ",,,,,normal,-1,,0.3,Off,,\n"
+)
+
+
+def test_supermergers_history_is_read_by_its_id_and_models_are_found_by_short_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {name: write_tiny(Path(f"{name}.safetensors"), seed=ord(name)) for name in "abc"}
+    hashes = {name: (hash_file(path).sha256 or "")[:10] for name, path in files.items()}
+    Path("mergehistory.csv").write_text(HISTORY.format(**hashes), encoding="utf-8")
+    assert main(["merge", "--recipe", "mergehistory.csv", "--models", ".", "-o", "m.safetensors"]) == 0
+    words = ("--method", "add_difference", "--alpha", "0.3", "--vae", "blend", "-o", "n.safetensors")
+    assert main(["merge", *map(str, files.values()), *words]) == 0
+    one, other = load_file("m.safetensors"), load_file("n.safetensors")
+    assert all(same_bits(one[key], other[key]) for key in other)
+    capsys.readouterr()
+    assert main(["recipe", "mergehistory.csv#1"]) == 0
+    out, err = capsys.readouterr()
+    assert f"supermerger[{NUMBERS.replace(',', ', ').replace('0.0,', '0,').replace('1.0', '1')}]" in out
+    assert "note: read as a recipe of SuperMerger" in err
+    assert main(["recipe", "mergehistory.csv#7"]) == 2
+    assert "no ID 7" in capsys.readouterr().err
+
+
+MIXER = (
+    "a red circle\nNegative prompt: blue\nSteps: 20, Sampler: Euler a, "
+    "ModelMixer model a: ink.safetensors [aaaaaaaaaa], ModelMixer base model: v1-5.safetensors [1111111111], "
+    "ModelMixer max models: 3, ModelMixer use model b: True, "
+    "ModelMixer model b: folder/pastel.safetensors [bbbbbbbbbb], ModelMixer merge mode b: Sum, "
+    "ModelMixer calcmode b: Normal, ModelMixer alpha b: 0.25, ModelMixer use model c: True, "
+    "ModelMixer model c: F222.safetensors [cccccccccc], ModelMixer merge mode c: Add-Diff, "
+    "ModelMixer alpha c: 0.5, ModelMixer mbw c: True, "
+    f'ModelMixer mbw weights c: "{NUMBERS}", Version: v1.10.1'
+)
+
+
+def test_model_mixers_infotext_is_a_chain_of_its_models() -> None:
+    recipe = recipe_in(MIXER).recipe
+    assert [(step.method, step.inputs) for step in recipe.steps] == [
+        ("weighted_sum", ("A", "B")),
+        ("add_difference", ("M1", "C", "D")),
+    ]
+    assert [(each.file, each.sha256) for each in recipe.ingredients][1] == (
+        "pastel.safetensors",
+        "bbbbbbbbbb",
+    )
+    assert recipe.ingredients[3].file == "v1-5.safetensors"
+    assert alpha(recipe) == Numbers("supermerger", tuple(float(word) for word in NUMBERS.split(",")))
+    assert recipe.vae == "a"
+
+
+def test_model_mixers_metadata_is_read_with_its_lists() -> None:
+    told = metadata(
+        type="sd-webui-model-mixer", mode=["Sum", "Sum"], calcmode=["Normal", "Normal"], alpha=[0.5, 0.25]
+    )
+    found = {name.partition(".")[0]: float(share) for name, share in shares(recipe_of(told)).items()}
+    assert found == {"ink": 0.375, "pastel": 0.375, "base": 0.25}
+
+
+LINEAR = """models:
+  - model: psmathur/orca_mini_v3_13b
+    parameters:
+      weight: 1.0
+  - model: WizardLM/WizardLM-13B-V1.2
+    parameters:
+      weight: 0.3
+  - model: garage-bAInd/Platypus2-13B
+    parameters:
+      weight: 0.5
+merge_method: linear
+dtype: bfloat16
+"""
+
+
+def test_mergekits_linear_is_normalised_as_it_is_there() -> None:
+    pytest.importorskip("yaml")
+    recipe = recipe_of(LINEAR)
+    assert sum(shares(recipe).values()) == 1
+    assert float(shares(recipe)["psmathur/orca_mini_v3_13b"]) == pytest.approx(1 / 1.8)
+    assert recipe.dtype == BF16
+
+
+def test_mergekits_task_arithmetic_and_gradients() -> None:
+    pytest.importorskip("yaml")
+    text = (
+        "base_model: base\nmerge_method: task_arithmetic\nparameters:\n  lambda: 0.5\nmodels:\n"
+        "  - model: a\n    parameters: {weight: 0.8}\n  - model: b\n    parameters: {weight: 0.2}\n"
+    )
+    step = recipe_of(text).steps[0]
+    assert (step.method, dict(step.settings)) == ("task_arithmetic", {"shares": (0.8, 0.2), "scale": 0.5})
+    slerp = recipe_in(
+        "merge_method: slerp\nbase_model: a\nmodels:\n  - model: a\n  - model: b\n"
+        "parameters:\n  t: [0, 1, 0]\n"
+    )
+    amount = alpha(slerp.recipe)
+    assert isinstance(amount, Numbers)
+    assert (amount.numbers[1], amount.numbers[13], amount.numbers[25]) == (0, 1, 0)
+    assert "gradient" in slerp.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("merge_method: ties\nmodels: []\n", "'ties' is not imported"),
+        ("merge_method: linear\nslices: []\n", "slices and modules stack layers"),
+        ("version 0.1.0\nmodel \"a\"\nmerge \"crossover\" &0 &0\n", "'crossover' is not imported"),
+        ("version 0.1.0\nmodel \"a\"\nmodel \"b\"\nmerge \"subtract\" &0 &1\n", "ends with a difference"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_expressed_is_said(text: str, what: str) -> None:
+    pytest.importorskip("yaml")
+    with pytest.raises(MergeError) as caught:
+        recipe_of(text)
+    assert what in caught.value.what
+
+
+MECHA = """version 0.1.0
+model "models/ink.safetensors" model_config="sd1-ldm" merge_space="weight"
+model "models/pastel.safetensors" model_config="sd1-ldm" merge_space="weight"
+# a comment
+model "models/base.safetensors" model_config="sd1-ldm" merge_space="weight"
+merge "weighted_sum" &0 &1 alpha=0.25
+merge "subtract" &1 &2
+merge "add_difference" &3 &4 alpha=0.5
+"""
+
+
+def test_sd_mechas_recipes_say_the_same_sum() -> None:
+    found = {name.partition(".")[0]: float(share) for name, share in shares(recipe_of(MECHA)).items()}
+    assert found == {"ink": 0.75, "pastel": 0.75, "base": -0.5}
+    blocks = MECHA.replace("alpha=0.5", "alpha=&5").replace(
+        'merge "add', 'dict unet_in04=0.3 base=0.1\nmerge "add'
+    )
+    last = recipe_of(blocks).steps[-1]
+    assert dict(last.settings)["shares"] == (1.0, Slots((("BASE", 0.1), ("IN04", 0.3))))
+
+
+def test_a_file_that_a1111_merged_is_built_again_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hashes = {}
+    for name in "ab":
+        path = write_tiny(Path(f"{name}.safetensors"), seed=ord(name))
+        hashes[name] = hash_file(path).sha256
+    told = {"type": "webui", "primary_model_hash": hashes["a"], "secondary_model_hash": hashes["b"]}
+    told |= {"tertiary_model_hash": None, "interp_method": "Weighted sum", "multiplier": 0.25}
+    models = {sha: {"name": f"{name}.safetensors"} for name, sha in hashes.items()}
+    old = {"sd_merge_recipe": json.dumps(told), "sd_merge_models": json.dumps(models)}
+    a, b = load_file("a.safetensors"), load_file("b.safetensors")
+    save_file(a, "old.safetensors", metadata=old)
+    assert main(["merge", "--recipe", "old.safetensors", "--models", ".", "-o", "new.safetensors"]) == 0
+    key = "model.diffusion_model.middle_block.0.in_layers.2.weight"
+    made = load_file("new.safetensors")
+    assert same_bits(made[key], (0.75 * a[key].float() + 0.25 * b[key].float()).half())
