@@ -1,7 +1,7 @@
 """Times comparing two full-size checkpoints, each tool in a fresh process, in shuffled rounds.
 
     python tests/bench/similarity.py --rounds 5                      # read, merge-desk, naive
-    SDSIM_PATH=/folder/with/sdsim python tests/bench/similarity.py --with sdsim,attention,asim2,check
+    python tests/bench/similarity.py --with sdsim,attention,asim2,check
 
 `read` reads both files once from the page cache with read(), on one thread: what the ratios are to.
 `naive` is the loop that people write: load both files, and for each key the cosine, the differences and
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -27,7 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), os.environ.get("SDSIM_PATH", "")]
+    sys.path.insert(0, str(ROOT))
 
 Job = Callable[[], object]
 
