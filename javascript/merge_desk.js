@@ -228,6 +228,7 @@ window.mergeDesk ??= (() => {
       setStatus(scene.status);
       showProblem(scene.problem);
       if (desk.applied && old && old.choice !== scene.choice) engage();
+      if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
     marks({ at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); },
     answer(answer) {
@@ -532,9 +533,12 @@ window.mergeDesk ??= (() => {
   }
   /** Rooms whose place has appeared, or appeared anew: some Gradios throw away what a closed tab holds. */
   function enter() {
-    for (const [name, draw] of Object.entries(rooms)) {
+    for (const [name, { draw, shown }] of Object.entries(rooms)) {
       const place = mount(name);
-      if (place && !place.dataset.alive) { place.dataset.alive = "yes"; draw(place); }
+      if (!place || place.dataset.alive) continue;
+      place.dataset.alive = "yes";
+      draw(place);
+      new IntersectionObserver((seenNow) => { if (seenNow.some((each) => each.isIntersecting)) shown?.(); }).observe(place);
     }
   }
   let watched = null;
@@ -568,10 +572,11 @@ window.mergeDesk ??= (() => {
 
   // --- for the other rooms ---
 
-  /** A room of the page: `draw` fills its element each time that it appears, `hear` takes answers by carrier. */
-  function room(name, { draw, hear: ears = {} }) {
+  /** A room of the page: `draw` fills its element each time that it is made, `hear` takes answers by carrier, and
+   * `shown` is called when it comes into sight and when the lists above it change while it is there. */
+  function room(name, { draw, shown, hear: ears = {} }) {
     Object.assign(hear, ears);
-    if (draw) rooms[name] = draw;
+    if (draw) rooms[name] = { draw, shown };
   }
   const board = {
     slots: () => (desk.scene ? slots() : []),

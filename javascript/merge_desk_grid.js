@@ -232,5 +232,5 @@
     ask("grid", { action: "hello" });
   }
 
-  room("grid", { draw, hear });
+  room("grid", { draw, hear, shown: plan });
 })();

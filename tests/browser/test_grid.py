@@ -75,6 +75,14 @@ def test_the_plan_stands_before_the_start_and_mistakes_are_told(desk: Desk) -> N
     expect(desk.part("grid-problem")).to_be_empty(timeout=30 * SECOND)
 
 
+def test_the_plan_follows_the_lists_above_it(desk: Desk) -> None:
+    desk.choose("method", "Triple sum")
+    expect(desk.part("grid-problem")).not_to_be_empty(timeout=30 * SECOND)
+    desk.choose("method", "Weighted sum")
+    expect(desk.part("grid-plan")).to_contain_text("4 cells: 2 merges, 4 images", timeout=30 * SECOND)
+    expect(desk.part("grid-problem")).to_be_empty(timeout=30 * SECOND)
+
+
 def test_cells_come_as_they_finish_and_equal_single_pictures(
     desk: Desk, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
