@@ -35,10 +35,16 @@ A = "{a}.safetensors"
 B = "{b}.safetensors"
 B1 = rebasin(B, to = A)
 B2 = rebasin(B, to = A, procrustes = true)
+B3 = rebasin(B, to = A, groups = "geglu, heads")
 M = weighted_sum(A, {which}, alpha = {alpha})
 save M
 """
-WAYS = {"as they are": "B", "aligned": "B1", "aligned, heads turned too": "B2"}
+WAYS = {
+    "as they are": "B",
+    "aligned": "B1",
+    "aligned, heads turned too": "B2",
+    "heads and feed-forward alone": "B3",
+}
 SEED = 977  # of drawings that no model has seen
 BATCH = 48
 
@@ -61,7 +67,7 @@ def main() -> None:
             loss_of(merged(asked.a, asked.b, which, alpha, alignments), lessons) for alpha in ALPHAS
         ]
         losses = " ".join(f"{loss:.4f}" for loss in curves[way])
-        print(f"{way:<28} barrier {barrier(curves[way]):.4f}   {losses}", flush=True)
+        print(f"{way:<30} barrier {barrier(curves[way]):.4f}   {losses}", flush=True)
     if asked.plot:
         plot(curves, asked)
 
@@ -118,7 +124,7 @@ def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
 
     figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    for style, (way, losses) in zip(("o-", "s-", "^--"), curves.items(), strict=True):
+    for style, (way, losses) in zip(("o-", "s-", "^--", "x:"), curves.items(), strict=True):
         axes.plot(ALPHAS, losses, style, label=f"{way}: barrier {barrier(losses):.3f}", markersize=4)
     axes.set(
         xlabel=f"alpha: 0 is {asked.a}, 1 is {asked.b}", ylabel="error of the foretold noise", ylim=(0, None)

@@ -100,10 +100,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Symmetries:
-    """All that is known of a family: what may move and what stays."""
+    """All that is known of a family: what may move, what stays, and variants that are built otherwise."""
 
     moves: tuple[Symmetry, ...] = ()
     stays: tuple[Kept, ...] = ()
+    not_for: frozenset[str] = frozenset()
 
 
 @cache

@@ -14,7 +14,7 @@ def problems_of(recipe: Recipe, identities: Sequence[Identity]) -> Iterator[Merg
     for ingredient, identity in zip(recipe.ingredients, identities, strict=False):
         if ingredient.aligned is not None:
             where = f"'{ingredient.name}', {REBASIN}"
-            yield from ingredient.aligned.options.problems_with(identity.family, where)
+            yield from ingredient.aligned.options.problems_with(identity.family, identity.variant, where)
 
 
 def notes_of(recipe: Recipe) -> Iterator[str]:

@@ -44,10 +44,11 @@ class Options:
             if value < least:
                 yield RecipeError(f"{name} is {value}", where=where, hint=f"{least} or more")
 
-    def problems_with(self, family: Family, where: str = "") -> Iterator[MergeError]:
+    def problems_with(self, family: Family, variant: str = "", where: str = "") -> Iterator[MergeError]:
         """What is wrong with them for models of a family."""
-        if not family.symmetries.moves:
-            what = f"Merge Desk does not know which channels of {family.title} may be rearranged"
+        if not family.symmetries.moves or variant in family.symmetries.not_for:
+            kind = f"{family.title}, {variant}" if variant else family.title
+            what = f"Merge Desk does not know which channels of {kind} may be rearranged"
             yield FamilyError(what, where=where, hint="merge these models without aligning them")
             return
         known = (*(slot.id for slot in family.slots), *family.groups)

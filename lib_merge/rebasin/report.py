@@ -112,10 +112,11 @@ def report_as_text(report: AlignmentReport) -> str:
         f"{each.kind:<10} {each.groups:>6} {each.moved:>6} {each.channels:>10} {_share(each):>6}"
         for each in report.kinds
     ]
+    sweeps = "1 sweep" if report.sweeps == 1 else f"{report.sweeps} sweeps"
     lines += [
         "",
         f"likeness {report.likeness[0]:.4f} -> {report.likeness[1]:.4f} (1 is equal), "
-        f"distance {report.distance[0]:.4f} -> {report.distance[1]:.4f}, after {report.sweeps} sweeps",
+        f"distance {report.distance[0]:.4f} -> {report.distance[1]:.4f}, after {sweeps}",
     ]
     lines += [f"left out: {each}" for each in report.left_out]
     return "\n".join([*lines, report.verdict])

@@ -1,8 +1,8 @@
 """Solutions, found again for as long as the files they were found for are the same.
 
 A full-size alignment takes minutes, and a desk asks for it at every move of a fader. Solutions are kept
-in memory, and in a folder where there is one, under the state of both files (path, size, time of change)
-and the options.
+in memory, and in a folder where there is one, under the state of both files (path, size, time of change,
+whether their averages are used) and the options.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Alignments:
 
 
 def _name(family: Family, source: Header, target: Header, options: Options) -> str:
-    states = [_state(each.path) for each in (source, target)]
+    states = [(*_state(each.path), bool(each.aliases)) for each in (source, target)]
     asked = json.dumps([VERSION, family.id, *states, asdict(options)])
     return hashlib.sha256(asked.encode()).hexdigest()[:40]
 

@@ -86,6 +86,19 @@ def test_a_method_is_chosen_by_its_card(desk: Desk) -> None:
     assert desk.complaints == []
 
 
+def test_the_tick_aligns_b_to_a_and_says_what_moved(desk: Desk) -> None:
+    desk.begin(a="base", b="other")
+    desk.page.locator("#merge_desk_align input").check()
+    note = desk.page.locator("#merge_desk_align_note")
+    expect(note).to_contain_text("groups moved", timeout=60 * SECOND)
+    expect(note).to_contain_text("LoRAs trained on B do not fit the result")
+    desk.choose("b", "ink")
+    expect(note).to_contain_text("already aligned", timeout=60 * SECOND)
+    desk.page.locator("#merge_desk_align input").uncheck()
+    expect(note).to_be_empty(timeout=20 * SECOND)
+    assert desk.complaints == []
+
+
 def test_the_tab_opens_without_complaints_and_says_what_to_do(desk: Desk) -> None:
     expect(desk.part("empty")).to_contain_text("Choose B to begin")
     assert desk.fader("OUT05").is_disabled()

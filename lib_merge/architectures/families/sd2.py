@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lib_merge.architectures.families.common import (
     CONV_IN,
     EMA,
@@ -75,10 +77,15 @@ SD2 = Family(
     topology=Topology(
         {UNET: UNetTopology(context=1024, linear_proj=True), VAE: VaeTopology(), TEXT: OpenClipTopology()}
     ),
-    symmetries=together(
-        unet_symmetries(UNET, Heads(width=64)),
-        open_clip_symmetries(TEXT),
-        open_clip_symmetries(SGM_TEXT),
-        vae_symmetries(VAE),
+    symmetries=replace(
+        together(
+            unet_symmetries(UNET, Heads(width=64)),
+            open_clip_symmetries(TEXT),
+            open_clip_symmetries(SGM_TEXT),
+            vae_symmetries(VAE),
+        ),
+        not_for=frozenset(
+            {"upscaler"}
+        ),  # eight heads of any width; its outer levels attend to the text alone
     ),
 )

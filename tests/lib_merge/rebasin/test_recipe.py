@@ -180,6 +180,8 @@ def test_what_cannot_be_meant_is_refused_in_words(text: str, message: str, model
 def test_a_family_nobody_has_worked_out_is_refused() -> None:
     options = Options()
     assert [str(problem) for problem in options.problems_with(family_by_id("sd1"))] == []
+    (problem,) = options.problems_with(family_by_id("sd2"), "upscaler")
+    assert "channels of Stable Diffusion 2, upscaler may be rearranged" in str(problem)
     (problem,) = options.problems_with(family_by_id("flux"))
     assert "does not know which channels of Flux.1 may be rearranged" in str(problem)
 
