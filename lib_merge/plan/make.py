@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
 from lib_merge.architectures import (
@@ -57,7 +57,7 @@ def replan(previous: Plan, recipe: Recipe, headers: Mapping[str, Header]) -> Pla
     Costs what the slots cost that changed. Of notes it has the previous plan's and what the change adds.
     """
     old = previous.recipe
-    same = replace(old, steps=recipe.steps, result=recipe.result) == recipe
+    same = _but_for_steps(old) == _but_for_steps(recipe)
     sources = tuple(headers[file] for file in recipe.files)
     if not same or any(new is not known for new, known in zip(sources, previous.sources, strict=True)):
         return None
@@ -68,6 +68,12 @@ def replan(previous: Plan, recipe: Recipe, headers: Mapping[str, Header]) -> Pla
     if problems:
         raise PlanError(problems)
     return planner.plan(previous)
+
+
+def _but_for_steps(recipe: Recipe) -> tuple[object, ...]:
+    return tuple(
+        getattr(recipe, each.name) for each in fields(recipe) if each.name not in ("steps", "result")
+    )
 
 
 def base_of(recipe: Recipe) -> int:

@@ -91,6 +91,9 @@ def test_what_has_no_faders_is_told_and_can_be_swapped_in_and_saved(mixer: Mixer
     assert told.setup is not None
     assert (told.setup.lists, told.setup.why) == ({}, "it has 2 steps, and the faders show one")
     assert mixer.status().live is None
+    mixer.apply(
+        {"method": "weighted_sum", "a": "ink", "b": "pastel"}
+    )  # what is swapped in before matters not
     done = ask(mixer, "apply", text=told.setup.recipe)
     assert "is in memory" in done.done
     saved = ask(mixer, "save", text=told.setup.recipe, name="chain")
