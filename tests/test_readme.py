@@ -72,6 +72,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assemble()
     (tmp_path / "samples").mkdir()
     shutil.copytree(ROOT / "samples" / "models", tmp_path / "samples" / "models")
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.cli import recipes
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import Request, data_folder, read_request
 from lib_merge.errors import CheckpointError, MergeError, OutputError, PlanError
@@ -82,6 +83,9 @@ def presets(options: argparse.Namespace) -> None:
     from lib_merge.recipe.presets import about, curves
 
     family = family_by_id(options.family)
+    if options.taken:
+        recipes.take_presets(options, family)
+        return
     rows = [{"name": name, "about": about(name), "amounts": dict(v)} for name, v in curves(family).items()]
     _print(rows if options.json else presets_as_text(family))
 

@@ -15,6 +15,7 @@ from lib_merge.plan.metadata import ANCESTRY_KEY
 from lib_merge.recipe import Recipe, print_recipe, read_imported, recipe_in, recipe_text
 
 if TYPE_CHECKING:
+    from lib_merge.architectures import Family
     from lib_merge.desk.history import History
 
 SAVED = "saved"
@@ -108,6 +109,33 @@ def _take_over(known: History, path: Path) -> None:
         known.name(number, row.get("name", ""))
         taken += 1
     print(f"{taken} of {len(rows)} merges were taken over")
+
+
+def take_presets(options: argparse.Namespace, family: Family) -> None:
+    """Presets of a file join the desk's own; lines that are none are told."""
+    from lib_merge.architectures import parse_numbers, read_numbers
+    from lib_merge.desk.presets import Preset, keep
+    from lib_merge.recipe.imports.webui import read_presets
+
+    folder = data_folder(options)
+    if folder is None:
+        raise MergeError("there is no desk here to keep presets for", hint="--data DIR, or MERGE_DESK_DATA")
+    folder.mkdir(parents=True, exist_ok=True)
+    found, odd = read_presets(recipe_text(options.taken))
+    taken = 0
+    for name, numbers in found.items():
+        try:
+            keep(
+                folder,
+                Preset(name, family.id, read_numbers(parse_numbers(numbers), family, base=0.0, where=name)),
+            )
+        except MergeError as problem:
+            odd.append(f"{name}: {problem.what}")
+        else:
+            taken += 1
+    for line in odd:
+        print(f"note: not taken over: {line}", file=sys.stderr)
+    print(f"{taken} presets were taken over")
 
 
 def _number(text: str) -> int:

@@ -286,7 +286,7 @@ class Writer:
             return self.idents[written]
         bare = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"\.(safetensors|ckpt|pt)$", "", written)).strip("_")
         bare = bare if re.match(r"[A-Za-z_]", bare) else f"m_{bare}"
-        bare = f"{bare}_" if bare in ("save", "rules", "base") else bare
+        bare = f"{bare}_" if bare in ("save", "rules") else bare
         ident, number = bare, 2
         while ident in self.idents.values():
             ident, number = f"{bare}_{number}", number + 1

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from lib_merge.checkpoint import hash_file
 from lib_merge.cli import main
+from lib_merge.desk.presets import own
 from lib_merge.dtypes import BF16, F16
 from lib_merge.errors import MergeError
 from lib_merge.plan.fold import Combination, Source, fold
@@ -168,6 +169,21 @@ def test_supermergers_history_is_read_by_its_id_and_models_are_found_by_short_ha
     assert "note: read as a recipe of SuperMerger" in err
     assert main(["recipe", "mergehistory.csv#7"]) == 2
     assert "no ID 7" in capsys.readouterr().err
+
+
+def test_supermergers_preset_files_join_the_desks_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mbwpresets.txt"
+    file.write_text(f"preset_name\tpreset_weights\nmine\t{NUMBERS}\nold one:{NUMBERS}\nodd\t1,2\nnothing\n")
+    assert main(["presets", "--import", str(file), "--data", str(tmp_path / "data")]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2 presets were taken over\n"
+    assert "odd" in err
+    assert "nothing" in err
+    made = {preset.name: preset.values for preset in own(tmp_path / "data")}
+    assert list(made) == ["mine", "old one"]
+    assert (made["mine"]["IN00"], made["mine"]["OUT11"]) == (0.04, 1)
 
 
 MIXER = (
