@@ -26,6 +26,7 @@ from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Recipe, find_ingredients, recipe_of, spelled_out, with_hashes
+from lib_merge.report.cache import FOLDER
 from lib_merge.report.difference import slot_differences
 
 Body = Mapping[str, object]
@@ -154,11 +155,12 @@ class Mixer:
         return known[1]
 
     def differences(self, a: str, b: str) -> Mapping[str, float]:
-        """How much two checkpoints differ in each slot (see report.difference); remembered."""
+        """How much two checkpoints differ in each slot (see report.difference); kept on the disk."""
         first, second = (find(self.host.checkpoints(), name) for name in (a, b))
         key = (first.path, _stamp(first.path), second.path, _stamp(second.path))
         if key not in self._differences:
-            self._differences[key] = slot_differences(self.header(first), self.header(second))
+            kept = self.host.data() / FOLDER
+            self._differences[key] = slot_differences(self.header(first), self.header(second), kept)
         return self._differences[key]
 
     def _all_headers(self, asked: Asked) -> dict[str, Header]:

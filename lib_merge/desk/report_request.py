@@ -14,11 +14,10 @@ from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.hosts.host import Ckpt, find
 from lib_merge.progress import Progress
-from lib_merge.report.cache import cached_compare
+from lib_merge.report.cache import FOLDER, cached_compare
 from lib_merge.report.comparison import WEIGHTS, Comparison
 from lib_merge.report.health import Health, check
 
-FOLDER = "reports"  # of results, in the host's folder of what the desk keeps
 COMPARE_WORDS = ("reference", "models", "kind", "base", "seed")
 CHECK_WORDS = ("models", "base")
 

@@ -22,7 +22,8 @@ from lib_merge.checkpoint import Header, open_checkpoint
 from lib_merge.progress import Progress
 from lib_merge.report.comparison import WEIGHTS, Comparison, Model, compare_one, gathered, settled_seed
 
-VERSION = 1  # to be raised when a number that is kept here changes its meaning
+VERSION = 2  # to be raised when a number that is kept here changes its meaning
+FOLDER = "reports"  # what callers with a folder of their own call the place inside it
 KEPT = ("values", "measures", "parts", "left_out")  # of a Model; names and judgements are made anew
 SAMPLE = 64  # bytes at each of three places of a tensor
 

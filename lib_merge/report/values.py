@@ -134,6 +134,7 @@ class Group:
             "cosine_min": self.min_cosine,
             "one_minus_cosine": sums.one_minus_cosine,
             "relative_l2": sums.relative_l2,
+            "apart": sums.apart,
             "rms": sums.rms,
             "max": sums.most,
             "equal_share": sums.equal_share,
