@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -212,6 +214,16 @@ def test_a_check_stops_when_asked(samples: dict[str, Path]) -> None:
         check(read_header(samples["ink"]), progress=Impatient())
 
 
+def edit_header(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Tell other things of the same bytes, in the room that the header has."""
+    with path.open("r+b") as file:
+        room = int.from_bytes(file.read(8), "little")
+        told = json.dumps(change(json.loads(file.read(room))), separators=(",", ":")).encode()
+        assert len(told) <= room
+        file.seek(8)
+        file.write(told.ljust(room))
+
+
 @pytest.mark.slow
 @pytest.mark.full_size
 def test_damage_of_every_kind_is_found_in_one_file_of_real_size(tmp_path: Path) -> None:
@@ -237,8 +249,27 @@ def test_damage_of_every_kind_is_found_in_one_file_of_real_size(tmp_path: Path) 
         ids = header.tensors[IDS]
         file.seek(ids.start)
         file.write(torch.zeros(77, dtype=torch.int64).numpy().tobytes())
+    ghost, swapped, wide = f"{UNET}ghost.weight", f"{UNET}input_blocks.1.0.emb_layers.1.weight", VAE
+    with path.open("r+b") as file:
+        info = header.tensors[wide]
+        file.seek(info.start)
+        file.write(torch.full((info.numel,), 1e5, dtype=torch.bfloat16).view(torch.int16).numpy().tobytes())
+    edit_header(
+        path,
+        lambda told: {
+            **{key: each for key, each in told.items() if key != MIDDLE},
+            ghost: told[MIDDLE],
+            swapped: {**told[swapped], "shape": told[swapped]["shape"][::-1]},
+            wide: {**told[wide], "dtype": "BF16"},
+        },
+    )
     found = {(finding.kind, finding.slot) for finding in findings(path)}
     assert found == {
+        ("missing", "M00"),
+        ("extra", ""),
+        ("misshapen", "IN01"),
+        ("overflow", "VAE"),
+        ("constant", "VAE"),
         ("not_finite", "IN04"),
         ("zero", "OUT05"),
         ("constant", "OUT09"),
