@@ -477,8 +477,11 @@ window.mergeDesk ??= (() => {
       more.length ? make("ol", {}, more.map((each) => make("li", {}, each))) : null);
   }
   const showProblem = (problem) => part("problem")?.replaceChildren(...(problem ? [problemBox(problem)] : []));
-  function showSheet({ problem, sheet }) {
-    part("sheet")?.replaceChildren(problem ? problemBox(problem) : make("dl", { class: "md-sheet" }, sheet.map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+  function showSheet({ problem, sheet, card }) {
+    const rows = problem ? problemBox(problem) : make("dl", { class: "md-sheet" }, sheet.map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+    const text = card ? make("details", { "data-part": "card" }, make("summary", {}, "Text for a model page"),
+      button("Copy", "Copy the text for a model page", () => navigator.clipboard?.writeText(card)), make("pre", { class: "md-card" }, card)) : null;
+    part("sheet")?.replaceChildren(...[rows, text].filter(Boolean));
   }
 
   // --- what the user does ---

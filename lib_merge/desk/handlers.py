@@ -20,6 +20,7 @@ from lib_merge.desk.presets import Preset
 from lib_merge.desk.view import (
     AS_SOURCE,
     DTYPES,
+    OF_THE_FILE,
     VAE_FADER,
     VAE_OF_A,
     VAES,
@@ -229,12 +230,22 @@ class Desk:
         self.mixer.restore(move.task)
         return Answer(0, "")
 
-    def save(self, text: str, choice: Choice, name: str, format: str, overwrite: bool) -> Answer:
-        """Write the merge under a name."""
+    def save(
+        self,
+        text: str,
+        choice: Choice,
+        name: str,
+        format: str,
+        overwrite: bool,
+        of_the_file: Sequence[str] = (),
+    ) -> Answer:
+        """Write the merge under a name; `of_the_file` are words of view.OF_THE_FILE."""
         move = Move.read(text)
 
         def write() -> Answer:
-            body = self.body(choice, move.parameters)
+            body = dict(self.body(choice, move.parameters))
+            for asked in of_the_file:
+                body |= OF_THE_FILE[asked]
             saved = self.mixer.save(body, name, format=format, overwrite=overwrite, task=move.task)
             sheet = fact_sheet(saved)
             cut = (("Cut to fit", saved.overflow.note()),) if saved.overflow else ()

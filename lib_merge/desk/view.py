@@ -42,6 +42,13 @@ STEP_OF_LEVELS = 3  # blocks on one resolution of an LDM U-Net
 
 VAE_OF_A, VAE_OF_B, VAE_FADER = "A's", "B's", "blend, by the fader VAE"
 VAES = {VAE_OF_A: "a", VAE_OF_B: "b", VAE_FADER: "blend"}
+# what the Save box asks for beside the number format -> words of a request
+OF_THE_FILE = {
+    "without VAE": {"vae": "none"},
+    "without text encoder": {"text_encoder": "none"},
+    "U-Net from EMA weights": {"ema": "use"},
+    "cut what outgrows the format": {"overflow": "clip"},
+}
 AS_SOURCE = "as in A"
 DTYPES = {AS_SOURCE: SOURCE, **{label: label for label in SAVEABLE}}
 

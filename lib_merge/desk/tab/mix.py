@@ -8,7 +8,7 @@ from typing import Any
 from lib_merge.desk.handlers import Desk
 from lib_merge.desk.mixer import FORMATS
 from lib_merge.desk.tab.parts import PREFIX, Page, Room, bind, choice_of, gr, mount, ours
-from lib_merge.desk.view import carrier
+from lib_merge.desk.view import OF_THE_FILE, carrier
 
 FIELDS = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed", "styles")
 LENT = "Pictures are drawn with the settings of the txt2img tab, and with this seed."
@@ -62,11 +62,15 @@ def _saving(dtype: Any) -> dict[str, Any]:
             format = ours(
                 gr.Radio, "format", label="File", choices=list(FORMATS), value=FORMATS[0], min_width=200
             )
+        of_the_file = ours(
+            gr.CheckboxGroup, "of_the_file", label="Of the file", choices=list(OF_THE_FILE), value=[]
+        )
         with gr.Row(equal_height=True):
             overwrite = ours(gr.Checkbox, "overwrite", label="Overwrite", value=False, min_width=120)
             button = gr.Button("Save", variant="primary", elem_id=f"{PREFIX}save", min_width=120)
         gr.HTML('<div class="merge-desk" data-part="sheet"></div>', elem_id=f"{PREFIX}sheet")
-    return {"name": name, "format": format, "overwrite": overwrite, "button": button}
+    asked = {"name": name, "format": format, "overwrite": overwrite, "of_the_file": of_the_file}
+    return {**asked, "button": button}
 
 
 def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> None:
@@ -88,7 +92,7 @@ def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> Non
     inputs = [*lists.inputs, *page.fields.values()]
     bind(page, "turn", ends["turn"], page.wrap(turn), inputs, [ends["answer"]])
     bind(page, "keep", ends["keep"], keep, [], [ends["answer"]])
-    lent = [saving[name] for name in ("name", "format", "overwrite")]
+    lent = [saving[name] for name in ("name", "format", "overwrite", "of_the_file")]
     saved = [ends["answer"], lists.a, lists.b, lists.c]
     bind(page, "save", saving["button"], page.wrap(save), [*lists.inputs, *lent], saved)
 

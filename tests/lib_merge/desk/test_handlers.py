@@ -170,6 +170,17 @@ def test_a_saved_merge_shows_its_fact_sheet(desk: Desk) -> None:
     assert sheet["Made from"] == "ink.safetensors, pastel.safetensors"
     assert sheet["SHA256"] == "ab" * 32
     assert sheet["Share of the U-Net"] == "ink 50%, pastel 50%"
+    card = desk.save(move("save"), BOTH, "mix", "safetensors", False).card
+    assert card.startswith("# mix\n")
+
+
+def test_parts_are_left_out_of_the_file_alone(desk: Desk, mixer: PaperMixer) -> None:
+    left_out = ("without VAE", "without text encoder", "cut what outgrows the format")
+    answer = desk.save(move("save"), BOTH, "mix", "safetensors", False, left_out)
+    assert dict(answer.sheet)["Embedded VAE"] == "no"
+    assert dict(answer.sheet)["Text encoder"] == "no"
+    asked = mixer.bodies[-1]
+    assert (asked["vae"], asked["text_encoder"], asked["overflow"]) == ("none", "none", "clip")
 
 
 def test_a_save_that_fails_says_why(desk: Desk, mixer: PaperMixer) -> None:

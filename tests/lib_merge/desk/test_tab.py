@@ -94,7 +94,7 @@ def test_the_page_fills_in_exactly_as_many_inputs_as_there_are(wiring: dict[str,
 
 def test_saving_takes_a_name_and_renews_the_lists(wiring: dict[str, Any]) -> None:
     save = event(wiring, "save")
-    assert save["inputs"] == ["move", *LISTS, "name", "format", "overwrite"]
+    assert save["inputs"] == ["move", *LISTS, "name", "format", "overwrite", "of_the_file"]
     assert save["outputs"] == ["answer", "a", "b", "c"]
 
 
