@@ -195,6 +195,9 @@ class _Entry:
             self._skip(name)
             return self._list(name)
         known = [*preset_names(), *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
+        if name in LETTERS:
+            hint = "uniform(0, 1, seed = 1), or the numbers that were drawn"
+            raise self._error(f"SuperMerger's '{name}' says nothing of its seed", hint)
         what = f"'{name}' is no preset" if name else "an amount is expected"
         raise self._error(what, (name and did_you_mean(name, known)) or "such as 0.5, or GRAD_V")
 

@@ -76,6 +76,7 @@ MISTAKES = {
     "a:b:c:d": ("there are too many ':'", "TARGET"),
     "IN01:attn1:R": ("random ratios say nothing of their seed", "uniform"),
     "in01:attn1:0.5": ("'in01' is no block", "IN01"),
+    "0, R, 0.5": ("SuperMerger's 'R' says nothing of its seed", "uniform"),
     "in.1: slider_a": ("sliders of UntitledMerger are not known", "number"),
     "in.1: 0.5, 0.3": ("there is more than one number", "beta"),
     "uniform(0, 1)": ("uniform takes two numbers and a seed", "seed = 1"),
