@@ -597,6 +597,7 @@ window.mergeDesk ??= (() => {
     extra: (name, value) => {
       if ((extras[name] ?? "") === value) return;
       if (value) extras[name] = value; else delete extras[name];
+      document.dispatchEvent(new CustomEvent("merge-desk-extra", { detail: { name, value } }));
       engage();
     },
     solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),

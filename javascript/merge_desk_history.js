@@ -55,6 +55,7 @@
       const there = ["a", "b", "c", "method"].every((word) => lists[word] == null || said(word, lists[word]));
       if (!there && Date.now() - begun < PATIENCE) return;
       clearInterval(wait);
+      for (const word of ["weights", "adjust"]) faders.extra(word, setup.extras[word] ?? "");
       faders.set(setup.amounts, setup.knobs);
       HERE.done = "The desk is set up.";
       show();

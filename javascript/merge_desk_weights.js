@@ -111,6 +111,7 @@
     trial(trial) {
       if (trial.action === "open") {
         state.knobs = trial.adjust;
+        (state.brought ?? "").split(",").forEach((number, n) => { if (state.knobs[n]) state.adjust[state.knobs[n].name] = Number(number) || 0; });
         state.names = trial.names;
         const rules = part("rules");
         if (rules) rules.placeholder = trial.text;
@@ -130,5 +131,19 @@
       }
     },
   };
+  /** Another room has set the desk up: what it brought stands here too. */
+  document.addEventListener("merge-desk-extra", ({ detail: { name, value } }) => {
+    if (name === "adjust") {
+      const numbers = value.split(",").map(Number);
+      state.knobs.forEach((knob, n) => { state.adjust[knob.name] = numbers[n] || 0; });
+      state.brought = value;
+      drawAdjust();
+    } else if (name === "weights" && value !== (state.used ? state.text : "")) {
+      Object.assign(state, { used: !!value, text: value || state.text });
+      const rules = part("rules");
+      if (rules) { rules.value = state.text; $("[data-act=use-rules]").checked = state.used; }
+    }
+  });
+
   room("weights", { draw, hear });
 })();

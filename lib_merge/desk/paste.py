@@ -19,17 +19,25 @@ from lib_merge.desk.request import Asked
 from lib_merge.desk.view import AS_SOURCE, DTYPES, FADED, VAE_OF_A, VAES, desk_methods
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.hosts.host import HostError, find
+from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import Amounts
 from lib_merge.recipe import (
     Amount,
+    Numbers,
     Recipe,
+    Rules,
     Setting,
+    Slots,
+    Step,
     print_recipe,
+    print_rules,
     recipe_in,
 )
 from lib_merge.recipe.imports import Imported
+from lib_merge.recipe.numbers import print_number
 from lib_merge.recipe.reading import PICTURES, infotext_of, metadata_text
 
+ADJUST, ALPHA, WEIGHTS = "adjust", "alpha", "weights"
 MOST_PICTURE = 64 << 20  # bytes
 ORDER = ("a", "b", "c")
 
@@ -41,6 +49,7 @@ class Setup:
     lists    what the lists above the faders are to say; empty where the desk has no faders for the recipe
     amounts  parameter -> slot -> amount
     knobs    parameter -> value
+    extras   what the room Weights adds: rules under `weights`, eight numbers under `adjust`
     why      why it has none, "" where it has
     """
 
@@ -48,6 +57,7 @@ class Setup:
     lists: Mapping[str, str] = field(default_factory=dict[str, str])
     amounts: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     knobs: Mapping[str, object] = field(default_factory=dict[str, object])
+    extras: Mapping[str, str] = field(default_factory=dict[str, str])
     why: str = ""
     notes: tuple[str, ...] = ()
 
@@ -104,27 +114,28 @@ def setup_of(mixer: Mixer, asked: Asked) -> Setup:
         why = _beyond(recipe)
         if why:
             return Setup(text, why=why, notes=asked.notes)
-        (step,) = recipe.steps
+        step, extras = recipe.steps[0], {ADJUST: _adjusting(recipe)}
         names = [asked.files[_file(recipe, each)].name for each in step.inputs]
         first = find(mixer.host.checkpoints(), names[0])
         header = mixer.header(first)
         family = identify(header.tensors, metadata=header.metadata, where=names[0]).family
         amounts = Amounts(family, tuple(header.tensors))
-        if amounts.by_key(recipe):
-            return Setup(text, why="its rules tell tensors of one block apart", notes=asked.notes)
         method = next(each for each in desk_methods() if each.id == step.method)
         faded: dict[str, Mapping[str, float]] = {}
         knobs: dict[str, object] = {}
         for parameter in method.parameters:
             setting = step.setting(parameter)
-            if parameter.name in FADED and parameter.kind is float:
+            if isinstance(setting, Rules) and parameter.name == ALPHA and _beyond_faders(amounts, setting):
+                extras[WEIGHTS] = print_rules(setting)  # over faders that all stand at 0
+                faded[ALPHA] = {slot.id: 0.0 for slot in family.slots}
+            elif parameter.name in FADED and parameter.kind is float:
                 faded[parameter.name] = _spread(amounts, family, setting)
             else:
                 knobs[parameter.name] = setting
     except MergeError as problem:
         return Setup(text, why=problem.what, notes=asked.notes)
     lists = {**dict(zip(ORDER, names, strict=False)), "method": method.title, **_saving(asked)}
-    return Setup(text, lists, faded, knobs, notes=asked.notes)
+    return Setup(text, lists, faded, knobs, extras, notes=asked.notes)
 
 
 def _file(recipe: Recipe, name: str) -> str:
@@ -133,11 +144,15 @@ def _file(recipe: Recipe, name: str) -> str:
 
 def _beyond(recipe: Recipe) -> str:
     """What of a recipe the lists and faders cannot show."""
-    if len(recipe.steps) != 1 or recipe.steps[0].name != recipe.result:
+    count = len(recipe.steps) - (1 if _adjusting(recipe) else 0)
+    if count != 1 or recipe.result != recipe.steps[-1].name:
         return f"it has {len(recipe.steps)} steps, and the faders show one"
     step = recipe.steps[0]
     if step.method not in {method.id for method in desk_methods()}:
         return f"{step.method} has no faders"
+    odd = [name for name, setting in step.settings if _uneven(step, name, setting)]
+    if odd:
+        return f"'{odd[0]}' differs from model to model or from tensor to tensor"
     if any(each.aligned is not None for each in recipe.ingredients):
         return "a model of it is rearranged first"
     if recipe.text_encoder or recipe.ema or recipe.clip or recipe.stepwise:
@@ -145,6 +160,29 @@ def _beyond(recipe: Recipe) -> str:
     if recipe.vae == "none":
         return "it leaves the VAE out"
     return ""
+
+
+def _uneven(step: Step, name: str, setting: Setting) -> bool:
+    """Whether a setting is more than the desk has a place for."""
+    if isinstance(setting, Rules) and name != ALPHA:
+        return True
+    by_block = isinstance(setting, (Numbers, Slots, Rules)) and name not in FADED
+    return by_block or (isinstance(setting, tuple) and METHODS.get(step.method).parameter(name).per_model)
+
+
+def _beyond_faders(amounts: Amounts, rules: Rules) -> bool:
+    """Whether rules do what one number for each slot cannot say."""
+    return bool(rules.bounds or amounts.ruler(rules).by_key)
+
+
+def _adjusting(recipe: Recipe) -> str:
+    """Adjust's eight numbers where it is the last of two steps, else nothing."""
+    first, step = recipe.steps[0], recipe.steps[-1]
+    if len(recipe.steps) != 2 or step.method != ADJUST or step.inputs != (first.name,):
+        return ""
+    numbers = [step.setting(parameter) for parameter in METHODS.get(ADJUST).parameters]
+    plain = [float(number) for number in numbers if isinstance(number, (int, float))]
+    return ", ".join(map(print_number, plain)) if len(plain) == len(numbers) else ""
 
 
 def _spread(amounts: Amounts, family: Family, setting: Setting) -> Mapping[str, float]:

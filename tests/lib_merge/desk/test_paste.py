@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lib_merge.checkpoint import hash_file
+from lib_merge.desk.handlers import Choice, Desk
 from lib_merge.desk.history_view import Memory
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.paste import Setup, read_pasted
@@ -105,7 +106,8 @@ def test_what_has_no_faders_is_told_and_can_be_swapped_in_and_saved(mixer: Mixer
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('ink + pastel x "attn1: 0.3" = M', "its rules tell tensors of one block apart"),
+        ('M = dare(ink, pastel, density = rules["attn1: 0.3"])', "'density' differs from"),
+        ("M = ties(ink, pastel, shares = [0.4])", "'shares' differs from"),
         ("ink + pastel = M\nsave M, vae = none", "it leaves the VAE out"),
         ("ink + pastel = M\nsave M, text_encoder = b", "it chooses parts or rounding"),
         ("M = weighted_models(ink, pastel, shares = [0.4, 0.6])", "weighted_models has no faders"),
@@ -113,6 +115,25 @@ def test_what_has_no_faders_is_told_and_can_be_swapped_in_and_saved(mixer: Mixer
 )
 def test_why_a_recipe_has_no_faders_is_said(mixer: Mixer, text: str, why: str) -> None:
     assert why in read_pasted(mixer, text).why
+
+
+def test_rules_and_adjust_come_back_into_the_room_weights(mixer: Mixer) -> None:
+    text = (
+        'merge-desk recipe 2\nA = "ink.safetensors"\nB = "pastel.safetensors"\n'
+        'M = weighted_sum(A, B, alpha = rules["*: 0.5", "attn2.to_k: 0.2", "exclude OUT"])\n'
+        "N = adjust(M, brightness = -1, contrast = 2)\nsave N, vae = a\n"
+    )
+    setup = read_pasted(mixer, text)
+    assert setup.why == ""
+    assert setup.extras == {
+        "weights": "*: 0.5\nattn2.to_k: 0.2\nexclude OUT",
+        "adjust": "0, 0, 0, 2, -1, 0, 0, 0",
+    }
+    assert set(setup.amounts["alpha"].values()) == {0.0}
+    choice = Choice(**{word: setup.lists[word] for word in ("a", "b", "method", "vae", "dtype")})
+    body = Desk(mixer).body(choice, {**setup.amounts, **setup.knobs, **setup.extras})
+    again, first = mixer.plan(body), mixer.plan({"recipe": text})
+    assert [entry.expression for entry in again.keys] == [entry.expression for entry in first.keys]
 
 
 @pytest.mark.parametrize(
