@@ -149,6 +149,24 @@ def test_a_large_tensor_of_one_number_is_added_up_without_bias() -> None:
     assert seen.relative_l2 == pytest.approx(exact["relative_l2"], rel=DIGITS)
 
 
+@pytest.mark.parametrize("factor", [2.0**-7, 2.0**-2, -1.0, 64.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_large_tensors_of_different_size_or_sign_keep_nine_digits(dtype: torch.dtype, factor: float) -> None:
+    draw = torch.Generator().manual_seed(7)
+    a = (torch.randn(LARGE + 5, generator=draw) * 0.03).to(dtype)
+    b = ((a.double() + 0.01 * torch.randn(LARGE + 5, generator=draw)) * factor).to(dtype)
+    seen = sums_of(a, b)
+    for name, exact in in_float64(a, b).items():
+        assert getattr(seen, name) == pytest.approx(exact, rel=DIGITS, abs=1e-16), name
+
+
+def test_infinity_in_a_large_tensor_shows() -> None:
+    a, b = torch.ones(LARGE, dtype=torch.float16), torch.full((LARGE,), 0.5, dtype=torch.float16)
+    b[3] = math.inf
+    seen = sums_of(a, b)
+    assert (seen.aa, seen.bb, seen.most) == (LARGE, math.inf, math.inf)
+
+
 def test_near_equal_fine_tunes_keep_the_digits_of_one_minus_cosine() -> None:
     draw = torch.Generator().manual_seed(1)
     a = torch.randn(100_000, generator=draw)
