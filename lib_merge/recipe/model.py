@@ -8,7 +8,7 @@ compares by value, and nothing in it depends on the machine it was made on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lib_merge.dtypes import EIGHT_BITS, Dtype
@@ -107,7 +107,7 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
                 f"two things in this recipe are called '{part.name}'", hint="rename one of them"
             )
         if isinstance(part, Step):
-            yield from _problems_of_step(part, known)
+            yield from problems_of_step(part, known)
         known.append(part.name)
     if recipe.stepwise and recipe.dtype in EIGHT_BITS:
         yield RecipeError(
@@ -125,7 +125,8 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
         )
 
 
-def _problems_of_step(step: Step, known: list[str]) -> Iterator[RecipeError]:
+def problems_of_step(step: Step, known: Sequence[str]) -> Iterator[RecipeError]:
+    """What is wrong with one step; `known` are the names that stand before it."""
     for name in step.inputs:
         if name not in known:
             hint = did_you_mean(name, known)

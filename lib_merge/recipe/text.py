@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
-from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.errors import MergeError, RecipeError, did_you_mean
 from lib_merge.recipe.alignment import MODELS, REBASIN, print_alignment, read_alignment
-from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step
+from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step, problems_of_step
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
 from lib_merge.recipe.rules import Rules, print_line
 from lib_merge.recipe.rules_text import parse_rules
@@ -205,7 +205,18 @@ class _Parser:
             return
         inputs, settings = self._arguments()
         step = Step(name.text, method.text, tuple(inputs), tuple(sorted(settings.items())))
+        self._check(step, method)
         self.steps.append(step)
+
+    def _check(self, step: Step, token: Token) -> None:
+        """What is wrong with a step as such is told with the place where it stands."""
+        known = [each.name for each in (*self.ingredients, *self.steps)]
+        try:
+            for problem in problems_of_step(step, known):
+                raise problem
+        except MergeError as problem:
+            where = self._where(token) + (f" ({problem.where})" if problem.where else "")
+            raise type(problem)(problem.what, where=where, hint=problem.hint) from None
 
     def _aligned(self, name: str) -> Ingredient:
         """The file of an earlier ingredient, aligned: what stands in the brackets of `rebasin(B, to = A)`."""
@@ -391,11 +402,14 @@ class _Parser:
         return [*tokens, Token("end", "", line, position - start + 1)]
 
     def _fail(self, what: str, hint: str, token: Token | None = None) -> NoReturn:
-        token = token or self._peek()
+        raise RecipeError(what, where=self._where(token or self._peek()), hint=hint)
+
+    def _where(self, token: Token) -> str:
+        """Line, column and the line itself; no column where the line was written as a sum."""
         line = self.origin[token.line - 1]
-        shown = self.written[line - 1].strip()
-        where = f"line {line}, column {token.column}" + (f": {shown}" if shown else "")
-        raise RecipeError(what, where=where, hint=hint)
+        shown = self.written[line - 1]
+        column = f", column {token.column}" if shown == self.lines[token.line - 1] else ""
+        return f"line {line}{column}" + (f": {shown.strip()}" if shown.strip() else "")
 
 
 def is_recipe(text: str) -> bool:

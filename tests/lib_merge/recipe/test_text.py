@@ -57,6 +57,11 @@ def test_lines_may_end_as_on_windows() -> None:
     assert parse_recipe(text.replace("\n", "\r\n")) == parse_recipe(text)
 
 
+def test_a_recipe_of_the_first_version_is_read_and_printed_as_one_of_this() -> None:
+    text = TWO + "M = weighted_sum(A, B, alpha = 0.3)\nsave M, dtype = fp16\n"
+    assert print_recipe(parse_recipe(text)) == text.replace("recipe 1", "recipe 2")
+
+
 def test_a_text_is_known_as_a_recipe_by_its_first_words() -> None:
     assert is_recipe("\n" + TWO)
     assert not is_recipe("masterpiece, best quality")
@@ -65,9 +70,13 @@ def test_a_text_is_known_as_a_recipe_by_its_first_words() -> None:
 MISTAKES = {
     "merge-desk recipe 9\n": ("this recipe is of another version", "line 1", "merge-desk recipe 1"),
     "merge-desk recipe 1\n": ("the recipe is empty", "", 'A = "model.safetensors"'),
-    TWO + "M = wieghted_sum(A, B)": ("there is no merge method called 'wieghted_sum'", "", "'weighted_sum'"),
+    TWO + "M = wieghted_sum(A, B)": (
+        "there is no merge method called 'wieghted_sum'",
+        "line 4, column 5: M = wieghted_sum",
+        "'weighted_sum'",
+    ),
     TWO + "M = weighted_sum(A)": ("weighted_sum takes 2 models (A, B), not 1", "", "methods"),
-    TWO + "M = weighted_sum(A, Q)": ("step 'M' uses 'Q'", "", "one of A, B"),
+    TWO + "M = weighted_sum(A, Q)": ("step 'M' uses 'Q'", "line 4, column 5", "one of A, B"),
     TWO + "M = weighted_sum(A, B, alpa = 1)": ("has no parameter 'alpa'", "", "'alpha'"),
     TWO + "M = weighted_sum(alpha = 1, A, B)": (
         "models come before parameters",
