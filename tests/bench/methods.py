@@ -1,7 +1,7 @@
 """What each method costs on full-size files, beside the weighted sum.
 
     python tests/bench/methods.py [--family sd1] [--rounds 1] [--only ties,dare] [--threads 2] [--device cpu]
-                                  [--peers sd-meh,sd-mecha,supermerger] [--part] [--log FILE] [--peers-alone]
+        [--peers sd-meh,sd-mecha,supermerger] [--peers-alone] [--part [SLOTS]] [--log FILE]
 
 Every merge is a process of its own that writes its file; imports are not counted, the inputs are in the page
 cache. Methods over a base get one base and two models. Ratios are of processor time, which a busy machine
@@ -30,7 +30,9 @@ from tests.bench.contestants import PeakMemory  # noqa: E402
 from tests.bench.peers import PEERS, RUNNERS  # noqa: E402
 
 PLAIN = "weighted_sum"
-PART = {"IN04", "IN11", "M00", "TIME", "OUT"}  # 0.3 GB: every kind of tensor, and what a family is known by
+PART = "IN04,IN11,M00,TIME,OUT"  # 0.3 GB with every kind of tensor
+MIDDLE, LAST_IN = "model.diffusion_model.middle_block.1.", "model.diffusion_model.input_blocks.11.0."
+SIGNS = {f"{MIDDLE}proj_in.weight", f"{LAST_IN}in_layers.0.weight"}  # what SD1 is known by
 SLOW = {"rotate"}  # minutes; asked for by name
 
 
@@ -62,19 +64,20 @@ def ours(name: str, out: Path, models: list[Path], device: str, threads: int) ->
     merge_to_file(plan, out, overwrite=True, device=device, threads=threads)
 
 
-def part_of(models: list[Path]) -> list[Path]:
-    """Files with the U-Net's tensors of PART alone, in full size."""
+def part_of(models: list[Path], slots: str) -> list[Path]:
+    """Files with the tensors of some slots alone, in full size."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
     from lib_merge.architectures import family_by_id, slot_of
 
     family = family_by_id("sd1")
-    parts = [model.with_name(f"small_{model.name}") for model in models]
+    wanted = set(slots.split(","))
+    parts = [model.with_name(f"{'_'.join(sorted(wanted))}_{model.name}") for model in models]
     for model, part in zip(models, parts, strict=True):
         if not part.exists():
             with safe_open(model, "pt") as file:
-                kept = [key for key in list(file.keys()) if slot_of(family, key) in PART]
+                kept = [key for key in list(file.keys()) if slot_of(family, key) in wanted or key in SIGNS]
                 save_file({key: file.get_tensor(key) for key in kept}, part)
     return parts
 
@@ -143,7 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default="")
-    parser.add_argument("--part", action="store_true", help="a part of the U-Net instead of whole files")
+    parser.add_argument("--part", nargs="?", const=PART, help="slots of the U-Net instead of whole files")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "merge-desk-bench")
@@ -162,7 +165,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     models = inputs(options.folder, options.family, 3)
     if options.part:
-        models = part_of(models)
+        models = part_of(models, options.part)
     every = [method.id for method in METHODS.all() if method.id not in SLOW]
     names = [PLAIN, *(name for name in (options.only.split(",") if options.only else every) if name != PLAIN)]
     tools = [tool for tool in options.peers.split(",") if tool]
