@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,11 +27,12 @@ from lib_merge.grid.blocks import known_blocks
 from lib_merge.grid.cell import FORM, MODELS, WHOLE, Base, Cell, Kind, Value, changed, read_each
 from lib_merge.grid.values import numbers, shown, split_lines, split_list
 from lib_merge.methods import METHODS
-from lib_merge.recipe import VAE_WORDS, Recipe, adjusted, is_recipe, parse_recipe
+from lib_merge.recipe import VAE_WORDS, Recipe, Setting, adjusted, is_recipe, parse_recipe, print_setting
 from lib_merge.recipe.text import FIRST_LINE
 from lib_merge.registry import Seed
 
 LETTERS = edit.LETTERS
+MOST_LABEL = 32  # characters of one setting
 BETWEEN_LINES = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')  # outside of quotes
 
 
@@ -50,11 +52,33 @@ def _recipes(text: str, base: Base) -> Sequence[Value]:
             base.shelf.checkpoint(ingredient.file)
         return recipe
 
-    return read_each(split_lines(text), read, _recipe_label)
+    found = read_each(split_lines(text), read)
+    return [Value(recipe_label(cast("Recipe", each.to)), each.to) for each in found]
 
 
-def _recipe_label(entry: str) -> str:
-    return " ".join(entry.split()) if "=" in entry else PurePath(entry).stem
+def recipe_label(recipe: Recipe) -> str:
+    """What a recipe does, from the recipe itself and not from where it was read: never a stale label."""
+    stems = {each.name: PurePath(each.file).stem for each in recipe.ingredients}
+    steps = [step for step in recipe.steps if step.method != edit.ADJUST]
+    also = ", adjusted" if len(steps) < len(recipe.steps) else ""
+    if not steps:
+        return " + ".join(stems.values()) + also
+    if len(steps) > 1:
+        return f"{' + '.join(stems.values())} in {len(steps)} steps{also}"
+    (step,) = steps
+    told = [f"{name} {_amount_label(setting)}" for name, setting in step.settings]
+    models = " + ".join(stems.get(name, name) for name in step.inputs)
+    return ", ".join([models, *([] if step.method == "weighted_sum" else [step.method]), *told]) + also
+
+
+def _amount_label(setting: Setting) -> str:
+    text = print_setting(setting)
+    return text if len(text) <= MOST_LABEL else f"by block ({hash_of(text)})"
+
+
+def hash_of(text: str) -> str:
+    """Six digits by which two long lists are told apart."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:6]
 
 
 def _checkpoints(text: str, base: Base) -> Sequence[Value]:

@@ -11,7 +11,7 @@ from lib_merge.architectures import family_by_id
 from lib_merge.errors import MergeError, PlanError, RecipeError
 from lib_merge.grid import GridPlan, kinds
 from lib_merge.grid.blocks import read_pins
-from lib_merge.grid.merge_axes import one_line
+from lib_merge.grid.merge_axes import one_line, recipe_label
 from lib_merge.grid.picture_axes import with_lora
 from lib_merge.plan import Expression, Source, make_plan
 from lib_merge.recipe import Numbers, Slots, adjusted, over, parse_recipe, parse_rules
@@ -139,6 +139,7 @@ def test_checkpoints_and_recipes_stand_side_by_side(bench: Bench, tmp_path: Path
     line = 'A = "a"; B = "c"; M = weighted_sum(A, B, alpha = 0.5)'
     plan = bench.plan(x=f"recipe: {line}", y="prompts: a cat\na dog")
     assert plan.work[0].cell.recipe == parse_recipe(one_line(line))
+    assert plan.axes["x"].labels == ("a + c, alpha 0.5",)
     assert [work.cell.drawing.prompt for work in plan.work] == ["a cat", "a dog"]
     alone = bench.plan(x="checkpoint: a, b, c")
     assert alone.work[0].cell.recipe.ingredients[0].file == "a.safetensors"
@@ -209,3 +210,24 @@ def test_every_kind_of_axis_has_a_name_of_its_own_and_says_what_it_takes() -> No
     names = [kind.id for kind in kinds()]
     assert len(names) == len(set(names))
     assert all(kind.help for kind in kinds())
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ('A = "ink.safetensors"', "ink"),
+        ('A = "ink"; B = "pastel"; M = cosine_a(A, B, alpha = 0.3)', "ink + pastel, cosine_a, alpha 0.3"),
+        ('A = "a"; B = "b"; N = weighted_sum(A, B); M = weighted_sum(N, A)', "a + b in 2 steps"),
+        ('A = "a"; B = "b"; N = weighted_sum(A, B); M = adjust(N, contrast = 1)', "a + b, adjusted"),
+    ],
+)
+def test_the_label_of_a_recipe_comes_from_the_recipe(line: str, label: str) -> None:
+    assert recipe_label(parse_recipe(one_line(line))) == label
+
+
+def test_long_lists_are_told_apart() -> None:
+    lists = [", ".join([str(first), *["0"] * 25]) for first in (0, 1)]
+    lines = [f'A = "a"; B = "b"; M = weighted_sum(A, B, alpha = supermerger[{each}])' for each in lists]
+    labels = [recipe_label(parse_recipe(one_line(line))) for line in lines]
+    assert all(label.startswith("a + b, alpha by block (") for label in labels)
+    assert labels[0] != labels[1]
