@@ -8,6 +8,7 @@
   const NAMES = ["x", "y", "z"];
   const SETTLE = 600; // ms after the last key before the plan is asked for
   const PAUSE = 900; // ms between looks at a running grid
+  const PATIENCE = 12000; // ms for the lists to have taken over what a cell says
   const START = { x: ["alpha", "0-1 [5]"], y: ["seed", "1, 2, 3"], z: ["", ""] };
   const state = { kinds: [], axes: structuredClone(START), sheet: null, run: 0, at: 0, running: false, map: false, cells: {},
     blocks: null, told: "", problem: null, wants: null, shown: null, asked: 0, row: 0 };
@@ -76,12 +77,12 @@
   /** Lists are set by Gradio, and the scene that follows from them arrives a little later than this. */
   function taken({ taken: found, problem }, since = Date.now()) {
     if (problem || !found) return;
-    if (found.recipe) {
-      state.shown = found.recipe;
-      showRecipe();
-      return;
-    }
-    if (faders.choice() !== found.choice && Date.now() - since < 5000 && Object.keys(found.amounts).length) {
+    state.shown = found.recipe ? found : null;
+    showRecipe();
+    if (found.recipe) return;
+    const said = (word, value) => [`${word}='${value}'`, `${word}="${value}"`].some((each) => faders.choice().includes(each));
+    const there = ["a", "b", "c", "method"].every((word) => found.lists[word] == null || said(word, found.lists[word]));
+    if (!there && Date.now() - since < PATIENCE) {
       setTimeout(() => taken({ taken: found, problem }, since), 100);
       return;
     }
@@ -203,7 +204,7 @@
   }
   const showProblem = () => part("grid-problem")?.replaceChildren(...(state.problem ? [problemBox(state.problem)] : []));
   function showRecipe() {
-    part("grid-recipe")?.replaceChildren(...(state.shown ? [make("p", { class: "md-hint" }, "This cell's recipe is more than the faders can show. Its text:"), make("pre", {}, state.shown)] : []));
+    part("grid-recipe")?.replaceChildren(...(state.shown ? [make("p", { class: "md-hint" }, `This cell's recipe has no faders: ${state.shown.why}. Its text, for the room History:`), make("pre", {}, state.shown.recipe)] : []));
   }
 
   function draw(root) {

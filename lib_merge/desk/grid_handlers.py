@@ -21,7 +21,6 @@ from lib_merge.desk.grid_view import (
     GridAnswer,
     GridNews,
     SheetView,
-    Taken,
     axis_views,
     taken_of,
 )
@@ -159,7 +158,7 @@ class GridRoom:
         problem = _said(now.failure) if ended and now.failure else None
         return GridNews(now.number, at, not ended, told, cells, blocks, problem)
 
-    def take(self, text: str) -> tuple[GridAnswer, Choice | None, Cell | None]:
+    def take(self, text: str) -> tuple[GridAnswer, Cell | None]:
         """A cell's settings for the desk: what the lists are to say, and where the faders go."""
         move = GridMove.read(text)
         now = self._grids.now
@@ -167,11 +166,10 @@ class GridRoom:
             work = next((each for each in now.plan.work if each.place == move.place), None) if now else None
             if now is None or work is None:
                 raise RecipeError("this cell is of another grid", hint="start it again")
-            files = now.studio.asked(work.cell.recipe).files
-            choice, taken = taken_of(work.cell, now.plan.base.family, files)
-            return GridAnswer(move.seq, "take", taken=taken), choice, work.cell
+            taken = taken_of(self._mixer, now.studio.asked(work.cell.recipe))
+            return GridAnswer(move.seq, "take", taken=taken), work.cell
         except Exception as error:
-            return GridAnswer(move.seq, "take", taken=Taken(), problem=_said(error)), None, None
+            return GridAnswer(move.seq, "take", problem=_said(error)), None
 
     def _file(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         now = self._grids.now

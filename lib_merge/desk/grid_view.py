@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lib_merge.architectures import Family
-from lib_merge.desk.handlers import Choice
-from lib_merge.desk.view import (
-    DTYPES,
-    FADED,
-    VAE_FADER,
-    VAES,
-    Problem,
-    desk_methods,
-)
+from lib_merge.desk.mixer import Mixer
+from lib_merge.desk.paste import setup_of
+from lib_merge.desk.request import Asked
+from lib_merge.desk.view import Problem
 from lib_merge.grid import kinds
-from lib_merge.grid.cell import Cell
-from lib_merge.hosts.host import Ckpt
-from lib_merge.methods import METHODS
-from lib_merge.plan.amounts import Amounts, vae_choice
-from lib_merge.recipe import Recipe, Rules, print_recipe
 
 PREVIEW = 384  # pixels; a cell on the page, the file itself is whole
 
@@ -62,15 +51,16 @@ class SheetView:
 class Taken:
     """A cell's settings for the desk.
 
-    choice   as the scene will call the lists' choice, once they are set
-    amounts  parameter -> slot -> amount
-    recipe   the recipe's text, where the faders cannot show it
+    lists    what the lists above the rooms are to say; those that are not named stay
+    amounts  parameter -> slot -> amount; none at all puts every fader at A
+    recipe   the recipe's text, where the faders cannot show it, and `why` not
     """
 
-    choice: str = ""
-    amounts: Mapping[str, Mapping[str, float]] | None = None
-    knobs: Mapping[str, object] | None = None
+    lists: Mapping[str, str] = field(default_factory=dict[str, str])
+    amounts: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    knobs: Mapping[str, object] = field(default_factory=dict[str, object])
     recipe: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,48 +107,12 @@ def axis_views() -> tuple[AxisView, ...]:
     return tuple(AxisView(kind.id, kind.help, kind.merges, kind.lines) for kind in kinds())
 
 
-def taken_of(cell: Cell, family: Family, files: Mapping[str, Ckpt]) -> tuple[Choice | None, Taken]:
-    """The lists and faders that make a cell's merge; only its recipe where they cannot.
-
-    files  by the names that the recipe gives them
-    """
-    recipe = cell.recipe
-    choice = _choice(recipe, files)
-    if choice is None:
-        return None, Taken(recipe=print_recipe(recipe))
-    if not recipe.steps:
-        return choice, Taken(repr(choice), {}, {})
-    step, amounts = recipe.steps[0], Amounts(family)
-    spread: dict[str, dict[str, float]] = {}
-    knobs: dict[str, object] = {}
-    for parameter in METHODS.get(step.method).parameters:
-        setting = step.setting(parameter)
-        if parameter.name in FADED and parameter.kind is float and not isinstance(setting, (str, tuple)):
-            spread[parameter.name] = {slot.id: amounts.at(setting, slot.id) for slot in family.slots}
-        else:
-            knobs[parameter.name] = setting
-    return choice, Taken(repr(choice), spread, knobs)
-
-
-def _choice(recipe: Recipe, files: Mapping[str, Ckpt]) -> Choice | None:
-    """What the lists must say; None for what they cannot."""
-    names = [files[each.file].name for each in recipe.ingredients if each.file in files]
-    if len(recipe.steps) > 1 or not 1 <= len(names) <= 3 or len(names) < len(recipe.ingredients):
-        return None
-    dtype = recipe.dtype.label if recipe.dtype else "source"
-    words = {word: title for title, word in DTYPES.items()}
-    if dtype not in words:
-        return None
-    a, b, c = (*names, "", "")[:3]
-    vae = vae_choice(recipe)
-    vaes = {word: title for title, word in VAES.items()}
-    shown = vaes.get(vae) or (files[vae].name if vae in files else "")
-    if not recipe.steps:  # A alone: every fader at A
-        return Choice(a=a, vae=shown, dtype=words[dtype])
-    step = recipe.steps[0]
-    known = {method.id: method.title for method in desk_methods()}
-    in_order = tuple(each.name for each in recipe.ingredients) == step.inputs
-    by_rules = any(isinstance(setting, Rules) for _, setting in step.settings)
-    if step.method not in known or not in_order or by_rules:
-        return None
-    return Choice(a, b, c, known[step.method], shown or VAE_FADER, words[dtype])
+def taken_of(mixer: Mixer, asked: Asked) -> Taken:
+    """The lists and faders that make a cell's merge; its recipe alone where they cannot."""
+    recipe = asked.recipe
+    if not recipe.steps and len(recipe.ingredients) == 1:  # A alone: every fader at A
+        return Taken({"a": asked.files[recipe.ingredients[0].file].name})
+    setup = setup_of(mixer, asked)
+    if setup.why:
+        return Taken(recipe=setup.recipe, why=setup.why)
+    return Taken(setup.lists, setup.amounts, setup.knobs)

@@ -16,13 +16,14 @@ from lib_merge.grid import GridPlan, GridRun, Store, keep_speeds, measured, orde
 from lib_merge.grid.edit import alone
 from lib_merge.grid.run import Tell
 from lib_merge.hosts.host import Ckpt, HostError, find
-from lib_merge.live import SwapReport
+from lib_merge.live import SwapReport, ident_of
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress, Silent
 from lib_merge.recipe import Recipe, parse_recipe, print_recipe
 from lib_merge.recipe.reading import RECIPE_KEY
 
 MOST_SEED = 2**32
+MOST_ENTRIES = 2000  # of the history that are looked through for an id
 
 
 class Studio:
@@ -82,6 +83,17 @@ class Studio:
                 f"{found.name} tells no recipe", hint="it is a checkpoint: the axis 'checkpoint'"
             )
         return parse_recipe(inside)
+
+    def remembered(self, text: str) -> Recipe:
+        """Of the desk's history: an entry's number, the id that infotexts show, or its name."""
+        history = self._mixer.history
+        if text.isascii() and text.isdigit():
+            return parse_recipe(history.get(int(text)).recipe)
+        for entry in history.entries(limit=MOST_ENTRIES):
+            recipe = parse_recipe(entry.recipe)
+            if text in (entry.name, ident_of(recipe).id):
+                return recipe
+        raise RecipeError(f"the history has no merge '{text}'", hint="the room History lists them")
 
     def samplers(self) -> Sequence[str]:
         """The host's."""

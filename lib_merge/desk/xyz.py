@@ -46,6 +46,7 @@ OFFERED = (
     "dtype",
     "checkpoint",
     "recipe",
+    "merge ID",
 )
 
 
@@ -172,7 +173,7 @@ class Axes:
         if p.override_settings.get("sd_model_checkpoint"):
             raise RecipeError("this job chooses a checkpoint of its own", hint="the axis '[Merge] model A'")
         base = self._base()
-        if self._mixer.asked is None and not {"model B", "checkpoint", "recipe"} & set(noted):
+        if self._mixer.asked is None and not {"model B", "checkpoint", "recipe", "merge ID"} & set(noted):
             hint = "swap a merge in on the tab first, or let an axis be '[Merge] model B'"
             raise RecipeError("there is nothing to mix in", hint=hint)
         chosen = [(self._kinds[name], self._value(self._kinds[name], x).to) for name, x in noted.items()]

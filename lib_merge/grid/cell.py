@@ -50,6 +50,10 @@ class Shelf(Protocol):
         """A recipe by what a value calls it: a file that holds one, a merge of the history."""
         ...
 
+    def remembered(self, text: str) -> Recipe:
+        """The recipe of a merge of the history, by its number, its id or its name."""
+        ...
+
     def samplers(self) -> Sequence[str]:
         """The host's samplers; empty where there is no choice."""
         ...

@@ -99,6 +99,27 @@ RECIPE = Kind(
     ("the merge",),
     lines=True,
 )
+
+
+def _remembered(text: str, base: Base) -> Sequence[Value]:
+    def read(entry: str) -> Recipe:
+        recipe = base.shelf.remembered(entry)
+        for ingredient in recipe.ingredients:
+            base.shelf.checkpoint(ingredient.file)
+        return recipe
+
+    return read_each(split_list(text), read)
+
+
+MERGE_ID = Kind(
+    "merge ID",
+    "merges of the history: their numbers, their ids (merge-3f2a9c01) or the names that you gave them",
+    True,
+    WHOLE,
+    _remembered,
+    lambda cell, value, _: changed(cell, cast("Recipe", value)),
+    ("the merge",),
+)
 CHECKPOINT = Kind(
     "checkpoint",
     "checkpoints as they are",
@@ -241,6 +262,7 @@ def merge_kinds() -> tuple[Kind, ...]:
         DTYPE,
         CHECKPOINT,
         RECIPE,
+        MERGE_ID,
     )
 
 

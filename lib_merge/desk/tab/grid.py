@@ -10,6 +10,7 @@ from lib_merge.desk.grid_handlers import GridRoom
 from lib_merge.desk.tab.parts import PREFIX, Page, Room, bind, choice_of, gr, mount
 from lib_merge.desk.view import carrier
 
+LISTS = ("a", "b", "c", "method", "vae", "dtype")
 SET_BY_A_CELL = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed")
 
 
@@ -31,20 +32,18 @@ def _wire(page: Page, room: GridRoom, ends: Mapping[str, Any]) -> None:
         return carrier(room.look(text))
 
     def take(text: str) -> list[Any]:
-        answer, choice, cell = room.take(text)
-        untouched = [gr.update() for _ in (*lists.inputs, *own)]
-        if choice is None or cell is None:
-            return [carrier(answer), *untouched]
-        drawing = asdict(cell.drawing)
-        chosen = list(asdict(choice).values())
-        if not choice.method:  # a checkpoint alone: B and method stay, every fader goes to A
-            chosen[1:4] = [gr.update()] * 3
-        return [carrier(answer), *chosen, *(drawing[name] for name in own)]
+        answer, cell = room.take(text)
+        said: Mapping[str, str] = answer.taken.lists if answer.taken else {}
+        updates = [gr.update(value=said[name]) if name in said else gr.update() for name in LISTS]
+        drawing = asdict(cell.drawing) if cell and said else {}
+        drawn = [gr.update(value=drawing[name]) if name in drawing else gr.update() for name in own]
+        return [carrier(answer), *updates, *drawn]
 
     inputs = [*lists.inputs, *fields.values()]
     bind(page, "grid", ends["grid"], turn, inputs, [ends["grid_answer"]])
     bind(page, "grid_look", ends["grid_look"], look, [], [ends["grid_news"]])
-    outputs = [ends["grid_answer"], *lists.inputs, *(fields[name] for name in own)]
+    shown = [getattr(lists, name) for name in LISTS]
+    outputs = [ends["grid_answer"], *shown, *(fields[name] for name in own)]
     bind(page, "grid_take", ends["grid_take"], take, [], outputs)
 
 

@@ -13,6 +13,7 @@ from lib_merge.grid import GridPlan, kinds
 from lib_merge.grid.blocks import read_pins
 from lib_merge.grid.merge_axes import one_line, recipe_label
 from lib_merge.grid.picture_axes import with_lora
+from lib_merge.live import ident_of
 from lib_merge.plan import Expression, Source, make_plan
 from lib_merge.recipe import Numbers, Slots, adjusted, over, parse_recipe, parse_rules
 from tests.grid_host import Bench
@@ -231,3 +232,14 @@ def test_long_lists_are_told_apart() -> None:
     labels = [recipe_label(parse_recipe(one_line(line))) for line in lines]
     assert all(label.startswith("a + b, alpha by block (") for label in labels)
     assert labels[0] != labels[1]
+
+
+def test_merges_of_the_history_by_number_id_and_name(bench: Bench) -> None:
+    recipe = bench.recipe(alpha=0.25)
+    number = bench.mixer.history.add(recipe)
+    bench.mixer.history.name(number, "quarter")
+    plan = bench.plan(x=f"merge ID: {number}, quarter, {ident_of(recipe).id}")
+    assert [work.cell.recipe for work in plan.work] == [recipe] * 3
+    assert plan.merges == 1
+    with pytest.raises(PlanError, match="no merge 'half'"):
+        bench.plan(x="merge ID: half")
