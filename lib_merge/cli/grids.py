@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.cli.request import ENDINGS, Request, read_request
+from lib_merge.cli.request import ENDINGS, Request, data_folder, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.methods import METHODS
 from lib_merge.recipe import Ingredient, Recipe, read_recipe
@@ -56,8 +57,13 @@ def grid(options: argparse.Namespace) -> None:
 
     target = Path(options.output)
     store = Store(Path(options.cells) if options.cells else target.with_suffix(".cells"))
-    mixer, studio, plan = _planned(options, target, store)
+    try:
+        mixer, studio, plan = _planned(options, target, store)
+    except MergeError:
+        _leave(store)
+        raise
     if options.plan:
+        _leave(store)
         print(json.dumps(plan_as_data(plan), indent=2) if options.json else plan_in_words(plan))
         return
     if options.overwrite and not options.resume and store.folder.is_dir():
@@ -117,7 +123,7 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
         base = Base(Cell(request.recipe, _drawing(options, request, seed)), studio)
         if options.blocks:
             base, asked = _map_of(base)
-        plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(store.folder))
+        plan = plan_grid(base, asked, now=studio.now(), speeds=read_speeds(_data(options, store)))
     except PlanError as found:
         problems += found.problems
     except MergeError as problem:
@@ -194,11 +200,22 @@ def _host(options: argparse.Namespace, request: Request, store: Any) -> Any:
     from lib_merge.hosts.standalone import StandaloneHost
 
     folders = [Path(folder) for folder in options.folders or ()]
-    host = StandaloneHost(folders, output=store.folder, data=store.folder, device=options.device)
+    host = StandaloneHost(folders, output=store.folder, data=_data(options, store), device=options.device)
     for file in reversed(request.recipe.files):
         host.offer(Ckpt(file, request.headers[file].path))
     host.load(host.checkpoints()[0])
     return host
+
+
+def _leave(store: Any) -> None:
+    """Nothing was done: an empty folder that was made for cells goes."""
+    with suppress(OSError):
+        store.folder.rmdir()
+
+
+def _data(options: argparse.Namespace, store: Any) -> Path:
+    """The desk's own folder (history, presets, speeds) where there is one, else beside the cells."""
+    return data_folder(options) or store.folder
 
 
 def _studio(mixer: Mixer, options: argparse.Namespace) -> Studio:

@@ -12,6 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_merge.cli import main
+from lib_merge.errors import NumbersError
+from lib_merge.hosts.host import Ckpt
+from lib_merge.hosts.standalone import StandaloneHost
+from lib_merge.picture import DrawSettings
 from samples.assemble import assemble
 
 Capture = pytest.CaptureFixture[str]
@@ -138,3 +142,14 @@ def test_a_comparison_of_checkpoints_and_recipes_needs_one_model(here: Path, cap
     status, out, err = run(capsys, *words, *SMALL, "-o", "g.png", "--plan")
     assert (status, err) == (0, "")
     assert out.startswith("3 cells: 2 merges, 3 images")
+
+
+@pytest.mark.slow
+def test_a_picture_of_nan_is_an_error_and_no_black_square(here: Path) -> None:
+    host = StandaloneHost([], output=Path("out"), data=Path("data"))
+    host.offer(Ckpt("ink", here / "ink.safetensors"))
+    place = host.model().tensors("model.diffusion_model.out.2.bias")[0]
+    with torch.no_grad():
+        place.fill_(float("nan"))
+    with pytest.raises(NumbersError, match="nothing but NaN"):
+        host.draw(DrawSettings(prompt="a red circle", steps=1, width=64, height=64))
