@@ -87,7 +87,8 @@
       return;
     }
     const all = Object.keys(found.amounts).length ? found.amounts : { alpha: Object.fromEntries(faders.slots().map((slot) => [slot, 0])) };
-    faders.set(all, found.knobs ?? {});
+    for (const word of ["weights", "adjust"]) faders.extra(word, found.extras[word] ?? "");
+    faders.set(all, found.knobs);
     open("mix");
   }
   function save(name, url) {

@@ -53,12 +53,14 @@ class Taken:
 
     lists    what the lists above the rooms are to say; those that are not named stay
     amounts  parameter -> slot -> amount; none at all puts every fader at A
+    extras   what other rooms add: rules, Adjust
     recipe   the recipe's text, where the faders cannot show it, and `why` not
     """
 
     lists: Mapping[str, str] = field(default_factory=dict[str, str])
     amounts: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     knobs: Mapping[str, object] = field(default_factory=dict[str, object])
+    extras: Mapping[str, str] = field(default_factory=dict[str, str])
     recipe: str = ""
     why: str = ""
 
@@ -115,4 +117,4 @@ def taken_of(mixer: Mixer, asked: Asked) -> Taken:
     setup = setup_of(mixer, asked)
     if setup.why:
         return Taken(recipe=setup.recipe, why=setup.why)
-    return Taken(setup.lists, setup.amounts, setup.knobs)
+    return Taken(setup.lists, setup.amounts, setup.knobs, setup.extras)

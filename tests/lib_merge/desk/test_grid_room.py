@@ -141,12 +141,23 @@ def test_a_click_takes_a_cell_to_the_desk(bench: Bench) -> None:
 
 def test_a_cell_that_the_faders_cannot_show_gives_its_recipe(bench: Bench) -> None:
     room = room_of(bench)
-    turn(room, "start", {"x": ["elements", "attn1: 0.5"]})
+    steps = 'A = "a"; B = "b"; N = weighted_sum(A, B, alpha = 0.5); M = weighted_sum(N, A, alpha = 0.5)'
+    turn(room, "start", {"x": ["recipe", steps]})
     assert room.wait(60)
     answer, _ = room.take(asked("take"))
     assert answer.taken is not None
     assert answer.taken.lists == {}
+    assert answer.taken.why
     assert answer.taken.recipe.startswith("merge-desk recipe")
+
+
+def test_rules_of_a_cell_go_to_their_room(bench: Bench) -> None:
+    room = room_of(bench)
+    turn(room, "start", {"x": ["elements", "attn1: 0.5"]})
+    assert room.wait(60)
+    answer, _ = room.take(asked("take"))
+    assert answer.taken is not None
+    assert "attn1: 0.5" in answer.taken.extras["weights"]
 
 
 def test_a_checkpoint_alone_is_a_without_b(bench: Bench) -> None:
