@@ -122,7 +122,7 @@ def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
     """The losses along alpha, a line for each way."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for style, (way, losses) in zip(("o-", "s-", "^--", "x:"), curves.items(), strict=True):
         axes.plot(ALPHAS, losses, style, label=f"{way}: barrier {barrier(losses):.3f}", markersize=4)
@@ -130,7 +130,7 @@ def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
         xlabel=f"alpha: 0 is {asked.a}, 1 is {asked.b}", ylabel="error of the foretold noise", ylim=(0, None)
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(asked.plot, metadata={"Software": None})
 
 

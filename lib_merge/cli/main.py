@@ -181,6 +181,8 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         help="alpha by block: 26, 25, 20 or 19 numbers, a preset (GRAD_V), or rules (OUT: 0.7; attn1: 0.2)",
     )
     parser.add_argument("--beta-weights", metavar="WEIGHTS", help="beta by block")
+    text = "align B to A first, and C (see merge-desk rebasin)"
+    parser.add_argument("--align", action="store_true", default=None, help=text)
     parser.add_argument(
         "--adjust",
         metavar="NUMBERS",

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.progress import progress_bar
-from lib_merge.cli.request import data_folder, headers_of, recorded
+from lib_merge.cli.request import data_folder, headers_of, kept_alignments, recorded
 from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.progress import Progress
@@ -26,8 +26,6 @@ from lib_merge.recipe import Alignment, Ingredient, Recipe
 if TYPE_CHECKING:
     from lib_merge.plan import Plan
     from lib_merge.rebasin import Alignments, Solution
-
-FOLDER = "alignments"  # of the desk's data: what is solved there is solved here
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,14 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def rebasin(options: argparse.Namespace) -> None:
     """`merge-desk rebasin A B ...`."""
     from lib_merge.execute import check_device
-    from lib_merge.rebasin import Alignments
     from lib_merge.rebasin.report import report_as_data, report_as_text, report_of
 
     began = time.monotonic()
     check_device(options.device)
     plan = _planned(options)
-    data = data_folder(options)
-    alignments = Alignments(data / FOLDER if data else None)
+    alignments = kept_alignments(options)
     with progress_bar() as bar, _stoppable(bar) as progress:
         solution = _solve(plan, alignments, progress, options.device)
     report = report_of(solution)

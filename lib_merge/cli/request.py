@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_merge.architectures import layout_by_name, parse_numbers
 from lib_merge.checkpoint import HashBook, Header, read_header
@@ -23,6 +24,7 @@ from lib_merge.recipe import (
     Setting,
     Step,
     adjusted,
+    aligned_to_first,
     find_ingredients,
     read_imported,
     read_weights,
@@ -32,10 +34,13 @@ from lib_merge.recipe import (
 )
 from lib_merge.registry import Method, Parameter
 
+if TYPE_CHECKING:
+    from lib_merge.rebasin import Alignments
+
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 USUAL_DATA = Path("output", "desk")  # of `merge-desk desk`
 ENDINGS = (".safetensors", ".ckpt", ".pt")
-SAVING = {"weights", "beta_weights", "adjust", "vae", "dtype", "text_encoder", "ema", "overflow"}
+SAVING = {"weights", "beta_weights", "adjust", "vae", "dtype", "text_encoder", "ema", "overflow", "align"}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
 
 
@@ -91,6 +96,14 @@ def data_folder(options: argparse.Namespace) -> Path | None:
     if named:
         return Path(named)
     return USUAL_DATA if USUAL_DATA.is_dir() else None
+
+
+def kept_alignments(options: argparse.Namespace) -> Alignments:
+    """What the desk has found out about how models lie in each other, and what this command finds."""
+    from lib_merge.rebasin import Alignments
+
+    data = data_folder(options)
+    return Alignments(data / "alignments" if data else None)
 
 
 def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, Found]:
@@ -158,9 +171,10 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         paths[Path(vae).name] = Path(vae)
         vae = Path(vae).name
     name = "M" if len(files) <= NAMES.index("M") else "MERGED"  # the thirteenth model is called M
-    step = Step(
-        name, method.id, tuple(NAMES[: len(files)]), tuple(sorted(_settings(method, options).items()))
-    )
+    names = list(NAMES[: len(files)])
+    if getattr(options, "align", None):
+        ingredients, names = aligned_to_first(ingredients, base=method.purpose == "difference")
+    step = Step(name, method.id, tuple(names), tuple(sorted(_settings(method, options).items())))
     recipe = Recipe(
         ingredients,
         (step,),

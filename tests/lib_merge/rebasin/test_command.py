@@ -139,3 +139,11 @@ def test_the_first_ctrl_c_asks_the_search_to_stop_and_the_second_ends_the_comman
             signal.raise_signal(signal.SIGINT)
     assert "ending the search" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_a_merge_aligns_first_where_it_is_asked_to(folder: Path, capsys: Capture) -> None:
+    words = ["base.safetensors", "other.safetensors", "--alpha", "0.5", "--align"]
+    assert main(["plan", *words]) == 0
+    told = capsys.readouterr().out
+    assert "  B2 = other.safetensors, aligned to A" in told
+    assert "0.5 A + 0.5 B2" in told
