@@ -68,7 +68,7 @@ class Mixer:
 
     def __init__(self, host: Host, *, threads: int | None = None) -> None:
         self.host = host
-        alignments = Alignments(host.data() / "alignments")
+        alignments = Alignments(lambda: host.data() / "alignments")
         self.session = LiveSession(device=host.device(), threads=threads, alignments=alignments)
         self.asked: Body | None = None  # what the user has engaged, to be applied again where it got lost
         self.rooms: dict[str, object] = {}  # what rooms keep while their pages come and go

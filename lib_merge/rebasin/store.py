@@ -34,11 +34,11 @@ KEPT = ("likeness", "distance", "turns", "settled")
 class Alignments:
     """Solves each alignment once; safe to use from any thread.
 
-    folder  where solutions outlive the process; what is there and cannot be read is solved anew, and a
-            folder that cannot be written to is no error
+    folder  where solutions outlive the process, or what tells it once there is one to keep; what is there
+            and cannot be read is solved anew, and a folder that cannot be written to is no error
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | Callable[[], Path] | None = None) -> None:
         self._folder = folder
         self._known: dict[str, Solution] = {}
         self._lock = threading.Lock()
@@ -70,27 +70,34 @@ class Alignments:
         with self._lock:
             self._known[_name(family, source, target, options)] = replace(found, stopped=False)
 
-    def _read(self, name: str, empty: Callable[[], Solution]) -> Solution | None:
+    def _place(self, name: str) -> Path | None:
         if self._folder is None:
+            return None
+        folder = self._folder if isinstance(self._folder, Path) else self._folder()
+        return folder / f"{name}.npz"
+
+    def _read(self, name: str, empty: Callable[[], Solution]) -> Solution | None:
+        place = self._place(name)
+        if place is None:
             return None
         import numpy as np
 
         try:
-            with np.load(self._folder / f"{name}.npz", allow_pickle=False) as kept:
+            with np.load(place, allow_pickle=False) as kept:
                 return _solution(empty(), {key: kept[key] for key in kept.files})
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             return None
 
     def _write(self, name: str, found: Solution) -> None:
         """Under another name first, so that no half of a solution is ever found."""
-        if self._folder is None:
+        place = self._place(name)
+        if place is None:
             return
         import numpy as np
 
-        place = self._folder / f"{name}.npz"
         partial = place.with_name(f"{name}.{os.getpid()}.partial")
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 np.savez(file, **_arrays(found))
             partial.replace(place)
