@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 from lib_merge.architectures import Family
 from lib_merge.checkpoint import Checkpoint, Header
@@ -78,7 +78,7 @@ class Alignments:
 
     def _read(self, name: str, empty: Callable[[], Solution]) -> Solution | None:
         place = self._place(name)
-        if place is None:
+        if place is None or not is_zipfile(place):  # numpy leaves a broken object behind for what is none
             return None
         import numpy as np
 
