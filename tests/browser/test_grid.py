@@ -132,8 +132,9 @@ def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
 def test_the_map_of_blocks_marks_the_faders(desk: Desk) -> None:
     desk.page.locator("#merge_desk_room_mix-button").click()
     desk.begin(a="base")
-    for field in ("width", "height"):
-        desk.page.locator(f"#merge_desk_{field} input").fill("64")
+    for field, value in (("width", "64"), ("height", "64"), ("steps", "1")):
+        desk.page.locator(f"#merge_desk_{field} input").fill(value)
+        desk.page.keyboard.press("Tab")
     desk.page.locator("#merge_desk_room_grid-button").click()
     desk.act("grid-map").click()
     expect(desk.part("grid-told")).to_contain_text("Finished: 29 of 29", timeout=DRAWN)
