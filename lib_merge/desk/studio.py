@@ -19,7 +19,7 @@ from lib_merge.hosts.host import Ckpt, HostError, find
 from lib_merge.live import SwapReport, ident_of
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress, Silent
-from lib_merge.recipe import Recipe, parse_recipe, print_recipe
+from lib_merge.recipe import Recipe, parse_recipe, without_hashes
 from lib_merge.recipe.reading import RECIPE_KEY
 
 MOST_SEED = 2**32
@@ -118,7 +118,8 @@ class Studio:
         if self._is_loaded(recipe):
             return not self._mixer.is_live()
         ident = self._mixer.session.ident
-        return ident is not None and ident.recipe == print_recipe(recipe) and self._mixer.is_live()
+        # hashes of files are learnt in the background, and make no other merge
+        return ident is not None and ident.id == ident_of(recipe).id and self._mixer.is_live()
 
     def _is_loaded(self, recipe: Recipe) -> bool:
         loaded = self._host.loaded().checkpoint
@@ -131,7 +132,7 @@ class Studio:
         """The recipe of what is in memory."""
         ident = self._mixer.session.ident
         if ident is not None and self._mixer.is_live():
-            return parse_recipe(ident.recipe)
+            return without_hashes(parse_recipe(ident.recipe))
         loaded = self._host.loaded().checkpoint
         return alone(self._registered(loaded)) if loaded else None
 

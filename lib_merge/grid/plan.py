@@ -15,7 +15,7 @@ from lib_merge.grid.order import Print, in_order, print_of
 from lib_merge.grid.picture_axes import loras_of
 from lib_merge.picture import DrawSettings
 from lib_merge.plan import Plan, make_plan, replan
-from lib_merge.recipe import Recipe
+from lib_merge.recipe import Recipe, without_hashes
 
 PIXEL = 3  # bytes of a picture
 MEGAPIXEL = 1e6
@@ -142,7 +142,9 @@ def _planned(
     pictures = max(each.cell.drawing.width * each.cell.drawing.height for each in work) * PIXEL
     memory = planner.memory + pictures * len(work)  # the sheet holds every picture
     # a picture drawn with A alone says so; that of a merge that happens to be A's names the merge
-    live = planner.now is not None and any(cell.recipe == planner.now for cell in cells.values())
+    live = planner.now is not None and any(
+        without_hashes(cell.recipe) == planner.now for cell in cells.values()
+    )
     live = live and bool(changes) and changes[0].nbytes == 0
     return GridPlan(base, axes, tuple(work), changes, live, memory, speeds or Speeds())
 
