@@ -389,6 +389,7 @@ def test_the_desk_in_both_themes(chromium: Any, desk_address: str, theme: str, c
     expect(desk.picture("before")).to_be_visible(timeout=DRAWN)
     desk.idle()
     desk.page.mouse.move(0, 0)
+    desk.page.evaluate("window.scrollTo(0, 0)")
     desk.page.screenshot(path=cache / f"desk-{theme}.png")
     wide = desk.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= VIEW["width"]
