@@ -65,14 +65,12 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
         def fill(*chosen: str | None) -> list[Any]:
             choice, offer = choice_of(chosen), desk.offer(refresh=again)
             names = list(offer.checkpoints)
-            a = choice.a or offer.loaded or (names[0] if names else None)
-            shown = scene(a, *chosen[1:])
+            a = offer.loaded or (names[0] if names else None)
             return [
-                gr.update(choices=names, value=a),
+                gr.update(choices=names) if choice.a else gr.update(choices=names, value=a),
                 gr.update(choices=names),
                 gr.update(choices=names),
                 gr.update(choices=list(offer.vaes)),
-                shown[0],
             ]
 
         return fill
@@ -90,7 +88,9 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
         drawn.then(fn=marks, inputs=lists.inputs, outputs=[carriers["marks"]], **QUIET)
         if each not in (lists.method, lists.vae):
             each.change(fn=aligned, inputs=lists.inputs, outputs=[lists.note], api_name=False)
-    filled = [lists.a, lists.b, lists.c, lists.vae, carriers["scene"]]
-    hello.click(fn=offered(False), inputs=lists.inputs, outputs=filled, **QUIET)
-    refresh.click(fn=offered(True), inputs=lists.inputs, outputs=filled, **QUIET)
+    filled = [lists.a, lists.b, lists.c, lists.vae]
+    for bell, again in ((hello, False), (refresh, True)):
+        known = bell.click(fn=offered(again), inputs=lists.inputs, outputs=filled, **QUIET)
+        # with what the lists say by then: a list that was set meanwhile must not be drawn as it was
+        known.then(fn=scene, inputs=lists.inputs, outputs=[carriers["scene"], lists.c], **QUIET)
     swap.click(fn=swapped, inputs=[lists.a, lists.b], outputs=[lists.a, lists.b], **QUIET)
