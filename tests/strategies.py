@@ -26,6 +26,7 @@ from lib_merge.recipe import (
     Step,
     parse_rules,
 )
+from lib_merge.recipe.dice import Dice
 from lib_merge.recipe.rules import Bound, Divider, Drawn, Mix, Preset, Rule, Target, Words
 from lib_merge.registry import Method, Parameter
 
@@ -163,25 +164,58 @@ def mixes() -> st.SearchStrategy[Mix]:
             plain,
             amounts(0, 2),
         ),
+        dice(),
     )
     term = st.tuples(number, st.none() | curves)
     return st.lists(term, min_size=1, max_size=3).map(lambda terms: Mix(tuple(terms)))
 
 
-def rules() -> st.SearchStrategy[Rules]:
-    """Rules as people and programs write them, other tools' among them."""
+def dice() -> st.SearchStrategy[Dice]:
+    """SuperMerger's lists with letters."""
+    entry = st.one_of(amounts(-2, 3), st.sampled_from(["R", "U", "X", "D", "ER", "EU", "EX"]))
+    bound = st.one_of(
+        amounts(-2, 3).map(lambda x: (x,)), st.lists(amounts(-2, 3), min_size=26, max_size=26).map(tuple)
+    )
+    listed = st.lists(entry, min_size=26, max_size=26).filter(
+        lambda found: any(isinstance(e, str) for e in found)
+    )
+    entries = listed.map(tuple) | st.sampled_from([("R",) * 26, ("EU",) * 26])
+    return st.builds(
+        Dice,
+        st.sampled_from(["supermerger", "mbw"]),
+        entries,
+        st.integers(0, 2**32 - 1),
+        bound,
+        bound,
+        bound,
+        bound,
+        st.integers(0, 9),
+        st.sampled_from([0, 50]),
+    )
+
+
+def rules(*, sdxl: bool = False) -> st.SearchStrategy[Rules]:
+    """Rules as people and programs write them, other tools' among them; `sdxl` with what it alone has."""
     elements = st.builds(Target, st.builds(Words, _some(BLOCK_WORDS).map(tuple)), st.just(Words(("attn",))))
+    parts = st.sampled_from(["IN40", "OUT00", "MID10-MID109", "CLIPL", "IN00-IN411"])
+    extended = st.builds(Target, st.builds(Words, _some(parts).map(tuple)), st.just(Words(("attn",))))
     selectors = st.sampled_from(["in.4-8.attn", "all", "out.3,5-7", "clip"]).map(
         lambda word: Target(names=Words((word,)))
     )
     line: st.SearchStrategy[Any] = st.one_of(
-        st.builds(Rule, targets(), mixes()),
+        st.builds(Rule, targets().filter(lambda target: not _is_untitleds(target)), mixes()),
         st.builds(Rule, elements, mixes(), st.just("supermerger")),
+        *([st.builds(Rule, extended, mixes(), st.just("supermerger-xl"))] if sdxl else []),
         st.builds(Rule, selectors, plain_numbers(), st.just("untitledmerger")),
         st.builds(Bound, st.sampled_from(["include", "exclude"]), targets()),
         st.just(Divider()),
     )
     return st.lists(line, min_size=1, max_size=5).map(lambda lines: Rules(tuple(lines)))
+
+
+def _is_untitleds(target: Target) -> bool:
+    """Whether it is written as UntitledMerger's targets are, and so is read as its."""
+    return not target.blocks.words and not target.names.negated and target.names.words == ("in.4-8.attn",)
 
 
 def plain_numbers() -> st.SearchStrategy[Mix]:

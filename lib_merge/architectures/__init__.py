@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lib_merge.architectures.detect import identify, require_same_family
+from lib_merge.architectures.extended import EXTENDED_FAMILY, EXTENDED_NAMES, extended_name
 from lib_merge.architectures.families import FAMILIES
 from lib_merge.architectures.family import (
     Clue,
@@ -55,6 +56,8 @@ def family_by_id(id: str) -> Family:
 
 __all__ = [
     "DEFAULT_LAYOUT",
+    "EXTENDED_FAMILY",
+    "EXTENDED_NAMES",
     "FAMILIES",
     "LAYOUTS",
     "SYMMETRY_KINDS",
@@ -80,6 +83,7 @@ __all__ = [
     "VaeTopology",
     "component_of",
     "ema_key",
+    "extended_name",
     "family_by_id",
     "identify",
     "layout_by_name",

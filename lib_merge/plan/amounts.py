@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from lib_merge.architectures import Family, slot_of
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
 from lib_merge.methods import METHODS
-from lib_merge.plan.ruler import Ruler, numbers_at
+from lib_merge.plan.draws import numbers_at
+from lib_merge.plan.ruler import Ruler
 from lib_merge.recipe import BLEND, Amount, Numbers, Recipe, Rules, Setting, Slots, Step
 
 VAE = "VAE"

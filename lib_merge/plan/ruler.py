@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from statistics import NormalDist
 
-from lib_merge.architectures import Component, Family, layout_by_name, leaves_base_open, read_numbers, slot_of
+from lib_merge.architectures import (
+    EXTENDED_NAMES,
+    Component,
+    Family,
+    extended_name,
+    layout_by_name,
+    read_numbers,
+    slot_of,
+)
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
+from lib_merge.plan.draws import check_list, listed, normal, require_extended, share_of, uniform
+from lib_merge.recipe.dice import Dice
 from lib_merge.recipe.numbers import Numbers
 from lib_merge.recipe.presets import curve
 from lib_merge.recipe.rules import (
     BLOCK,
+    EXTENDED,
     FINAL,
     INCLUDE,
     NORMAL,
@@ -33,12 +43,10 @@ from lib_merge.recipe.rules import (
     pattern_of,
     print_line,
 )
-from lib_merge.registry import seed_for
 
 COMPONENTS = {"UNET": Component.UNET, "TEXT": Component.TEXT}
 LAST_SLOT = "OUT"  # the slot of the last convolution, which shares its name with the blocks of the way up
 EVERYWHERE, PART, SEVERAL, ONE = range(4)  # how specific the blocks of a target are
-DIGITS = 4  # of numbers drawn at random, so that what is read is what is used
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Ruler:
         """Slots whose tensors may end with different amounts."""
         found: set[str] = set()
         for rule in (rule for section in self.rules.sections for rule in section):
-            if rule.target.names.words or rule.amount.by_key:
+            if rule.target.names.words or rule.amount.by_key or rule.tool == EXTENDED:
                 found |= self._slots_of_rule(rule)
         for bound in self.rules.bounds:
             if bound.target.names.words:
@@ -117,9 +125,10 @@ class Ruler:
 
     def _reaches(self, line: Rule | Bound) -> bool:
         """Whether a line hits anything."""
-        if line.target.names.words:
+        tool = line.tool if isinstance(line, Rule) else ""
+        if line.target.names.words or tool == EXTENDED:
             return any(self._reached(line))
-        wanted = self._blocks(line.target, line.tool if isinstance(line, Rule) else "")
+        wanted = self._blocks(line.target, tool)
         return bool(wanted & set(self._slots.values()))
 
     def problems(self, where: str) -> Iterator[MergeError]:
@@ -154,7 +163,7 @@ class Ruler:
         if not hit:
             return None
         tool = hit[0][1].tool
-        if tool == SUPERMERGER:
+        if tool in (SUPERMERGER, EXTENDED):
             return hit[-1][1]
         if tool == UNTITLED:  # of equals the first, as it sorts them
             return min(hit, key=lambda each: (self._count(each[1]), each[0]))[1]
@@ -177,6 +186,9 @@ class Ruler:
         return SEVERAL
 
     def _hits(self, rule: Rule, slot: str, key: str) -> bool:
+        if rule.tool == EXTENDED:
+            named = slot != VAE or rule.target.asks_for_vae
+            return named and self._in(rule.target, slot, key, rule.tool)
         if rule.tool:
             return slot != VAE and self._in(rule.target, slot, key, rule.tool)
         if slot == VAE and not rule.target.asks_for_vae:
@@ -185,6 +197,8 @@ class Ruler:
 
     def _in(self, target: Target, slot: str, key: str, tool: str = "") -> bool:
         if slot not in self._blocks(target, tool):
+            return False
+        if tool == EXTENDED and target.blocks.words and extended_name(key) not in self._parts(target.blocks):
             return False
         names = target.names
         if not names.words:
@@ -201,13 +215,19 @@ class Ruler:
 
     def _slots_of_rule(self, rule: Rule) -> frozenset[str]:
         found = self._blocks(rule.target, rule.tool)
-        return found if rule.target.asks_for_vae and not rule.tool else found - {VAE}
+        asked = rule.target.asks_for_vae and rule.tool in ("", EXTENDED)
+        return found if asked else found - {VAE}
 
     # --- which blocks ---
 
     @cached_property
     def _all(self) -> frozenset[str]:
         return frozenset(slot.id for slot in self.family.slots)
+
+    @cached_property
+    def _first_of(self) -> dict[str, str]:
+        """The first tensor of every slot."""
+        return {slot: key for key, slot in reversed(list(self._slots.items()))}
 
     @cached_property
     def _single(self) -> frozenset[str]:
@@ -235,12 +255,20 @@ class Ruler:
     def _blocks(self, target: Target, tool: str = "") -> frozenset[str]:
         """The slots that a target's words for blocks mean; no words at all mean every slot."""
         known = (target.blocks, tool)
+        if known not in self._spans and tool == EXTENDED and target.blocks.words:
+            parts = self._parts(target.blocks)
+            self._spans[known] = frozenset(s for key, s in self._slots.items() if extended_name(key) in parts)
         if known not in self._spans:
             words = target.blocks.words
             found = frozenset[str]().union(*(self._word(word, tool) for word in words))
             inside = self._all - found if target.blocks.negated else found
             self._spans[known] = inside if words else self._all
         return self._spans[known]
+
+    def _parts(self, words: Words) -> frozenset[str]:
+        """SuperMerger's extended names that such words mean."""
+        require_extended(self.family, "this is an entry of extended names")
+        return extended_parts(words)
 
     def _word(self, word: str, tool: str) -> frozenset[str]:
         if word in self._known:
@@ -277,38 +305,44 @@ class Ruler:
     def _curve(self, found: Curve, slot: str, key: str) -> float:
         if isinstance(found, Preset):
             return curve(found.name, self.family)[slot]
-        if isinstance(found, Numbers):
-            return numbers_at(found, self.family)[slot]
+        if isinstance(found, (Numbers, Dice)):
+            return listed(found, self.family, slot, key or self._first_of.get(slot, ""))
         return self._drawn(found, slot, key)
 
     def _drawn(self, drawn: Drawn, slot: str, key: str) -> float:
-        """One number out of (0, 1) for each name, bent to the distribution that is wanted."""
-        share = (seed_for(drawn.seed, slot if drawn.each == BLOCK else key or slot) + 0.5) / 2.0**63
+        share = share_of(drawn.seed, slot if drawn.each == BLOCK else key or slot)
         low, high = (m and self._amount(m, slot, key) for m in (drawn.low, drawn.high))
         if drawn.kind != NORMAL:
             assert low is not None
             assert high is not None
-            return round(low + (high - low) * share, DIGITS)
+            return uniform(share, low, high)
         assert drawn.mean is not None
-        mean = self._amount(drawn.mean, slot, key)
-        if not drawn.deviation:
-            return mean
-        curve_of = NormalDist(mean, drawn.deviation)
-        start = 0.0 if low is None else curve_of.cdf(low)
-        stop = 1.0 if high is None else curve_of.cdf(high)
-        inside = min(max(start + (stop - start) * share, 1e-12), 1 - 1e-12)
-        value = curve_of.inv_cdf(inside)
-        return round(min(max(value, value if low is None else low), value if high is None else high), DIGITS)
+        return normal(share, self._amount(drawn.mean, slot, key), drawn.deviation, low, high)
 
     def _check_mix(self, mix: Mix) -> None:
         for _, found in mix.terms:
             if isinstance(found, Preset):
                 curve(found.name, self.family)
-            elif isinstance(found, Numbers):
-                numbers_at(found, self.family)
+            elif isinstance(found, (Numbers, Dice)):
+                check_list(found, self.family)
             elif isinstance(found, Drawn):
                 for part in filter(None, (found.low, found.high, found.mean)):
                     self._check_mix(part)
+
+
+@lru_cache(maxsize=256)
+def extended_parts(words: Words) -> frozenset[str]:
+    """The extended names behind words for them: names, ranges in the order of the list, or all but these."""
+    found: set[str] = set()
+    for word in words.words:
+        ends = word.split("-", 1)
+        odd = next((end for end in ends if end not in EXTENDED_NAMES), None)
+        if odd is not None:
+            hint = did_you_mean(odd, EXTENDED_NAMES) or "IN40, IN410-IN411, MID103, OUT22"
+            raise RecipeError(f"SuperMerger has no extended name '{odd}'", hint=hint)
+        start, stop = sorted(map(EXTENDED_NAMES.index, (ends[0], ends[-1])))
+        found.update(EXTENDED_NAMES[start : stop + 1])
+    return frozenset(EXTENDED_NAMES) - found if words.negated else frozenset(found)
 
 
 @lru_cache(maxsize=256)
@@ -322,16 +356,3 @@ def keys_with(word: str, tool: str, keys: tuple[str, ...]) -> frozenset[str]:
 def slots_of(family: Family, keys: tuple[str, ...]) -> Mapping[str, str]:
     """Every key's slot, "" for what lies outside of all."""
     return {key: slot_of(family, key) or "" for key in keys}
-
-
-@lru_cache(maxsize=256)
-def numbers_at(amount: Numbers, family: Family, where: str = "") -> dict[str, float]:
-    """What a list says for every slot."""
-    layout = layout_by_name(amount.layout)
-    if amount.base is None and leaves_base_open(len(amount.numbers), family, layout, where=where):
-        raise RecipeError(
-            f"a list of {len(amount.numbers)} numbers leaves BASE open",
-            where=where,
-            hint="put the amount for BASE (the text encoder) in front of them, or end with: base = 0.5",
-        )
-    return read_numbers(amount.numbers, family, layout, base=amount.base or 0.0, where=where)

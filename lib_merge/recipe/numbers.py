@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lib_merge.architectures import DEFAULT_LAYOUT, EXTENDED_NAMES
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -15,6 +17,11 @@ class Numbers:
     layout: str
     numbers: tuple[float, ...]
     base: float | None = None
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it is a list of SuperMerger's extended names of SDXL, which are finer than slots."""
+        return self.layout == DEFAULT_LAYOUT.id and len(self.numbers) == len(EXTENDED_NAMES)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ to; `include TARGET` does so with all that no `include` hits. Their place among 
 What other tools write is read as they read it, in a section of its own, which wins over what stands
 above it and gives way to what stands below: SuperMerger's `BLOCKS:ELEMENTS:RATIO`, of which the last
 that hits wins, and UntitledMerger's `in.2-5.attn1: 0.5`, of which the one that hits the fewest tensors
-wins.
+wins. `XL IN40 OUT010:attn1:0.5` has SuperMerger's extended names of SDXL (architectures/extended.py); as
+with its setting, a line `use extended XL` reads all of its entries so, and so does a name that is no
+block's. `R`, `U`, `X` are its numbers drawn at random (recipe/dice.py). A line `slider_a: 0.3` says what
+UntitledMerger's slider stands at.
 """
 
 from __future__ import annotations
@@ -41,10 +44,13 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from lib_merge.recipe.dice import Dice, print_dice
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
 from lib_merge.recipe.untitled import is_selector, selector_pattern
 
 SUPERMERGER, UNTITLED = "supermerger", "untitledmerger"
+EXTENDED = "supermerger-xl"
+XL = "XL"  # before an entry of extended names
 INCLUDE, EXCLUDE = "include", "exclude"
 BLOCK, KEY = "block", "key"
 DIVIDER = "---"
@@ -79,8 +85,14 @@ class Drawn:
     mean: Mix | None = None
     deviation: float = 0.0
 
+    @property
+    def by_key(self) -> bool:
+        """Whether tensors of one block get different numbers."""
+        parts = (self.low, self.high, self.mean)
+        return self.each == KEY or any(part is not None and part.by_key for part in parts)
 
-Curve = Preset | Numbers | Drawn
+
+Curve = Preset | Numbers | Drawn | Dice
 
 
 @dataclass(frozen=True)
@@ -93,12 +105,7 @@ class Mix:
     def by_key(self) -> bool:
         """Whether tensors of one block get different amounts."""
         return any(
-            isinstance(curve, Drawn)
-            and (
-                curve.each == KEY
-                or any(m is not None and m.by_key for m in (curve.low, curve.high, curve.mean))
-            )
-            for _, curve in self.terms
+            not isinstance(curve, Preset) and curve is not None and curve.by_key for _, curve in self.terms
         )
 
 
@@ -181,7 +188,16 @@ class Rules:
     @property
     def names_the_vae(self) -> bool:
         """Whether some rule asks for the VAE."""
-        return any(rule.target.asks_for_vae for section in self.sections for rule in section if not rule.tool)
+        return any(
+            rule.target.asks_for_vae and rule.tool in ("", EXTENDED)
+            for section in self.sections
+            for rule in section
+        )
+
+
+def whole(amount: Numbers) -> Numbers | Rules:
+    """A list as recipes hold it: one of extended names is a rule, since it is finer than slots."""
+    return Rules((Rule(Target(), Mix(((1.0, amount),))),)) if amount.by_key else amount
 
 
 def over(base: float | Numbers | Slots | Rules, rules: Rules) -> Rules:
@@ -208,9 +224,10 @@ def print_line(line: Line) -> str:
         return DIVIDER
     if isinstance(line, Bound):
         return f"{line.word} {_print_target(line.target)}"
-    if line.tool == SUPERMERGER:
+    if line.tool in (SUPERMERGER, EXTENDED):
         blocks, names = (_print_words(words) for words in (line.target.blocks, line.target.names))
-        return f"{blocks}:{names}:{print_mix(line.amount)}"
+        marked = f"{XL} {blocks}" if line.tool == EXTENDED else blocks
+        return f"{marked}:{names}:{print_mix(line.amount)}"
     if line.tool == UNTITLED:
         return f"{line.target.names.words[0]}: {print_mix(line.amount)}"
     return f"{_print_target(line.target)}: {print_mix(line.amount)}"
@@ -249,6 +266,8 @@ def _print_curve(curve: Curve) -> str:
         return curve.name
     if isinstance(curve, Numbers):
         return print_numbers(curve)
+    if isinstance(curve, Dice):
+        return print_dice(curve)
     settings = [f"seed = {curve.seed}"] + ([f"each = {KEY}"] if curve.each == KEY else [])
     bounds = [
         (name, bound) for name, bound in (("low", curve.low), ("high", curve.high)) if bound is not None
@@ -271,7 +290,7 @@ def count_names(word: str) -> int:
 
 def pattern_of(word: str, tool: str = "") -> re.Pattern[str]:
     """What a word for names has to be found by; see the top of this module."""
-    if tool == SUPERMERGER:
+    if tool in (SUPERMERGER, EXTENDED):
         return re.compile(re.escape(word))
     if is_selector(word):
         return selector_pattern(word)

@@ -8,6 +8,18 @@ from typing import NoReturn
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, parse_numbers
 from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.recipe.dice import (
+    ELEMENT_U,
+    LETTER,
+    LETTERS,
+    PRESETS,
+    ROLLS,
+    Dice,
+    has_letters,
+    read_dice,
+    rolled,
+)
+from lib_merge.recipe.elements import USE_EXTENDED, split_elements, with_extended
 from lib_merge.recipe.numbers import Numbers
 from lib_merge.recipe.presets import preset_names
 from lib_merge.recipe.rules import (
@@ -19,7 +31,6 @@ from lib_merge.recipe.rules import (
     KEY,
     NORMAL,
     NOT,
-    SUPERMERGER,
     UNIFORM,
     UNTITLED,
     Bound,
@@ -33,27 +44,34 @@ from lib_merge.recipe.rules import (
     Rules,
     Target,
     Words,
+    constant,
 )
-from lib_merge.recipe.untitled import is_selector
+from lib_merge.recipe.untitled import Sliders, is_selector
 
 BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
 NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-LISTED = re.compile(rf"\s*[+-]?{NUMBER.pattern}(?:[\s,]+[+-]?{NUMBER.pattern})+[\s,]*")
-LETTERS = {"R", "U", "X"}  # SuperMerger's words for numbers drawn at random
+PLACE = rf"(?:[+-]?{NUMBER.pattern}|{LETTER})"
+LISTED = re.compile(rf"\s*{PLACE}(?:[\s,]+{PLACE})+[\s,]*(?:(?<=[\s,])seed\s*=\s*\d+\s*)?")
 
 
-def parse_rules(text: str, *, layout: str = DEFAULT_LAYOUT.id) -> Rules:
+def parse_rules(text: str, *, layout: str = DEFAULT_LAYOUT.id, slider: float | None = None) -> Rules:
     """Read rules; an error names the line and shows the entry.
 
     layout  how a plain list of numbers is read
+    slider  what UntitledMerger's slider_a stands at, where the text does not say so
     """
     lines: list[Line] = []
+    sliders, extended = Sliders(slider), False
     for number, line in enumerate(text.split("\n"), 1):
         for entry in _entries(line.split("#", 1)[0]):
-            lines.append(_Entry(entry, f"line {number}: {entry}", layout).line())
+            where = f"line {number}: {entry}"
+            if USE_EXTENDED.fullmatch(entry):
+                extended = True
+            elif not sliders.set(entry):
+                lines.append(_Entry(sliders.fill(entry, where), where, layout).line())
     if not lines:
         raise RecipeError("there is no rule", hint="such as OUT: 0.5")
-    return Rules(tuple(lines))
+    return Rules(with_extended(lines, always=extended))
 
 
 def _entries(line: str) -> Iterator[str]:
@@ -61,14 +79,19 @@ def _entries(line: str) -> Iterator[str]:
     for part in line.split(";"):
         if is_selector(part.partition(":")[0].strip()) or LISTED.fullmatch(part):
             yield part.strip()
-            continue
-        depth, start = 0, 0
-        for at, mark in enumerate(part):
-            depth += (mark in "[(") - (mark in "])")
-            if mark == "," and depth == 0:
-                yield from filter(None, [part[start:at].strip()])
-                start = at + 1
-        yield from filter(None, [part[start:].strip()])
+        else:
+            yield from _parts(part)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between commas outside of brackets."""
+    depth, start = 0, 0
+    for at, mark in enumerate(text):
+        depth += (mark in "[(") - (mark in "])")
+        if mark == "," and depth == 0:
+            yield from filter(None, [text[start:at].strip()])
+            start = at + 1
+    yield from filter(None, [text[start:].strip()])
 
 
 class _Entry:
@@ -124,21 +147,21 @@ class _Entry:
         return Target(Words(tuple(found[BLOCK]), negated[BLOCK]), Words(tuple(found[KEY]), negated[KEY]))
 
     def _elemental(self, blocks: str, elements: str, ratio: str) -> Rule:
-        """SuperMerger's: an empty list of blocks or elements means all."""
-        if ratio.strip() in LETTERS:
-            hint = "write *: uniform(0, 1, seed = 1, each = key), or the numbers that were drawn"
-            self._fail("SuperMerger's random ratios say nothing of their seed", hint)
-        target = Target(_words(blocks), _words(elements))
+        """SuperMerger's: an empty list of blocks or elements means all; a letter draws for every tensor."""
+        target, tool = split_elements(blocks, elements)
         odd = [word for word in target.blocks.words if not BLOCK_WORD.fullmatch(word)]
         if odd:
             self._fail(f"'{odd[0]}' is no block", "BLOCKS:ELEMENTS:RATIO, such as IN01-IN04:attn1:0.5")
-        return Rule(target, self._amount(len(blocks) + len(elements) + 2), SUPERMERGER)
+        letter = ratio.strip()
+        if letter in LETTERS:
+            low, high = ELEMENT_U if letter == "U" else (0.0, 1.0)
+            drawn = Drawn(UNIFORM, constant(low), constant(high), seed=0, each=KEY)
+            return Rule(target, Mix(((1.0, drawn),)), tool)
+        return Rule(target, self._amount(len(blocks) + len(elements) + 2), tool)
 
     def _untitled(self, selector: str, *amounts: str) -> Rule:
         amount = ":".join(amounts)
-        if "slider" in amount:
-            self._fail("the sliders of UntitledMerger are not known here", "write the number instead")
-        if "," in amount:
+        if len(list(_parts(amount))) > 1:
             self._fail(
                 "there is more than one number", "the second is beta's: write it into the rules for beta"
             )
@@ -151,7 +174,7 @@ class _Entry:
     def _amount(self, start: int) -> Mix:
         self.at = start
         if start == 0 and LISTED.fullmatch(self.text):
-            return Mix(((1.0, Numbers(self.layout, parse_numbers(self.text))),))
+            return Mix(((1.0, self._listed(self.layout, self.text)),))
         mix = self._mix()
         if self._rest():
             self._fail(
@@ -194,15 +217,20 @@ class _Entry:
         if name in {layout.id for layout in LAYOUTS}:
             self._skip(name)
             return self._list(name)
-        known = [*preset_names(), *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
-        if name in LETTERS:
-            hint = "uniform(0, 1, seed = 1), or the numbers that were drawn"
-            raise self._error(f"SuperMerger's '{name}' says nothing of its seed", hint)
+        if name in ROLLS or name in PRESETS:
+            self._skip(name)
+            options = self._brackets("(", ")") if self._rest().startswith("(") else ""
+            return rolled(PRESETS.get(name, name), options, self.where)
+        known = [*preset_names(), *PRESETS, *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
         what = f"'{name}' is no preset" if name else "an amount is expected"
         raise self._error(what, (name and did_you_mean(name, known)) or "such as 0.5, or GRAD_V")
 
-    def _list(self, layout: str) -> Numbers:
-        inside = self._brackets("[", "]")
+    def _list(self, layout: str) -> Numbers | Dice:
+        return self._listed(layout, self._brackets("[", "]"))
+
+    def _listed(self, layout: str, inside: str) -> Numbers | Dice:
+        if has_letters(inside):
+            return read_dice(inside, layout, self.where)
         numbers, _, base = inside.partition("base")
         given = parse_numbers(numbers, where=self.where)
         if not base:
@@ -213,7 +241,7 @@ class _Entry:
         """`uniform(LOW, HIGH, seed = N)`, `normal(MEAN, DEVIATION, low = X, high = Y, seed = N)`."""
         given: list[Mix] = []
         named: dict[str, str] = {}
-        for part in _entries(self._brackets("(", ")")):
+        for part in _parts(self._brackets("(", ")")):
             name, equals, value = part.partition("=")
             if equals:
                 named[name.strip()] = value.strip()
@@ -286,8 +314,3 @@ class _Entry:
 
     def _error(self, what: str, hint: str) -> RecipeError:
         return RecipeError(what, where=self.where, hint=hint)
-
-
-def _words(text: str) -> Words:
-    words = text.split()
-    return Words(tuple(words[1:]), True) if words[:1] == [NOT] else Words(tuple(words))

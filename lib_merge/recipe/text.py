@@ -31,7 +31,7 @@ from lib_merge.errors import MergeError, RecipeError, did_you_mean
 from lib_merge.recipe.alignment import MODELS, REBASIN, print_alignment, read_alignment
 from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step, problems_of_step
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
-from lib_merge.recipe.rules import Rules, print_line
+from lib_merge.recipe.rules import Rules, print_line, whole
 from lib_merge.recipe.rules_text import parse_rules
 
 FIRST_LINE = "merge-desk recipe 2"
@@ -301,7 +301,7 @@ class _Parser:
             base.append(self._number())
 
         self._list("]", item)
-        return Numbers(token.text, tuple(numbers), base[0] if base else None)
+        return whole(Numbers(token.text, tuple(numbers), base[0] if base else None))
 
     def _rules(self) -> Rules:
         self._take("[", f"'[' after {RULES}")

@@ -2,12 +2,16 @@
 
 Read off groinge/sd-webui-untitledmerger 18f2d40, scripts/untitled/misc_util.py, target_to_regex: the
 first word is a part of the model; numbers and ranges stand between dots of the key; any other word
-comes anywhere after what stands before it.
+comes anywhere after what stands before it. Its four sliders are known by what the text says of them: a line
+`slider_a: 0.3`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+
+from lib_merge.errors import RecipeError
 
 PARTS = {
     "all": "",
@@ -20,6 +24,38 @@ PARTS = {
 }
 NUMBERS = re.compile(r"[\d,-]*\d[\d,-]*")
 SPAN = re.compile(r"\d+-\d+|\d+")
+SLIDER = re.compile(r"\bslider_[a-d]\b", re.IGNORECASE)
+SET = re.compile(rf"({SLIDER.pattern})\s*[:=]\s*([+-]?(?:\d+\.?\d*|\.\d+))", re.IGNORECASE)
+
+
+@dataclass
+class Sliders:
+    """What its sliders stand at, as far as is known; slider_a is alpha's."""
+
+    alpha: float | None = None
+    at: dict[str, str] = field(default_factory=dict[str, str])
+
+    def set(self, entry: str) -> bool:
+        """Whether an entry does nothing but say what a slider stands at; then it is known from here on."""
+        found = SET.fullmatch(entry)
+        if found:
+            self.at[found[1].lower()] = found[2]
+        return found is not None
+
+    def fill(self, entry: str, where: str) -> str:
+        """The entry with numbers for its sliders."""
+
+        def number(found: re.Match[str]) -> str:
+            name = found[0].lower()
+            known = self.at.get(name)
+            if known is None and name == "slider_a" and self.alpha is not None:
+                known = repr(self.alpha)
+            if known is None:
+                hint = f"a line before it: {name}: 0.5, or the number in its place"
+                raise RecipeError(f"it is not said what {name} stands at", where=where, hint=hint)
+            return known
+
+        return SLIDER.sub(number, entry)
 
 
 def is_selector(word: str) -> bool:

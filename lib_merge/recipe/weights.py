@@ -7,7 +7,7 @@ import re
 from lib_merge.architectures import FAMILIES, parse_numbers
 from lib_merge.recipe.model import Amount
 from lib_merge.recipe.numbers import Numbers, Slots
-from lib_merge.recipe.rules import Rules, over
+from lib_merge.recipe.rules import Rules, over, whole
 from lib_merge.recipe.rules_text import parse_rules
 
 LIST = re.compile(r"[\s\d.,;+\-eE()\[\]{}]*")
@@ -27,6 +27,6 @@ def read_weights(
         short = any(len(numbers) == len(family.numbers) - 1 for family in FAMILIES)
         base = default if given is None else given
         plain = float(base) if short and isinstance(base, (int, float)) else None
-        return Numbers(layout, numbers, plain)
-    rules = parse_rules(text, layout=layout)
+        return whole(Numbers(layout, numbers, plain))
+    rules = parse_rules(text, layout=layout, slider=given if isinstance(given, (int, float)) else None)
     return over(given, rules) if isinstance(given, (int, float, Numbers, Slots, Rules)) else rules

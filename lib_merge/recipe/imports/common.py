@@ -10,6 +10,7 @@ from lib_merge.dtypes import Dtype
 from lib_merge.errors import RecipeError
 from lib_merge.recipe.model import Amount, Ingredient, Recipe, Setting, Step
 from lib_merge.recipe.numbers import Numbers
+from lib_merge.recipe.rules import whole
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _letter(number: int) -> str:
 def block_weights(text: str, base: float | None = None) -> Amount:
     """A list of block weights as SuperMerger and Model Mixer write it."""
     numbers = parse_numbers(text)
-    return Numbers("supermerger", numbers, base if len(numbers) in (25, 19) else None)
+    return whole(Numbers("supermerger", numbers, base if len(numbers) in (25, 19) else None))
 
 
 def text_of(found: Mapping[str, object], name: str) -> str:

@@ -16,7 +16,7 @@ from lib_merge.errors import PlanError
 from lib_merge.plan import Combination, Plan, Source, make_plan, replan
 from lib_merge.plan.ruler import Ruler
 from lib_merge.plan.tester import report_of_header
-from lib_merge.recipe import Recipe, Rules, Slots, parse_rules
+from lib_merge.recipe import Recipe, Rules, Slots, parse_rules, print_rules, read_weights
 from tests.full_size import write_tiny
 from tests.merging import plan_of, simple_recipe
 from tests.strategies import rules
@@ -240,6 +240,18 @@ def test_of_untitledmergers_targets_the_one_with_the_fewest_tensors_wins() -> No
     assert at(both, TO_K) == at("\n".join(reversed(both.splitlines())), TO_K) == 0.1
     assert at("out.5: 0.1\nOUT.5.: 0.2", TO_K) == 0.1, "of equals the first, as it sorts them"
     assert at(f"{both}\nOUT05: 0.3", TO_K) == 0.3, "our rule below is a section of its own"
+
+
+def test_untitledmergers_sliders_stand_where_the_text_says() -> None:
+    text = "slider_a: 0.3\nSLIDER_B = .1  # as it reads them, upper or lower case\nall: slider_a\nout.5: slider_b"
+    assert (at(text, TO_K), at(text, UNET + "out.2.weight")) == (0.1, 0.3)
+    assert print_rules(parse_rules(text)) == "all: 0.3\nout.5: 0.1", "what they stood at is recorded"
+
+
+def test_its_first_slider_is_the_amount_that_was_set_besides() -> None:
+    assert read_weights("in.1: slider_a", layout="mbw", given=0.4) == read_weights(
+        "in.1: 0.4", layout="mbw", given=0.4
+    )
 
 
 # --- drawn at random ---

@@ -1,0 +1,184 @@
+"""SuperMerger's letters for numbers drawn at random, in a list of block weights.
+
+    R     from 0 to 1
+    U     from -0.5 to 1.5
+    X     from `low` to `high`
+    D     `high` and up to half of `low` more or less
+    ER EU EX   a number for each tensor of the block: 0 to 1, -1 to 1, `low` to `high`
+
+R, U, X and D are rounded to `digits` and kept between `least` and `most`, which are 0 and 1 as on its page:
+a U that is drawn at 1.3 is 1. They are its very numbers: the one at place i of the list is the i-th that
+NumPy's MT19937 draws from the seed, after `skip` (for beta it passes over 50). What it draws for a tensor
+hangs on the order of the tensors in a file; ours hangs on the tensor's name.
+
+Read off hako-mikan/sd-webui-supermerger 0b1c491, scripts/mergers/mergers.py (randdealer, eratiodealer,
+RANDMAP) and scripts/supermerger.py (Let the Dice roll).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from lib_merge.architectures import DEFAULT_LAYOUT, EXTENDED_NAMES, parse_numbers
+from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.recipe.numbers import print_number
+
+LETTERS = ("R", "U", "X")  # of a tensor, or with E before them of every tensor of a block
+EACH = tuple(f"E{letter}" for letter in LETTERS)
+ROLLS = (*LETTERS, "D", *EACH)
+PRESETS = {f"ALL_{letter}": letter for letter in LETTERS}  # that it adds to every preset file
+LETTER = r"(?:E?[RUX]|D)(?![\w-])"
+OPTION = re.compile(r"[\s,]*(\w+)\s*=\s*(\[[^\]]*\]|[^,\[\]]+)")
+COUNT = 26
+MOST_SEED = 2**32 - 1  # that NumPy takes
+ELEMENT_U = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Dice:
+    """A list of numbers and letters; a bound has one number for every place, or one for all.
+
+    seed  of the numbers; what is written without one is drawn from 0
+    """
+
+    layout: str
+    entries: tuple[float | str, ...]
+    seed: int = 0
+    low: tuple[float, ...] = (0.0,)
+    high: tuple[float, ...] = (1.0,)
+    least: tuple[float, ...] = (0.0,)
+    most: tuple[float, ...] = (1.0,)
+    digits: int = 3
+    skip: int = 0
+
+    @property
+    def extended(self) -> bool:
+        """Whether it is a list of SuperMerger's extended names of SDXL."""
+        return self.layout == DEFAULT_LAYOUT.id and len(self.entries) == len(EXTENDED_NAMES)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether tensors of one block get different numbers."""
+        return self.extended or any(entry in EACH for entry in self.entries)
+
+    def number(self, place: int) -> float | None:
+        """The number at a place, counted from 0; None where every tensor has one of its own."""
+        entry = self.entries[place]
+        if isinstance(entry, float):
+            return entry
+        if entry in EACH:
+            return None
+        assert isinstance(entry, str)
+        share = drawn(self.seed, len(self.entries) + self.skip)[place + self.skip]
+        low, high = self.bounds(place)
+        value = {
+            "R": share,
+            "U": -2 * share + 1.5,
+            "X": (low - high) * share + high,
+            "D": high + low * (share - 0.5),
+        }[entry]
+        return _rounded(max(min(value, _at(self.most, place)), _at(self.least, place)), self.digits)
+
+    def bounds(self, place: int) -> tuple[float, float]:
+        """Between what the numbers of a place's tensors lie."""
+        plain = {"ER": (0.0, 1.0), "EU": ELEMENT_U}.get(str(self.entries[place]))
+        return plain or (_at(self.low, place), _at(self.high, place))
+
+
+def _at(bound: tuple[float, ...], place: int) -> float:
+    return bound[0] if len(bound) == 1 else bound[place]
+
+
+@lru_cache(maxsize=32)
+def drawn(seed: int, count: int) -> tuple[float, ...]:
+    """The first numbers of a seed, from 0 to 1: those of numpy.random.seed(seed), numpy.random.rand."""
+    import numpy as np
+
+    return tuple(np.random.RandomState(seed).random_sample(count).tolist())
+
+
+def _rounded(value: float, digits: int) -> float:
+    import numpy as np
+
+    return float(np.round(value, digits)) + 0.0  # as NumPy rounds, which it leaves it to
+
+
+def rolled(letter: str, options: str, where: str) -> Dice:
+    """`R(seed = 7)`: the same letter at every place of a list of 26."""
+    return read_dice(", ".join([*([letter] * COUNT), options]), DEFAULT_LAYOUT.id, where)
+
+
+def has_letters(text: str) -> bool:
+    """Whether a list has letters among its numbers."""
+    return re.search(rf"(?<![\w-]){LETTER}", text) is not None
+
+
+def read_dice(text: str, layout: str, where: str) -> Dice:
+    """What stands between the brackets of a list with letters: entries, then `seed = 7` and the like."""
+    first = OPTION.search(text)
+    listed = text[: first.start()] if first else text
+    entries = [_entry(word, where) for word in re.split(r"[\s,]+", listed.strip(" ,\n"))]
+    given: dict[str, tuple[float, ...]] = {}
+    at = len(listed)
+    while at < len(text) and (option := OPTION.match(text, at)):
+        given[option[1]] = parse_numbers(option[2], where=where)
+        at = option.end()
+    form = "supermerger[R, 0.5, X, seed = 7, low = 0.2, high = 0.8]"
+    if text[at:].strip(" ,\n"):
+        raise RecipeError(f"'{text[at:].strip(' ,')}' is not understood", where=where, hint=form)
+    known = [field.name for field in fields(Dice)][2:]
+    for name, numbers in given.items():
+        if name not in known:
+            raise RecipeError(f"dice have no '{name}'", where=where, hint=did_you_mean(name, known) or form)
+        several = name in ("low", "high", "least", "most")
+        if len(numbers) not in ((1, len(entries)) if several else (1,)):
+            what = f"{name} has {len(numbers)} numbers, and the list {len(entries)}"
+            raise RecipeError(what, where=where, hint="one for every place, or one for all")
+    usual = Dice(layout, tuple(entries))
+    return Dice(
+        layout,
+        tuple(entries),
+        _whole(given, "seed", usual.seed, MOST_SEED, where),
+        given.get("low", usual.low),
+        given.get("high", usual.high),
+        given.get("least", usual.least),
+        given.get("most", usual.most),
+        _whole(given, "digits", usual.digits, 12, where),
+        _whole(given, "skip", usual.skip, 1000, where),
+    )
+
+
+def _entry(word: str, where: str) -> float | str:
+    return word if word in ROLLS else parse_numbers(word, where=where)[0]
+
+
+def _whole(given: Mapping[str, tuple[float, ...]], name: str, usual: int, most: int, where: str) -> int:
+    (number,) = given.get(name, (usual,))
+    if number != int(number) or not 0 <= number <= most:
+        raise RecipeError(f"{name} is a whole number from 0 to {most}", where=where, hint=f"{name} = 3")
+    return int(number)
+
+
+def print_dice(dice: Dice) -> str:
+    """The list as it reads back; letters that are all alike as `R(seed = 0)`."""
+    usual = Dice("", ())
+    options = [f"seed = {dice.seed}"]
+    for name in ("low", "high", "least", "most"):
+        bound = getattr(dice, name)
+        if bound != getattr(usual, name):
+            told = ", ".join(map(print_number, bound))
+            options.append(f"{name} = {told if len(bound) == 1 else f'[{told}]'}")
+    options += [
+        f"{name} = {getattr(dice, name)}"
+        for name in ("digits", "skip")
+        if getattr(dice, name) != getattr(usual, name)
+    ]
+    first = dice.entries[0]
+    alike = isinstance(first, str) and dice.entries == (first,) * COUNT and dice.layout == DEFAULT_LAYOUT.id
+    if alike:
+        return f"{first}({', '.join(options)})"
+    entries = [entry if isinstance(entry, str) else print_number(entry) for entry in dice.entries]
+    return f"{dice.layout}[{', '.join([*entries, *options])}]"

@@ -1,0 +1,46 @@
+"""SuperMerger's `BLOCKS:ELEMENTS:RATIO`: which of its two sets of names for blocks an entry is written in.
+
+Its setting "use extended XL" says it for the whole text. Here a line `use extended XL` does, or XL before
+the entry, or any name in the text that only the extended set has: IN40, MID103, OUT010, CLIPL. Names that
+both sets have, IN00, OUT00, OUT10, mean blocks otherwise.
+
+Read off hako-mikan/sd-webui-supermerger 0b1c491, scripts/mergers/mergers.py (elementals, blocker).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from lib_merge.architectures import EXTENDED_NAMES, FAMILIES
+from lib_merge.recipe.rules import EXTENDED, NOT, SUPERMERGER, XL, Line, Rule, Target, Words
+
+USE_EXTENDED = re.compile(r"use\s+extended\s+XL", re.IGNORECASE)
+SLOTS = {slot.id for family in FAMILIES for slot in family.slots}
+ONLY_EXTENDED = frozenset(EXTENDED_NAMES) - SLOTS - {name for family in FAMILIES for name in family.numbers}
+
+
+def split_elements(blocks: str, elements: str) -> tuple[Target, str]:
+    """What the first two parts of an entry name, and the set of names that is marked."""
+    words = blocks.split()
+    marked = words[:1] == [XL]
+    target = Target(_words(words[marked:]), _words(elements.split()))
+    return target, EXTENDED if marked else SUPERMERGER
+
+
+def _words(words: Sequence[str]) -> Words:
+    return Words(tuple(words[1:]), True) if words[:1] == [NOT] else Words(tuple(words))
+
+
+def with_extended(lines: Sequence[Line], *, always: bool) -> tuple[Line, ...]:
+    """The lines, SuperMerger's entries read as extended where one of them can be nothing else."""
+    ours = [line for line in lines if isinstance(line, Rule) and line.tool == SUPERMERGER]
+    if not always and not any(word in ONLY_EXTENDED for rule in ours for word in _ends(rule)):
+        return tuple(lines)
+    return tuple(replace(line, tool=EXTENDED) if line in ours else line for line in lines)
+
+
+def _ends(rule: Rule) -> Iterator[str]:
+    for word in rule.target.blocks.words:
+        yield from word.split("-")
