@@ -80,7 +80,9 @@ class Dice:
             "X": (low - high) * share + high,
             "D": high + low * (share - 0.5),
         }[entry]
-        return _rounded(max(min(value, _at(self.most, place)), _at(self.least, place)), self.digits)
+        kept = max(min(value, _at(self.most, place)), _at(self.least, place))
+        # there a number that is drawn is NumPy's, a limit is Python's, and halves round otherwise
+        return (_rounded(kept, self.digits) if kept == value else round(kept, self.digits)) + 0.0
 
     def bounds(self, place: int) -> tuple[float, float]:
         """Between what the numbers of a place's tensors lie."""
@@ -103,7 +105,7 @@ def drawn(seed: int, count: int) -> tuple[float, ...]:
 def _rounded(value: float, digits: int) -> float:
     import numpy as np
 
-    return float(np.round(value, digits)) + 0.0  # as NumPy rounds, which it leaves it to
+    return float(np.round(value, digits))
 
 
 def rolled(letter: str, options: str, where: str) -> Dice:

@@ -243,7 +243,7 @@ def test_of_untitledmergers_targets_the_one_with_the_fewest_tensors_wins() -> No
 
 
 def test_untitledmergers_sliders_stand_where_the_text_says() -> None:
-    text = "slider_a: 0.3\nSLIDER_B = .1  # as it reads them, upper or lower case\nall: slider_a\nout.5: slider_b"
+    text = "slider_a: 0.3\nSLIDER_B = .1  # upper or lower case\nall: slider_a\nout.5: slider_b"
     assert (at(text, TO_K), at(text, UNET + "out.2.weight")) == (0.1, 0.3)
     assert print_rules(parse_rules(text)) == "all: 0.3\nout.5: 0.1", "what they stood at is recorded"
 
