@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from lib_merge.methods.numerics import coins, kept, kth_smallest, throws
+from lib_merge.methods.numerics import DEVICE_STRETCH, STRETCH, coins, kept, kth_smallest, throws
+from lib_merge.methods.orders import order_of_sizes
 from lib_merge.methods.tasks import (
     DENSITY,
     NO_VOTE,
@@ -94,31 +95,42 @@ def della(
     `elect` it is a plain sum. scale 0 is the base, to the bit. Each number is divided by its own p_i, as in
     the paper; mergekit rescales to the sum of sizes, sd-mecha divides by the density and ranks whole tensors.
     """
-    deltas: list[Tensor] = []
-    for index, (model, share) in enumerate(with_shares(models, shares)):
-        delta = model - base
-        if delta.numel():
-            delta.mul_(_dropout(delta, density, spread, seed_for(seed, index)))
-        deltas.append(delta.mul_(share))
-    return joined(base, deltas, each_share(shares, len(models)), scale, elect)
+    if not base.numel():
+        return base.clone()
+    tensors = [tensor.reshape(len(base) if base.ndim > 1 else 1, -1) for tensor in (base, *models)]
+    count, width = tensors[0].shape
+    out = torch.empty_like(tensors[0])
+    # a row knows nothing of another: some at a time stay in the cache
+    step = max(1, (STRETCH if base.device.type == "cpu" else DEVICE_STRETCH) // width)
+    for start in range(0, count, step):
+        first, *others = (tensor[start : start + step] for tensor in tensors)
+        deltas: list[Tensor] = []
+        for index, (model, share) in enumerate(with_shares(others, shares)):
+            delta = model - first
+            factors = _dropout(delta, density, spread, seed_for(seed, index), start * width)
+            deltas.append(delta.mul_(factors).mul_(share))
+        out[start : start + step] = joined(first, deltas, each_share(shares, len(models)), scale, elect)
+    return out.view(base.shape)
 
 
-def _dropout(delta: Tensor, density: float, spread: float, seed: int) -> Tensor:
-    """1 / p where a number stays and 0 where it goes."""
+def _dropout(rows: Tensor, density: float, spread: float, seed: int, start: int) -> Tensor:
+    """1 / p where a number stays and 0 where it goes.
+
+    rows  of a difference;  start  the number of their first element
+    """
     if density >= 1:
-        return torch.ones_like(delta)
+        return torch.ones_like(rows)
     if not spread:
-        coin, odds = coins(seed, 0, density, delta)
+        coin, odds = coins(seed, start, density, rows)
         return coin.mul_(1 / odds)
-    rows = delta.abs().reshape(delta.shape[0] if delta.ndim > 1 else 1, -1)
-    order = rows.argsort(dim=1, stable=True)
     width = rows.shape[1]
     # from -spread to spread in even steps, at the places of the ranks; one number alone is in the middle
-    steps = torch.linspace(-spread, spread, width, dtype=delta.dtype, device=delta.device)
+    steps = torch.linspace(-spread, spread, width, dtype=rows.dtype, device=rows.device)
     steps = steps if width > 1 else torch.zeros_like(steps)
-    odds = rows.scatter_(1, order, steps.expand_as(rows)).add_(density).mul_(65536).round_().clamp_(1, 65536)
-    flips = throws(seed, 0, delta.numel(), delta).view_as(rows).add_(32768)
-    return odds.sub(flips).clamp_(0, 1).mul_(65536).div_(odds).view(delta.shape)
+    steps = steps.add_(density).mul_(65536).round_().clamp_(1, 65536)
+    odds = torch.empty_like(rows).scatter_(1, order_of_sizes(rows.abs()), steps.expand_as(rows))
+    flips = throws(seed, start, rows.numel(), rows).view_as(rows).add_(32768)
+    return torch.sub(odds, flips, out=flips).clamp_(0, 1).mul_(65536).div_(odds)
 
 
 def _crumbs(
