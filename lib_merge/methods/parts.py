@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
 
+from lib_merge.methods.frequencies import filtered, transform, transformed_back
+from lib_merge.methods.numerics import kth_smallest
+from lib_merge.methods.orders import ascending, stable_order
 from lib_merge.registry import Knob, end, merge_method
 from lib_merge.tensors import torch
 
@@ -99,20 +102,29 @@ def top_k_tensor_sum(
     count = a.numel()
     if count == 0:
         return a.clone()
-    flat = a.reshape(-1)
-    ordered = flat.sort().values
-    ranks = torch.empty(count, dtype=torch.int64, device=a.device)
-    order = b.reshape(-1).argsort(stable=True)
-    ranks[order] = torch.arange(count, device=a.device)
+    ordered = ascending(a.reshape(-1))
     around = alpha + beta > 1
     start, stop = (alpha + beta - 1, beta) if around else (beta, alpha + beta)
-    sizes = ordered.abs()
-    by_size = sizes.sort().values
-    low = by_size[min(round(start * count), count) - 1] if round(start * count) > 0 else -1
-    high = by_size[min(round(stop * count), count) - 1] if round(stop * count) > 0 else -1
-    chosen = (sizes > low) & (sizes <= high)
-    chosen = (~chosen if around else chosen)[ranks]
-    return torch.where(chosen, ordered[ranks], flat).view(a.shape)
+    low, high = (_size_of_rank(ordered, round(share * count)) for share in (start, stop))
+    # of numbers in their order those with sizes in a window are two runs, one below 0 and one above
+    edges = torch.tensor([-high, -low, low, high], dtype=a.dtype, device=a.device)
+    left = [int(place) for place in torch.searchsorted(ordered, edges)]
+    right = [int(place) for place in torch.searchsorted(ordered, edges, right=True)]
+    runs = [(left[0], left[1]), (right[2], right[3])] if low >= 0 else [(left[0], right[3])]
+    if around:
+        runs = [(0, runs[0][0]), *((one[1], two[0]) for one, two in pairwise(runs)), (runs[-1][1], count)]
+    order = stable_order(b.reshape(-1))
+    out = a.reshape(-1).clone()
+    for first, last in runs:
+        if last > first:
+            out.scatter_(0, order[first:last], ordered[first:last])
+    return out.view(a.shape)
+
+
+def _size_of_rank(ordered: Tensor, rank: int) -> float:
+    """The size of that rank (from 1) of numbers in their order; less than any for 0."""
+    rank = min(rank, ordered.numel())
+    return kth_smallest([ordered], torch.abs, ordered.dtype, rank) if rank > 0 else -1.0
 
 
 @merge_method(
@@ -141,14 +153,16 @@ def distribution_crossover(
     """
     if a.numel() < 2:
         return torch.lerp(a, b, alpha)
-    order = c.reshape(-1).argsort(stable=True)
-    low, high = (_transform(tensor.reshape(-1)[order]) for tensor in (b, a))
-    frequency = torch.arange(low.numel(), dtype=torch.float64, device=a.device) / low.numel()
-    share = (frequency >= alpha).double()
+    order = stable_order(c.reshape(-1))
+    # A and what B's slow changes bring: see frequencies
+    slow = transform(a.reshape(-1).index_select(0, order).neg_().add_(b.reshape(-1).index_select(0, order)))
+    frequency = torch.arange(slow.numel(), dtype=torch.float64, device=a.device).div_(slow.numel())
     if beta > 1e-10:
-        share = ((frequency - alpha) / beta + 0.5).clamp_(0, 1)
-    mixed = _transformed_back(low.lerp_(high, share.to(low.dtype)), [a.numel()]).to(a.dtype)
-    return torch.empty_like(mixed).scatter_(0, order, mixed).view(a.shape)
+        slow.mul_(frequency.sub_(alpha).div_(-beta).add_(0.5).clamp_(0, 1).to(a.dtype))
+    else:
+        slow[int((frequency < alpha).count_nonzero()) :] = 0
+    change = transformed_back(slow, [a.numel()])
+    return a.reshape(-1).scatter_add(0, order, change).view(a.shape)
 
 
 @merge_method(
@@ -178,46 +192,14 @@ def crossover(
     """
     if alpha in (0, 1) or tilt == 1 or a.numel() < 2:
         return torch.lerp(a, b, alpha)
-    low, high = _transform(a), _transform(b)
-    frequency = _frequency(a).to(low.device)
-    if tilt < 1e-10:
-        share = (frequency > 1 - alpha).double()
-    else:
+
+    def share(frequency: Tensor) -> Tensor:
+        if tilt < 1e-10:
+            return frequency > 1 - alpha
         slope = 1 / math.tan(math.pi * tilt / 2)
-        share = ((frequency + alpha - 1) * slope + alpha).clamp_(0, 1)
-    return _transformed_back(low.lerp_(high, share.to(low.dtype)), a.shape).to(a.dtype)
+        return ((frequency + (alpha - 1)) * slope + alpha).clamp_(0, 1)
 
-
-def _transform(tensor: Tensor) -> Tensor:
-    """Its frequencies over all axes."""
-    return cast("Callable[[Tensor], Tensor]", torch.fft.rfftn)(tensor.double())
-
-
-def _transformed_back(frequencies: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor that has them."""
-    return cast("Callable[..., Tensor]", torch.fft.irfftn)(frequencies, s=tuple(shape))
-
-
-def _frequency(tensor: Tensor) -> Tensor:
-    """From 0 to 1 for each number of the tensor's real transform: the root mean square over the axes.
-
-    As sd-mecha draws it, its mesh over the transform's own size.
-    """
-    shape = [*tensor.shape[:-1], tensor.shape[-1] // 2 + 1]
-    total = torch.zeros(shape, dtype=torch.float64)
-    for axis, size in enumerate(shape):
-        total += (_along_axis(size, axis == len(shape) - 1) ** 2).view(
-            [-1 if n == axis else 1 for n in range(len(shape))]
-        )
-    return (total / len(shape)).sqrt_()
-
-
-def _along_axis(size: int, half: bool) -> Tensor:
-    """Frequencies along one axis; the transform holds only half of the last one."""
-    if half or size == 1:
-        return torch.linspace(0, 1, size, dtype=torch.float64)
-    ascending = torch.arange(size, dtype=torch.float64)
-    return torch.minimum(ascending, size - ascending) / (size // 2)
+    return filtered(b - a, share).add_(a)
 
 
 @merge_method(

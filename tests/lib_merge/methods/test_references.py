@@ -146,6 +146,19 @@ def distribution(a: Array, b: Array, c: Array, alpha: float, beta: float) -> Arr
     return out.reshape(a.shape)
 
 
+def crossover(a: Array, b: Array, alpha: float, tilt: float) -> Array:
+    """Over the transform of all frequencies, without halves: each axis goes 0 to 1 and back."""
+    squares = np.zeros(a.shape)
+    for axis, size in enumerate(a.shape):
+        along = np.minimum(np.arange(size), size - np.arange(size)) / max(size // 2, 1)
+        squares = squares + (along**2).reshape([-1 if n == axis else 1 for n in range(a.ndim)])
+    f = np.sqrt(squares / a.ndim)
+    h = (f > 1 - alpha).astype(float)
+    if tilt:
+        h = np.clip((f + alpha - 1) / np.tan(np.pi * tilt / 2) + alpha, 0, 1)
+    return np.fft.ifftn((1 - h) * np.fft.fftn(a) + h * np.fft.fftn(b)).real
+
+
 def top_k(a: Array, b: Array, alpha: float, beta: float) -> Array:
     flat, count = a.reshape(-1), a.size
     ranks = np.argsort(np.argsort(b.reshape(-1), kind="stable"), kind="stable")
@@ -179,7 +192,11 @@ TWO_OR_THREE: list[tuple[str, Callable[..., Array], int, dict[str, Any]]] = [
     ("cosine_b", corrected(cosine_measure_b), 2, {"alpha": 0.4}),
     ("distribution_crossover", distribution, 3, {"alpha": 0.3, "beta": 0.0}),
     ("distribution_crossover", distribution, 3, {"alpha": 0.3, "beta": 0.25}),
+    ("crossover", crossover, 2, {"alpha": 0.4, "tilt": 0.0}),
+    ("crossover", crossover, 2, {"alpha": 0.7, "tilt": 0.3}),
     ("top_k_tensor_sum", top_k, 2, {"alpha": 0.4, "beta": 0.25}),
+    ("top_k_tensor_sum", top_k, 2, {"alpha": 0.4, "beta": 0.0}),
+    ("top_k_tensor_sum", top_k, 2, {"alpha": 0.5, "beta": 0.1}),
     ("clamp", clamp, 4, {}),
 ]
 
