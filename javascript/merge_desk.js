@@ -235,7 +235,7 @@ window.mergeDesk ??= (() => {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;
       if (answer.action === "save") { showSheet(answer); return; }
-      if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(); }
+      if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(answer.notes); }
       showProblem(answer.problem);
       if (desk.busy?.seq === answer.seq) finish(answer);
     },
@@ -340,7 +340,7 @@ window.mergeDesk ??= (() => {
     const line = points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L");
     return make("svg", { viewBox: "0 0 72 27", "aria-hidden": true }, make("path", { d: `M1 26L${line}L71 26Z`, class: "md-area" }), make("path", { d: `M${line}`, class: "md-line" }));
   }
-  function drawPresets() {
+  function drawPresets(notes = []) {
     const name = make("input", { type: "text", placeholder: "name of a preset", maxlength: 60, "data-part": "preset-name", "aria-label": "Name of a preset",
       onkeydown: (e) => { if (e.key === "Enter") save(); } });
     const save = () => name.value.trim() && keep("keep", { name: name.value, parameters: Object.fromEntries(slots().map((slot) => [slot, heard(slot)])) });
@@ -354,9 +354,13 @@ window.mergeDesk ??= (() => {
       }) }, curve(values), make("span", {}, called)),
       own ? make("span", { class: "md-edit" }, button("✎", `Rename ${called}`, () => rename(called)),
         button("✕", `Delete ${called}`, () => window.confirm(`Delete the preset ${called}?`) && keep("drop", { name: called }))) : null);
+    const theirs = make("textarea", { rows: 3, class: "md-text", spellcheck: false, "data-part": "presets-text", "aria-label": "Presets of another tool",
+      placeholder: "One a line: a name, a tab, 26 numbers, as in SuperMerger's mbwpresets.txt" });
+    const take = make("details", { class: "md-take" }, make("summary", {}, "Import presets"), theirs,
+      button("Import", "Take these presets over as yours", () => theirs.value.trim() && keep("import", { parameters: { text: theirs.value } }), { "data-act": "import-presets" }));
     part("presets")?.replaceChildren(
-      make("div", { class: "md-head" }, make("b", {}, "Presets"), make("span", { class: "md-hint" }, ""), name, button("Keep these faders", "Keep the faders as a preset of yours", save, { "data-act": "keep" })),
-      make("div", { class: "md-cards" }, desk.scene.presets.map(card)));
+      make("div", { class: "md-head" }, make("b", {}, "Presets"), make("span", { class: "md-hint", "data-part": "presets-note", role: "status" }, notes.join("; ")), name, button("Keep these faders", "Keep the faders as a preset of yours", save, { "data-act": "keep" })),
+      make("div", { class: "md-cards" }, desk.scene.presets.map(card)), take);
   }
 
   // --- showing the state ---

@@ -108,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     presets = add("presets", help="draw the presets that block weights may name")
     presets.add_argument("--family", default="sd1", help="sd1 (default), sd2, sdxl, ...")
-    text = "take SuperMerger's mbwpresets.txt over into the desk's own presets"
+    text = "take SuperMerger's mbwpresets.txt, or UntitledMerger's, over into the desk's own presets"
     presets.add_argument("--import", dest="taken", metavar="FILE", help=text)
     presets.add_argument("--data", metavar="DIR", help=DATA)
     _finish(presets, commands.presets)

@@ -113,29 +113,16 @@ def _take_over(known: History, path: Path) -> None:
 
 def take_presets(options: argparse.Namespace, family: Family) -> None:
     """Presets of a file join the desk's own; lines that are none are told."""
-    from lib_merge.architectures import parse_numbers, read_numbers
-    from lib_merge.desk.presets import Preset, keep
-    from lib_merge.recipe.imports.webui import read_presets
+    from lib_merge.desk.presets import take_over
 
     folder = data_folder(options)
     if folder is None:
         raise MergeError("there is no desk here to keep presets for", hint="--data DIR, or MERGE_DESK_DATA")
     folder.mkdir(parents=True, exist_ok=True)
-    found, odd = read_presets(recipe_text(options.taken))
-    taken = 0
-    for name, numbers in found.items():
-        try:
-            keep(
-                folder,
-                Preset(name, family.id, read_numbers(parse_numbers(numbers), family, base=0.0, where=name)),
-            )
-        except MergeError as problem:
-            odd.append(f"{name}: {problem.what}")
-        else:
-            taken += 1
-    for line in odd:
+    taken = take_over(folder, recipe_text(options.taken), family)
+    for line in taken.odd:
         print(f"note: not taken over: {line}", file=sys.stderr)
-    print(f"{taken} presets were taken over")
+    print(taken.told)
 
 
 def _number(text: str) -> int:

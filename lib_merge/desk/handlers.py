@@ -44,6 +44,7 @@ from lib_merge.report.sheet import card_of
 Result = TypeVar("Result")
 
 USUAL_FAMILY = "sd1"  # what is drawn while no A is chosen
+MOST_NOTES = 3  # rows of a preset file that are told one by one
 VAE = "VAE"
 
 log = logging.getLogger(__name__)
@@ -254,20 +255,24 @@ class Desk:
         return self._answered(Answer(move.seq, "save"), write)
 
     def keep(self, text: str) -> Answer:
-        """Save, rename or delete one of the user's presets; the whole list comes back."""
+        """Save, import, rename or delete presets of the user's; the whole list comes back."""
         move = Move.read(text)
         family = family_by_id(move.family or USUAL_FAMILY)
 
         def change() -> Answer:
             folder = self.mixer.host.data()
+            notes: tuple[str, ...] = ()
             if move.action == "keep":
                 values = cast("Mapping[str, float]", move.parameters)
                 presets.keep(folder, Preset(move.name, family.id, values))
+            elif move.action == "import":
+                taken = presets.take_over(folder, str(move.parameters.get("text", "")), family)
+                notes = (taken.told, *taken.left_out(MOST_NOTES))
             elif move.action == "rename":
                 presets.rename(folder, move.name, move.new_name, family.id)
             else:
                 presets.drop(folder, move.name, family.id)
-            return Answer(0, "", presets=self._presets(family)[0])
+            return Answer(0, "", presets=self._presets(family)[0], notes=notes)
 
         return self._answered(Answer(move.seq, move.action), change)
 

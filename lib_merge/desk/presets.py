@@ -10,12 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from lib_merge.architectures import Family
-from lib_merge.errors import OutputError, RecipeError
-from lib_merge.recipe.presets import about, curves
+from lib_merge.architectures import DEFAULT_LAYOUT, Family, layout_by_name, read_numbers, slot_of
+from lib_merge.errors import MergeError, OutputError, RecipeError
+from lib_merge.plan.ruler import Ruler
+from lib_merge.recipe import Numbers, Rules, read_weights
+from lib_merge.recipe.imports.preset_files import read_presets
+from lib_merge.recipe.presets import about, curves, preset_names
 
 FILE = "presets.json"
 MOST_NAME = 60  # characters
+CLOSE = 1e-5  # files have their numbers with as many digits as they like
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,80 @@ def keep(folder: Path, preset: Preset) -> None:
     else:
         known.append(new)
     _write(folder, known)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of a preset file.
+
+    known  names that were left, since every desk has these presets under these numbers
+    odd    what was not understood, with why
+    """
+
+    names: tuple[str, ...]
+    known: tuple[str, ...]
+    odd: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """How many, in words."""
+        count = len(self.names)
+        words = "1 preset was taken over" if count == 1 else f"{count} presets were taken over"
+        here = "1 is" if len(self.known) == 1 else f"{len(self.known)} are"
+        return words + (f"; {here} here already" if self.known else "")
+
+    def left_out(self, most: int) -> tuple[str, ...]:
+        """What was not taken over, and beyond so many of them how many more."""
+        shown = tuple(f"not taken over: {each}" for each in self.odd[:most])
+        return shown if len(self.odd) <= most else (*shown, f"and {len(self.odd) - most} more")
+
+
+def take_over(folder: Path, text: str, family: Family) -> Taken:
+    """Presets of another tool's file join the user's own; see recipe/imports/preset_files.py."""
+    found, odd = read_presets(text)
+    made: list[Preset] = []
+    known: list[str] = []
+    for name, written in found.items():
+        try:
+            values = _values_of(written, family, name)
+        except MergeError as problem:
+            odd.append(f"{name}: {problem.what}")
+            continue
+        if _is_shipped(name, values, family):
+            known.append(name)
+        elif not name or len(name) > MOST_NAME:
+            odd.append(f"{name}: a preset's name has 1 to {MOST_NAME} characters")
+        else:
+            made.append(Preset(name, family.id, values, own=True))
+    if made:
+        fresh = {(each.name, each.family): each for each in made}
+        kept = [fresh.pop((old.name, old.family), old) for old in own(folder)]
+        _write(folder, [*kept, *fresh.values()])
+    return Taken(tuple(each.name for each in made), tuple(known), tuple(odd))
+
+
+def _values_of(written: str, family: Family, where: str) -> Mapping[str, float]:
+    """Slot -> amount; RecipeError where tensors of one slot would differ, which no fader can say."""
+    amount = read_weights(written, layout=DEFAULT_LAYOUT.id, default=0.0, where=where)
+    if isinstance(amount, Numbers):
+        return read_numbers(
+            amount.numbers, family, layout_by_name(amount.layout), base=amount.base or 0.0, where=where
+        )
+    assert isinstance(amount, Rules)
+    ruler = Ruler(amount, family, tuple(family.shapes))
+    values: dict[str, float] = {}
+    for key in family.shapes:
+        slot = slot_of(family, key) or ""
+        number = ruler.at(slot, key)
+        if values.setdefault(slot, number) != number:
+            hint = "try it as rules in the room Weights"
+            raise RecipeError(f"its tensors of {slot} differ, which no fader can say", where=where, hint=hint)
+    return {slot.id: values.get(slot.id, 0.0) for slot in family.slots}
+
+
+def _is_shipped(name: str, values: Mapping[str, float], family: Family) -> bool:
+    there = curves(family).get(preset_names().get(name, name))
+    return there is not None and all(abs(values[slot] - number) < CLOSE for slot, number in there.items())
 
 
 def drop(folder: Path, name: str, family: str) -> None:

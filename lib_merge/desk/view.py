@@ -155,6 +155,7 @@ class Answer:
     picture  a PNG as a data URL
     sheet    the fact sheet of a file that was written, as rows
     card     the model card's text, ready to be copied
+    notes    what came of taking presets over
     against  what A's picture for comparison depends on: while it stays the same, so does that picture
     """
 
@@ -167,6 +168,7 @@ class Answer:
     card: str = ""
     against: str = ""
     presets: tuple[Preset, ...] | None = None
+    notes: tuple[str, ...] = ()
     problem: Problem | None = None
 
 

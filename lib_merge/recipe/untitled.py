@@ -60,13 +60,13 @@ class Sliders:
 
 def is_selector(word: str) -> bool:
     """Whether a word is one of its targets: a part in small letters, or a part and more after a dot."""
-    part, dot, _ = word.partition(".")
+    part, dot, _ = _bare(word).partition(".")
     return (part in PARTS or (bool(dot) and part.lower() in PARTS)) and " " not in word
 
 
 def selector_pattern(selector: str) -> re.Pattern[str]:
     """The regular expression that it stands for."""
-    part, *words = selector.lower().rstrip(".-").split(".")
+    part, *words = _bare(selector).lower().split(".")
     found = "^" + PARTS[part]
     for word in words:
         if NUMBERS.fullmatch(word):
@@ -74,6 +74,11 @@ def selector_pattern(selector: str) -> re.Pattern[str]:
         else:
             found += f".*{re.escape(word)}"
     return re.compile(found)
+
+
+def _bare(word: str) -> str:
+    """It overlooks one dot or hyphen at the end, as stands there while one writes."""
+    return word[:-1] if word.endswith((".", "-")) else word
 
 
 def _numbers(word: str) -> list[str]:

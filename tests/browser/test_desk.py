@@ -241,6 +241,21 @@ def test_a_preset_of_ones_own_outlives_the_page(desk: Desk, chromium: Any, desk_
     again.page.close()
 
 
+def test_presets_of_another_tool_are_pasted_in(desk: Desk) -> None:
+    desk.begin()
+    desk.page.get_by_text("Import presets").click()
+    desk.part("presets-text").fill(f"mine\t{', '.join(['0.3'] * 26)}\nodd\t1, 2")
+    desk.act("import-presets").click()
+    expect(desk.part("presets-note")).to_contain_text(
+        "1 preset was taken over; not taken over: odd: 2 numbers"
+    )
+    desk.page.locator('[data-preset="mine"]').click()
+    assert desk.at("OUT05") == 0.3
+    desk.page.locator(".md-own").hover()
+    desk.page.get_by_role("button", name="Delete mine").click()
+    expect(desk.page.locator('[data-preset="mine"]')).to_have_count(0)
+
+
 def test_a_method_with_three_models_asks_for_c_and_has_two_sets_of_faders(desk: Desk) -> None:
     desk.begin()
     desk.choose("method", "Triple sum")

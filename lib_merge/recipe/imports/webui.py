@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -135,22 +134,6 @@ def history_rows(text: str) -> list[dict[str, str]]:
     """Every row of a mergehistory.csv that can be read, by the names of COLUMNS."""
     rows = [row for row in csv.reader(io.StringIO(text)) if row and row[0].strip().isdigit()]
     return [dict(zip(COLUMNS, (cell.strip() for cell in row), strict=False)) for row in rows]
-
-
-def read_presets(text: str) -> tuple[dict[str, str], list[str]]:
-    """SuperMerger's preset files (mbwpresets.txt): name -> numbers, and the lines that are none.
-
-    One a line, the name and the numbers between tabs, or the older `name:numbers`.
-    """
-    found: dict[str, str] = {}
-    odd: list[str] = []
-    for line in text.splitlines():
-        name, tab, numbers = line.partition("\t") if "\t" in line else line.partition(":")
-        if tab and re.fullmatch(r"[\s\d.,eE+-]+", numbers) and "," in numbers:
-            found[name.strip()] = numbers.strip()
-        elif line.strip() and name.strip() != "preset_name":
-            odd.append(line.strip())
-    return found, odd
 
 
 def _supermerger(maker: Maker, found: Mapping[str, object], files: Mapping[str, tuple[str, str]]) -> Imported:

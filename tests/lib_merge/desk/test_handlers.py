@@ -199,6 +199,16 @@ def test_own_presets_come_first_and_follow_the_family(desk: Desk) -> None:
     assert desk.keep(move("drop", name="eyes", family="sd1")).presets[0].name == "GRAD_V"  # type: ignore[index]
 
 
+def test_presets_of_another_tool_are_taken_over_with_a_word_on_what_was_not(desk: Desk) -> None:
+    text = f"mine\t{', '.join(['0.3'] * 26)}\nALL_A\t{', '.join('0' * 26)}\nodd\t1, 2"
+    answer = desk.keep(move("import", family="sd1", parameters={"text": text}))
+    assert answer.presets is not None
+    assert (answer.presets[0].name, answer.presets[0].values["OUT05"]) == ("mine", 0.3)
+    told, odd = answer.notes
+    assert told == "1 preset was taken over; 1 is here already"
+    assert odd.startswith("not taken over: odd: 2 numbers were given")
+
+
 def test_differences_mark_the_faders_and_their_failure_is_silent(desk: Desk, mixer: PaperMixer) -> None:
     assert desk.marks(BOTH)["OUT05"] == 0.2
     assert desk.marks(Choice("ink")) == {}
