@@ -1,4 +1,13 @@
-"""Turning one model's channels towards another's: orthogonal Procrustes."""
+"""Turning one model's channels towards another's: orthogonal Procrustes.
+
+A whole turn needs Q from one singular value decomposition, in float64, of the smaller side: of A'^T B' where
+columns are few, and of Ra Rb^T where rows are, for A'^T = Va Ra and B'^T = Vb Rb give
+
+    A'^T B' = Va (Ra Rb^T) Vb^T,   Ra Rb^T = U S W,   A' Q = Ra^T U W Vb^T
+
+That is nearly all of the time that is left: at 1280 columns as long as fourteen products of such matrices,
+and iterations (Newton's, QDWH) or eigenvalues of the square take as long or lose the weak directions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +15,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from lib_merge.methods.numerics import DEVICE_STRETCH, STRETCH
 from lib_merge.registry import Knob, end, merge_method
 from lib_merge.tensors import torch
 
@@ -13,6 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLAT = 1e-9  # sine of an angle of a plane that counts as not turned, or as turned half way round
+HALF_WAY = -1 + 1e-6  # cosine below which a plane is looked at by itself
+SAME_PLANE = 1e-12  # between the two cosines of one plane
+OPEN = 1e-9  # share of A in a direction that B has nothing in
+FEWEST_ROWS = 512  # multiplied together
 
 
 @merge_method(
@@ -46,40 +60,104 @@ def rotate(
 
     A row is an output channel's inputs; of a 3x3 convolution it is one kernel. alignment and alpha (0, 0)
     are A and (1, 1) are B, to the bit. Directions in which neither has anything are not turned; a fraction of
-    a turn that is a mirror leaves the weakest direction out. Slow: minutes for a model with alignment 0 or 1,
-    far longer between them. Biases and other single rows are the weighted sum at alpha. sd-mecha completes
-    Q in other ways where rows are fewer than columns, and so differs from this between 0 and 1.
+    a turn that is a mirror leaves the weakest direction out. Slow: a decomposition for each tensor, and
+    between alignment 0 and 1 several. Biases and other single rows are the weighted sum at alpha. sd-mecha
+    completes Q in other ways where rows are fewer than columns, and so differs from this between 0 and 1.
     """
     if a.ndim < 2 or a.numel() < 2 or torch.equal(a, b):
         return torch.lerp(a, b, alpha)
     kernel = a.ndim == 4 and a.shape[2] * a.shape[3] > 1
     rows = a.shape[0] * a.shape[1] if kernel else a.shape[0]
-    one, two = (tensor.reshape(rows, -1).double() for tensor in (a, b))
-    mean_one, mean_two = (tensor.mean(0) * centralization for tensor in (one, two))
-    one, two = one - mean_one, two - mean_two
-    space = _joint_space(one, two)
-    inner_one, inner_two = one @ space, two @ space
-    turn = _procrustes(inner_one, inner_two, proper=alignment not in (0, 1))
-    mixed = torch.lerp(inner_one, inner_two @ turn.T, alpha)
-    turned = (mixed @ _power(turn, alignment)) @ space.T
-    return (turned + torch.lerp(mean_one, mean_two, alignment)).view(a.shape).to(a.dtype)
+    pair = a.reshape(rows, -1), b.reshape(rows, -1)
+    if alignment not in (0, 1):
+        return _part_of_a_turn(*pair, alignment, alpha, centralization).view(a.shape)
+    # Q's other way round is its transpose, so that at 0 B is turned to A as at 1 A is to B
+    one, two = pair if alignment else (pair[1], pair[0])
+    share = 1 - alpha if alignment else alpha
+    if not share:
+        return two.clone().view(a.shape)
+    return torch.lerp(two, _turned(one, two, centralization), share).view(a.shape)
 
 
-def _joint_space(one: Tensor, two: Tensor) -> Tensor:
-    """An orthonormal basis that holds the rows of both, as columns."""
-    width = one.shape[1]
-    if 2 * one.shape[0] >= width:
-        return torch.eye(width, dtype=one.dtype, device=one.device)
-    return _linalg("qr", torch.cat([one, two]).T)[0]
+def _mean(tensor: Tensor, centralization: float) -> Tensor:
+    """What is left out of the turn."""
+    return tensor.mean(0, dtype=torch.float64) * centralization
 
 
-def _procrustes(one: Tensor, two: Tensor, *, proper: bool) -> Tensor:
-    """The orthogonal matrix nearest to carrying one to the other.
+def _turned(one: Tensor, two: Tensor, centralization: float) -> Tensor:
+    """A' Q + mean B."""
+    means = _mean(one, centralization), _mean(two, centralization)
+    if len(one) < one.shape[1]:
+        wide = one.double() - means[0], two.double() - means[1]
+        turned = _turned_few(*wide, one.dtype)
+        if turned is None:
+            turned = wide[0] @ _procrustes(wide[0].T @ wide[1], proper=False)
+        return (turned + means[1]).to(one.dtype)
+    turn = _procrustes(_products(one, two, *means, centralization), proper=False)
+    return torch.addmm((means[1] - means[0] @ turn).to(one.dtype), one, turn.to(one.dtype))
 
-    proper  a rotation: without mirroring
+
+def _products(one: Tensor, two: Tensor, mean_one: Tensor, mean_two: Tensor, centralization: float) -> Tensor:
+    """A'^T B' of many rows, some at a time, in float64.
+
+    Of A' = A - c m, with m the mean of n rows, it is A^T B - n (2 / c - 1) (c m_A)^T (c m_B).
     """
-    left, sizes, right = _linalg("svd", one.T @ two)
-    used = int((sizes > sizes[:1] * 1e-12).sum()) if sizes.numel() else 0
+    width = one.shape[1]
+    total = torch.zeros(width, width, dtype=torch.float64, device=one.device)
+    step = max(FEWEST_ROWS, (STRETCH if one.device.type == "cpu" else DEVICE_STRETCH) // width)
+    for start in range(0, len(one), step):
+        total.addmm_(one[start : start + step].double().T, two[start : start + step].double())
+    if centralization:
+        total.addr_(mean_one, mean_two, alpha=-len(one) * (2 / centralization - 1))
+    return total
+
+
+def _turned_few(one: Tensor, two: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """A' Q of few rows; None where Q is open in a direction that A has something in."""
+    right_one = _linalg("qr", one.T, "r")[1]
+    space, right_two = _linalg("qr", two.T)
+    left, sizes, right = _linalg("svd", right_one @ right_two.T)
+    used = _used(sizes)
+    open_part = (left[:, used:].T @ right_one).square().sum()
+    if float(open_part) > OPEN**2 * float(right_one.square().sum()):
+        return None
+    return (right_one.T @ left[:, :used] @ right[:used]).to(dtype) @ space.to(dtype).T
+
+
+def _part_of_a_turn(a: Tensor, b: Tensor, alignment: float, alpha: float, centralization: float) -> Tensor:
+    """The formula as it stands, for an alignment between 0 and 1."""
+    means = _mean(a, centralization), _mean(b, centralization)
+    one, two = a.double() - means[0], b.double() - means[1]
+    space = _joint_space(one, two)
+    if space is not None:
+        one, two = one @ space, two @ space
+    turn = _procrustes(one.T @ two, proper=True)
+    part = power(turn, alignment)
+    turned = one @ part.mul(1 - alpha)
+    if alpha:
+        turned.addmm_(two, turn.T @ part, alpha=alpha)
+    if space is not None:
+        turned = turned @ space.T
+    return (turned + torch.lerp(*means, alignment)).to(a.dtype)
+
+
+def _joint_space(one: Tensor, two: Tensor) -> Tensor | None:
+    """An orthonormal basis that holds the rows of both, as columns; None where it would be no smaller."""
+    return _linalg("qr", torch.cat([one, two]).T)[0] if 2 * len(one) < one.shape[1] else None
+
+
+def _used(sizes: Tensor) -> int:
+    """How many directions a decomposition says something of."""
+    return int((sizes > sizes[:1] * 1e-12).sum()) if sizes.numel() else 0
+
+
+def _procrustes(products: Tensor, *, proper: bool) -> Tensor:
+    """The orthogonal matrix nearest to carrying A to B.
+
+    products  A^T B;  proper  a rotation: without mirroring
+    """
+    left, sizes, right = _linalg("svd", products)
+    used = _used(sizes)
     free_left, free_right = left[:, used:], right[used:]
     if free_left.shape[1]:
         # directions that the models leave open stay as nearly as they can where they are
@@ -92,28 +170,55 @@ def _procrustes(one: Tensor, two: Tensor, *, proper: bool) -> Tensor:
     return turn
 
 
-def _power(turn: Tensor, exponent: float) -> Tensor:
-    """A fraction of a rotation: every one of its planes turned by that fraction of its angle."""
-    if exponent == 1:
-        return turn
-    if exponent == 0:
-        return torch.eye(len(turn), dtype=turn.dtype, device=turn.device)
+def power(turn: Tensor, exponent: float) -> Tensor:
+    """A fraction of a rotation: every one of its planes turned by that fraction of its angle.
+
+    Q = S + K with S symmetric and K skew. In a plane turned by w S is cos w and K is sin w times a quarter
+    turn, so that what turns it by t w is cos(t w) + K sin(t w) / sin w: functions of S, whose eigenvectors
+    are found far sooner than a Schur form. Where w is nearly a half turn K says nothing of the plane.
+    """
+    cosines, basis = _linalg("eigh", (turn + turn.T) / 2)
+    cosines = cosines.clamp(-1, 1)
+    back = _half_way(cosines)
+    if back == len(turn):
+        return _power_of_planes(turn, exponent)
+    kept, some = basis[:, back:], basis[:, :back]
+    cosines = cosines[back:, None]
+    sines = ((1 - cosines) * (1 + cosines)).sqrt()
+    angles = torch.atan2(sines, cosines)
+    ratio = torch.where(sines > FLAT, (angles * exponent).sin() / sines, exponent)
+    skew = (turn - turn.T) / 2
+    power = kept @ ((angles * exponent).cos() * kept.T + ratio * (kept.T @ skew))
+    return power + some @ _power_of_planes(some.T @ turn @ some, exponent) @ some.T if back else power
+
+
+def _half_way(cosines: Tensor) -> int:
+    """How many of the cosines, the smallest first, are of planes turned nearly half way; no plane is cut."""
+    values: list[float] = [float(cosine) for cosine in cosines.cpu()]
+    back = sum(value < HALF_WAY for value in values)
+    while 0 < back < len(values) and values[back] - values[back - 1] < SAME_PLANE:
+        back += 1
+    return back
+
+
+def _power_of_planes(turn: Tensor, exponent: float) -> Tensor:
+    """A fraction of a rotation from its planes one by one."""
     blocks, basis = _planes(turn)
-    power = torch.eye(len(turn), dtype=turn.dtype)
+    part = torch.eye(len(turn), dtype=turn.dtype)
     place = 0
     turned_back: list[int] = []
     while place < len(turn):
         if place + 1 < len(turn) and abs(float(blocks[place + 1, place])) > FLAT:
             angle = math.atan2(float(blocks[place + 1, place]), float(blocks[place, place]))
-            _turn_plane(power, place, place + 1, exponent * angle)
+            _turn_plane(part, place, place + 1, exponent * angle)
             place += 2
             continue
         if float(blocks[place, place]) < 0:
             turned_back.append(place)
         place += 1
     for one, two in zip(turned_back[::2], turned_back[1::2], strict=False):
-        _turn_plane(power, one, two, exponent * math.pi)  # two axes turned back are one plane's half turn
-    return (basis @ power @ basis.T).to(turn.device)
+        _turn_plane(part, one, two, exponent * math.pi)  # two axes turned back are one plane's half turn
+    return (basis @ part @ basis.T).to(turn.device)
 
 
 def _turn_plane(matrix: Tensor, one: int, two: int, angle: float) -> None:
@@ -130,6 +235,6 @@ def _planes(turn: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(form[0]), torch.from_numpy(form[1])
 
 
-def _linalg(name: str, matrix: Tensor) -> tuple[Tensor, ...]:
+def _linalg(name: str, matrix: Tensor, *mode: str) -> tuple[Tensor, ...]:
     """A decomposition, of which torch tells no types."""
-    return cast("Callable[[Tensor], tuple[Tensor, ...]]", getattr(torch.linalg, name))(matrix)
+    return cast("Callable[..., tuple[Tensor, ...]]", getattr(torch.linalg, name))(matrix, *mode)

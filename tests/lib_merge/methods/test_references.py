@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.ndimage
 import scipy.optimize
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from lib_merge.methods import METHODS
 from lib_merge.methods.numerics import coins, normals, throws
+from lib_merge.methods.rotation import power as rotation_power
 from lib_merge.registry import seed_for
 
 Array = NDArray[np.float64]
@@ -339,6 +341,47 @@ def test_rotate_solves_the_procrustes_problem(shape: tuple[int, ...]) -> None:
     least = (one**2).sum() + (two**2).sum() - 2 * sizes.sum()
     assert ((got - two) ** 2).sum() == pytest.approx(least, rel=1e-4, abs=1e-4)
     np.testing.assert_allclose(np.linalg.norm(got), np.linalg.norm(one), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(30, 9), (9, 30), (12, 14), (5, 4, 3, 3), (6, 4, 1, 1)], ids=str)
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("alignment", [0.0, 1.0])
+@pytest.mark.parametrize("centralization", [0.0, 0.4, 1.0])
+def test_rotate_is_its_formula_at_both_alignments(
+    shape: tuple[int, ...], alpha: float, alignment: float, centralization: float
+) -> None:
+    a, b = grid(shape, 2)
+    flat = (shape[0] * shape[1], 9) if shape[-1] == 3 else (shape[0], -1)
+    one, two = (x.reshape(flat) for x in (a, b))
+    means = [x.mean(0) * centralization for x in (one, two)]
+    one, two = one - means[0], two - means[1]
+    left, _, right = np.linalg.svd(one.T @ two)
+    turn = left @ right
+    want = one + alpha * (two @ turn.T - one) if alignment < 1 else one @ turn * (1 - alpha) + alpha * two
+    got = ours("rotate", [a, b], alpha=alpha, alignment=alignment, centralization=centralization)
+    np.testing.assert_allclose(got.reshape(flat), want + means[int(alignment)], rtol=1e-5, atol=3e-6)
+
+
+@pytest.mark.parametrize(
+    "angles",
+    [[0.3, 1.0, 2.0], [np.pi, 0.5, 0.0], [np.pi - 1e-4, np.pi, 3.0], [1e-9, np.pi - 1e-3, 1.0], [0.7] * 3],
+    ids=str,
+)
+@pytest.mark.parametrize("odd", [False, True])
+def test_a_fraction_of_a_rotation_turns_each_plane_by_that_fraction(angles: list[float], odd: bool) -> None:
+    size = 2 * len(angles) + odd
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(size, size)))[0]
+
+    def turned(share: float) -> Array:
+        planes = [[[np.cos(w), -np.sin(w)], [np.sin(w), np.cos(w)]] for w in share * np.array(angles)]
+        return basis @ scipy.linalg.block_diag(*planes, *[[[1.0]]] * odd) @ basis.T
+
+    got = rotation_power(torch.tensor(turned(1.0)), 0.3).numpy()
+    if np.pi not in angles:  # of a half turn either way round is as near
+        np.testing.assert_allclose(got, turned(0.3), atol=1e-8)
+    half = rotation_power(torch.tensor(turned(1.0)), 0.5).numpy()
+    np.testing.assert_allclose(half @ half, turned(1.0), atol=1e-9)
+    np.testing.assert_allclose(got @ got.T, np.eye(size), atol=1e-9)
 
 
 def test_noise_is_normal_and_hangs_on_nothing_but_seed_and_place() -> None:
