@@ -85,9 +85,12 @@ class Bench:
     def plan(self, recipe: Recipe | None = None, prompt: str = "a cat", **axes: str) -> GridPlan:
         """The plan of a grid, `x="alpha: 0-1 [5]"`."""
         asked: dict[str, Asked] = {name: read_asked(text) for name, text in axes.items()}
+        return plan_grid(self.base(recipe, prompt), asked, now=self.studio.now())
+
+    def base(self, recipe: Recipe | None = None, prompt: str = "a cat") -> Base:
+        """What a grid varies."""
         drawing = DrawSettings(prompt=prompt, steps=2, width=SIDE, height=SIDE)
-        base = Base(Cell(recipe or self.recipe(), drawing), self.studio)
-        return plan_grid(base, asked, now=self.studio.now())
+        return Base(Cell(recipe or self.recipe(), drawing), self.studio)
 
     def store(self, name: str = "grid") -> Store:
         """Where cells are kept."""

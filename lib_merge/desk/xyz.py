@@ -15,7 +15,7 @@ from lib_merge.desk.studio import Studio
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid.axes import kinds, with_pins
 from lib_merge.grid.cell import MODELS, Base, Cell, Kind, Value
-from lib_merge.grid.values import split_lines, split_list
+from lib_merge.grid.values import split_list
 from lib_merge.hosts.host import HostError
 from lib_merge.picture import DrawSettings
 from lib_merge.progress import Progress, Silent
@@ -34,6 +34,7 @@ OFFERED = (
     "amount",
     "random",
     "blocks",
+    "XL blocks",
     "elements",
     "include",
     "exclude",
@@ -110,7 +111,7 @@ class Axes:
     def entries(self, kind: Kind, text: str) -> list[str]:
         """The script's field as single values: ranges are worked out, lines and quotes are kept together."""
         if kind.lines:
-            return list(split_lines(text))
+            return list(kind.split(text))
         values = kind.read(text, self._base())
         if all(isinstance(value.to, (int, float)) for value in values):
             return [repr(value.to) for value in values]

@@ -57,6 +57,8 @@ def together() -> Kind:
     def read(text: str, base: Base) -> Sequence[Value]:
         def pair(entry: str) -> tuple[float, ...]:
             found = parse_numbers(entry)
+            if len(found) == 1:
+                return found * 2  # the same for both, as SuperMerger has it
             if len(found) != 2:
                 raise RecipeError(f"'{entry}' is not two numbers", hint="alpha and beta: 0.2 0.4, 0.3 0.3")
             return found
@@ -86,7 +88,7 @@ def weights(parameter: str) -> Kind:
 
 
 def weights_together() -> Kind:
-    """`weights and beta weights`: two lists a line, with | between them."""
+    """`weights and beta weights`: two lists a line with | between them, or on two lines as in SuperMerger."""
 
     def read(text: str, base: Base) -> Sequence[Value]:
         def pair(entry: str) -> tuple[Setting, Setting]:
@@ -95,13 +97,16 @@ def weights_together() -> Kind:
                 raise RecipeError("there is only one list on this line", where=entry, hint="alpha | beta")
             return _curve(alpha.strip(), "alpha", base), _curve(beta.strip(), "beta", base)
 
-        return read_each(split_lines(text), pair, _curve_label)
+        lines = split_lines(text)
+        if "|" not in text and len(lines) % 2 == 0:
+            lines = tuple(f"{alpha} | {beta}" for alpha, beta in zip(lines[::2], lines[1::2], strict=True))
+        return read_each(lines, pair, _curve_label)
 
     def apply(cell: Cell, value: object, _: Base) -> Cell:
         alpha, beta = cast("tuple[Setting, Setting]", value)
         return set_on(set_on(cell, "alpha", "", lambda _: alpha), "beta", "", lambda _: beta)
 
-    text = "block weights of alpha and of beta on one line, | between them"
+    text = "block weights of alpha and of beta, | between them or on two lines"
     return Kind("weights and beta weights", text, True, AMOUNTS, read, apply, ("alpha", "beta"), lines=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lib_merge.errors import MergeError, PlanError, RecipeError, did_you_mean
-from lib_merge.grid.block_axes import filled, is_open
+from lib_merge.grid.block_axes import elemental, filled, is_open
 from lib_merge.grid.cell import Base, Cell, Kind, Value
 from lib_merge.grid.merge_axes import merge_kinds, named_kind
 from lib_merge.grid.picture_axes import lora, picture_kinds
@@ -25,16 +25,21 @@ ALIASES = {
     "model_b": "model B",
     "model_c": "model C",
     "pinpoint blocks": "blocks",
-    "elemental": "elements",
-    "add elemental": "elements",
     "pinpoint element": "blocks",
+    "pinpoint element ext": "XL blocks",
     "include blocks": "include",
     "add include": "include",
     "add exclude": "exclude",
     "exclude blocks": "exclude",
     "calcmode": "method",
 }
-PINNED = {"blocks": "alpha", "beta blocks": "beta"}  # which axis gives open blocks their number
+ELEMENTAL = ("elemental", "add elemental")
+ELSEWHERE = {"effective": "--blocks, or the desk's button, draws the map of effective blocks"}
+PINNED = {
+    "blocks": "alpha",
+    "beta blocks": "beta",
+    "XL blocks": "alpha",
+}  # which axis gives open blocks their number
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ def read_asked(text: str) -> Asked:
 def kind_of(name: str, base: Base) -> Kind:
     """The kind of axis of that name, upper or lower case."""
     known = {kind.id.lower(): kind for kind in kinds()}
+    if name.lower() in ELEMENTAL:
+        return elemental()
     name = ALIASES.get(name.lower(), name)
     if name.lower() in known:
         return known[name.lower()]
@@ -93,7 +100,11 @@ def kind_of(name: str, base: Base) -> Kind:
         return lora(name[len("lora ") :].strip())
     found = named_kind(name, base)
     if found is None:
-        hint = did_you_mean(name, known) or "alpha, seed, OUT05, ...: the README lists every axis"
+        hint = (
+            ELSEWHERE.get(name.lower(), "")
+            or did_you_mean(name, known)
+            or "alpha, seed, OUT05, ...: the README lists every axis"
+        )
         raise RecipeError(f"there is no axis '{name}'", hint=hint)
     return found
 

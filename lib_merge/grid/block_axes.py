@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
+from lib_merge.architectures import EXTENDED_NAMES
 from lib_merge.errors import RecipeError
 from lib_merge.grid import edit
-from lib_merge.grid.blocks import Pins, expand, read_pins
+from lib_merge.grid.blocks import ALL, Pins, expand, read_pins
 from lib_merge.grid.cell import BLOCKS, LIMITS, Base, Cell, Kind, Value, read_each, set_on
-from lib_merge.grid.values import numbers, shown, split_lines
+from lib_merge.grid.values import numbers, shown, split_list, split_sets
 from lib_merge.recipe import Rules, parse_rules
+from lib_merge.recipe.rules import XL
+
+BLOCKS_ONLY = r"(?:[A-Z][A-Z0-9-]*)?(?: +[A-Z][A-Z0-9-]*)*"
+ELEMENTS = r"(?:NOT +)?(?:\d+\.)*[a-z_][\w.]*(?: +(?:\d+\.)*[a-z_][\w.]*)*"
+OPEN_ENTRY = re.compile(rf" *{BLOCKS_ONLY} *: *(?:{ELEMENTS})? *")  # SuperMerger's, without its ratio
 
 
 def block(name: str, parameter: str = "alpha") -> Kind:
@@ -32,7 +40,7 @@ def block(name: str, parameter: str = "alpha") -> Kind:
 
 @dataclass(frozen=True)
 class Elements:
-    """Tensors that a rule's target names, which wait for a number: `OUT03-OUT05 attn2`."""
+    """Tensors that a rule's target names, which wait for a number: `OUT03-OUT05 attn2`, `OUT03:attn2`."""
 
     target: str
 
@@ -46,7 +54,7 @@ def _pinned(entry: str, base: Base) -> Pins | Elements | Rules:
     names = [word.partition("=")[0] for word in entry.split()]
     if all(name.upper() == name and "*" not in name for name in names) and ":" not in entry:
         return read_pins(entry, base.family)
-    if ":" in entry:
+    if ":" in entry and not OPEN_ENTRY.fullmatch(entry):
         return parse_rules(entry)
     return Elements(entry) if Elements(entry).at(0.0) else {}
 
@@ -72,6 +80,37 @@ def blocks(parameter: str = "alpha") -> Kind:
     return Kind(name, text, True, BLOCKS, read, apply, (name,))
 
 
+def extended_blocks() -> Kind:
+    """`XL blocks`: SuperMerger's pinpoint element ext; its extended names of SDXL, elements behind them."""
+
+    def read(text: str, base: Base) -> Sequence[Value]:
+        listed: list[str] = []
+        for entry in split_list(text):
+            every = [name for name in EXTENDED_NAMES if name not in ("IN0", "VAE")]  # no tensor; A's
+            listed += every if entry == ALL else [entry]
+        return read_each(listed, _extended)
+
+    def apply(cell: Cell, value: object, base: Base) -> Cell:
+        if isinstance(value, Rules):
+            return set_on(cell, "alpha", "", lambda old: edit.with_rules(old, value))
+        raise RecipeError(
+            "these names have no number", hint="an axis of alpha beside them, or IN40:attn1:0.3"
+        )
+
+    text = "SuperMerger's extended names of SDXL: IN40, OUT00:attn1, ALL; alpha by another axis, or IN40::0.3"
+    return Kind("XL blocks", text, True, BLOCKS, read, apply, ("XL blocks",))
+
+
+def _extended(entry: str) -> Elements | Rules:
+    """One entry of extended names, which waits for its number where it has none."""
+    marked = f"{XL} {entry.removeprefix(XL).strip()}"
+    if entry.count(":") == 2:
+        return parse_rules(marked)
+    found = Elements(marked if ":" in entry else f"{marked}:")
+    found.at(0.0)
+    return found
+
+
 def is_open(value: object) -> bool:
     """Whether blocks wait for another axis to give the number."""
     if isinstance(value, Mapping):
@@ -86,17 +125,28 @@ def filled(value: object, number: float) -> Pins | Rules:
     return {slot: number if own is None else own for slot, own in cast("Pins", value).items()}
 
 
-def elements() -> Kind:
-    """`elements`: rules over alpha as it is, one set a line; SuperMerger's elemental syntax among them."""
+def elements(split: Callable[[str], Sequence[str]] = split_sets) -> Kind:
+    """`elements`: rules over alpha as it is, one set a line; SuperMerger's elemental syntax among them.
+
+    split  what parts the sets
+    """
 
     def read(text: str, base: Base) -> Sequence[Value]:
-        return read_each(split_lines(text), parse_rules)
+        return read_each(split(text), parse_rules)
 
     def apply(cell: Cell, value: object, base: Base) -> Cell:
         return set_on(cell, "alpha", "", lambda old: edit.with_rules(old, cast("Rules", value)))
 
-    text = "rules over alpha, one set a line: OUT03-OUT05 attn2: 0.4; or SuperMerger's OUT03:attn2:0.4"
-    return Kind("elements", text, True, BLOCKS, read, apply, ("elements",), lines=True)
+    text = (
+        "rules over alpha, one set a line: OUT03-OUT05 attn2: 0.4; or SuperMerger's OUT03:attn2:0.4; with "
+        "empty lines, what stands between them is a set"
+    )
+    return Kind("elements", text, True, BLOCKS, read, apply, ("elements",), lines=True, split=split)
+
+
+def elemental() -> Kind:
+    """The same under SuperMerger's names, `elemental`, `add elemental`: empty lines alone part its sets."""
+    return elements(partial(split_sets, always=True))
 
 
 def kept_out(name: str) -> Kind:

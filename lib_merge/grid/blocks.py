@@ -38,16 +38,15 @@ def slots_of(name: str, family: Family) -> tuple[str, ...]:
 
 
 def _run(word: str, family: Family) -> tuple[str, ...]:
-    """`OUT03-OUT06`: every block of the list between two, or one block."""
+    """`OUT03-OUT06`, or `OUT06-OUT03`: every block of the list between two, or one block."""
     first, dash, last = word.partition("-")
     if not dash:
         return slots_of(word, family)
     for name in (first, last):
         slots_of(name, family)
     order = known_blocks(family)
-    if order.index(first) > order.index(last):
-        raise RecipeError(f"'{word}' runs backwards", hint=f"{last}-{first}")
-    names = order[order.index(first) : order.index(last) + 1]
+    start, stop = sorted((order.index(first), order.index(last)))
+    names = order[start : stop + 1]
     return tuple(slot for name in names for slot in slots_of(name, family))
 
 

@@ -11,6 +11,7 @@ from lib_merge.architectures import Family, identify
 from lib_merge.checkpoint import Header
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.grid import edit
+from lib_merge.grid.values import split_lines
 from lib_merge.picture import DrawSettings
 from lib_merge.plan import base_of
 from lib_merge.recipe import Recipe, Setting
@@ -102,7 +103,7 @@ class Kind:
     merges whether another value is another merge
     rank   axes of a lower rank are applied first, whichever of X, Y and Z they are
     sets   what it sets; no two axes of a grid may set the same
-    lines  whether its values are one a line rather than a list
+    lines  whether its values are one a line rather than a list; `split` parts them then
     """
 
     id: str
@@ -113,6 +114,7 @@ class Kind:
     apply: Callable[[Cell, object, Base], Cell]
     sets: tuple[str, ...] = ()
     lines: bool = False
+    split: Callable[[str], Sequence[str]] = split_lines
 
 
 def read_each(

@@ -22,16 +22,18 @@ from lib_merge.grid.amount_axes import (
     weights,
     weights_together,
 )
-from lib_merge.grid.block_axes import block, blocks, elements, kept_out
+from lib_merge.grid.block_axes import block, blocks, elements, extended_blocks, kept_out
 from lib_merge.grid.blocks import known_blocks
 from lib_merge.grid.cell import FORM, MODELS, WHOLE, Base, Cell, Kind, Value, changed, read_each
 from lib_merge.grid.values import numbers, shown, split_lines, split_list
 from lib_merge.methods import METHODS
 from lib_merge.recipe import VAE_WORDS, Recipe, Setting, adjusted, is_recipe, parse_recipe, print_setting
+from lib_merge.recipe.imports.webui import CALCMODES
 from lib_merge.recipe.text import FIRST_LINE
 from lib_merge.registry import Seed
 
 LETTERS = edit.LETTERS
+SPECIAL = {*CALCMODES.values(), edit.ADJUST}  # methods that are none of SuperMerger's plain modes
 MOST_LABEL = 32  # characters of one setting
 BETWEEN_LINES = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')  # outside of quotes
 
@@ -145,12 +147,18 @@ def model(letter: str) -> Kind:
 
 
 def _methods(text: str, base: Base) -> Sequence[Value]:
-    return read_each(split_list(text), lambda entry: METHODS.get(entry).id)
+    def read(entry: str) -> str:
+        if entry == "normal":  # SuperMerger's word for its plain modes
+            plain = (s.method for s in base.cell.recipe.steps if s.method not in SPECIAL)
+            return next(plain, "weighted_sum")
+        return METHODS.get(CALCMODES.get(entry, entry)).id
+
+    return read_each(split_list(text), read)
 
 
 METHOD = Kind(
     "method",
-    "merge methods by name",
+    "merge methods by name; SuperMerger's calcmodes under theirs",
     True,
     MODELS,
     _methods,
@@ -252,6 +260,7 @@ def merge_kinds() -> tuple[Kind, ...]:
         RANDOM,
         blocks(),
         blocks("beta"),
+        extended_blocks(),
         elements(),
         kept_out("include"),
         kept_out("exclude"),

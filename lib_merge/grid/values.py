@@ -38,6 +38,17 @@ def split_lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def split_sets(text: str, *, always: bool = False) -> tuple[str, ...]:
+    """One set of rules a line; where there are empty lines, or `always`, what stands between these is a set.
+
+    A set of several lines comes back as one, with semicolons.
+    """
+    sets = [split_lines(each) for each in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").strip())]
+    if len(sets) < 2 and not always:
+        return split_lines(text)
+    return tuple("; ".join(lines) for lines in sets if lines)
+
+
 def numbers(text: str, *, whole: bool = False, where: str = "") -> tuple[float, ...]:
     """Every number that the text stands for, in order; raises RecipeError for what is none.
 

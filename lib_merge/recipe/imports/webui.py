@@ -52,6 +52,7 @@ CALCMODES = {
     "cosineB": "supermerger_cosine_b",
     "trainDifference": "train_difference",
     "smoothAdd": "smooth_add",
+    "smoothAdd MT": "smooth_add",
     "extract": "extract",
     "tensor": "tensor_sum",
     "tensor2": "tensor2_sum",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from lib_merge.architectures import family_by_id
 from lib_merge.errors import MergeError, PlanError, RecipeError
 from lib_merge.grid import GridPlan, kinds
+from lib_merge.grid.axes import kind_of
+from lib_merge.grid.block_axes import filled, is_open
 from lib_merge.grid.blocks import read_pins
 from lib_merge.grid.merge_axes import one_line, recipe_label
 from lib_merge.grid.picture_axes import with_lora
 from lib_merge.live import ident_of
 from lib_merge.plan import Expression, Source, make_plan
-from lib_merge.recipe import Numbers, Slots, adjusted, over, parse_recipe, parse_rules
+from lib_merge.recipe import Numbers, Slots, Step, adjusted, over, parse_recipe, parse_rules
 from tests.grid_host import Bench
 
 SD1 = family_by_id("sd1")
@@ -52,14 +55,96 @@ def test_pinned_blocks_take_their_number_from_the_axis_of_alpha(bench: Bench) ->
     assert made[0, 1] == Slots((("OUT10", 0.2), ("OUT11", 0.2)), 0.1)
 
 
+# what is typed into SuperMerger's fields -> alpha, beside an axis of alpha at 0.4 where it has no ratio
+PINPOINT = {
+    ("pinpoint element", "OUT05:attn2"): "OUT05:attn2:0.4",
+    ("pinpoint element", ":attn1 ff.net"): ":attn1 ff.net:0.4",
+    ("pinpoint element", "NOT IN00-IN03:NOT to_out"): "NOT IN00-IN03:NOT to_out:0.4",
+    ("pinpoint element", "OUT:0.bias"): "OUT:0.bias:0.4",
+    ("pinpoint element", "IN04-IN08:"): "IN04-IN08::0.4",
+    ("pinpoint element ext", "OUT00:attn1"): "XL OUT00:attn1:0.4",
+    ("pinpoint element ext", "IN40"): "XL IN40::0.4",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), PINPOINT)
+def test_elements_without_a_ratio_take_it_from_the_axis_of_alpha(bench: Bench, name: str, text: str) -> None:
+    axis = kind_of(name, bench.base())
+    (value,) = axis.read(text, bench.base())
+    assert is_open(value.to)
+    assert filled(value.to, 0.4) == parse_rules(PINPOINT[name, text])
+
+
+def test_a_pinpointed_element_is_a_cell_of_its_own(bench: Bench) -> None:
+    plan = bench.plan(
+        bench.recipe(alpha=0.1), x="alpha: 0.2, 0.9", y="pinpoint element: OUT05:attn2, IN04:ff"
+    )
+    made = {work.place[:2]: dict(work.cell.recipe.steps[0].settings)["alpha"] for work in plan.work}
+    assert made[1, 0] == over(0.1, parse_rules("OUT05:attn2:0.9"))
+    assert made[0, 1] == over(0.1, parse_rules("IN04:ff:0.2"))
+
+
+def test_every_extended_name_in_turn(bench: Bench) -> None:
+    values = kind_of("XL blocks", bench.base()).read("ALL", bench.base())
+    assert (len(values), values[0].label, values[-1].label) == (108, "CLIPL", "LABEL")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sets"),
+    [
+        ("elements", "OUT: 0.5\nIN: 0.3", ["OUT: 0.5", "IN: 0.3"]),
+        ("elements", "OUT: 0.5\nIN: 0.3\n\nff: 1", ["OUT: 0.5; IN: 0.3", "ff: 1"]),
+        ("add elemental", "IN01:attn1:1,\nIN02:ff:0\n\n\nM00::1", ["IN01:attn1:1; IN02:ff:0", "M00::1"]),
+        ("elemental", "IN01:attn1:1\nIN02:ff:0", ["IN01:attn1:1; IN02:ff:0"]),
+    ],
+)
+def test_sets_of_elements_stand_between_empty_lines(
+    bench: Bench, name: str, text: str, sets: list[str]
+) -> None:
+    found = kind_of(name, bench.base()).read(text, bench.base())
+    assert [value.to for value in found] == [parse_rules(each) for each in sets]
+    assert all("\n" not in value.label for value in found)
+
+
+def test_lists_of_alpha_and_of_beta_stand_on_two_lines_or_on_one(bench: Bench) -> None:
+    base = bench.base(replace(bench.recipe(), steps=(Step("M", "tensor_sum", ("A", "B")),)))
+    axis = kind_of("mbw alpha and beta", base)
+    lists = [", ".join([number] * 26) for number in ("0.1", "0.2", "0.3", "0.4")]
+    two = axis.read("\n".join(lists), base)
+    one = axis.read(f"{lists[0]} | {lists[1]}\n{lists[2]} | {lists[3]}", base)
+    assert [value.to for value in two] == [value.to for value in one]
+    with pytest.raises(PlanError, match="only one list"):
+        axis.read("\n".join(lists[:3]), base)
+
+
+def test_one_number_for_alpha_and_beta_is_that_of_both(bench: Bench) -> None:
+    found = kind_of("alpha and beta", bench.base()).read("0.2 0.4, 0.3", bench.base())
+    assert [value.to for value in found] == [(0.2, 0.4), (0.3, 0.3)]
+
+
+def test_calcmodes_are_read_by_supermergers_names(bench: Bench) -> None:
+    base = bench.base(replace(bench.recipe(), steps=(Step("M", "add_difference", ("A", "B", "A")),)))
+    found = kind_of("calcmode", base).read("normal, cosineA, smoothAdd MT, self, ties", base)
+    methods = ["add_difference", "supermerger_cosine_a", "smooth_add", "self", "ties"]
+    assert [value.to for value in found] == methods
+    special = bench.base(replace(bench.recipe(), steps=(Step("M", "self", ("A",)),)))
+    assert kind_of("calcmode", special).read("normal", special)[0].to == "weighted_sum"
+
+
+def test_the_map_of_blocks_is_named_to_who_asks_for_the_effective_ones(bench: Bench) -> None:
+    with pytest.raises(RecipeError, match="map of effective blocks"):
+        kind_of("effective", bench.base())
+
+
 def test_pins_are_read_as_supermerger_reads_them() -> None:
     assert set(read_pins("OUT03-OUT06", SD1)) == {"OUT03", "OUT04", "OUT05", "OUT06"}
+    assert read_pins("OUT06-OUT03", SD1) == read_pins("OUT03-OUT06", SD1)
     assert set(read_pins("IN05=0.3 M00=0.5", SD1).items()) == {("IN05", 0.3), ("M00", 0.5)}
     rest = set(read_pins("NOT M00 OUT03-OUT06", SD1))
     assert rest == {s.id for s in SD1.slots} - {"M00", "OUT03", "OUT04", "OUT05", "OUT06", "VAE"}
 
 
-@pytest.mark.parametrize("pins", ["", "IN99", "OUT06-OUT03", "NOT M00=0.5", "IN05=x"])
+@pytest.mark.parametrize("pins", ["", "IN99", "OUT06-OUT99", "NOT M00=0.5", "IN05=x"])
 def test_pins_that_are_none_are_refused(pins: str) -> None:
     with pytest.raises(RecipeError):
         read_pins(pins, SD1)
