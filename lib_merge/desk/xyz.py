@@ -39,6 +39,7 @@ OFFERED = (
     "include",
     "exclude",
     "adjust",
+    "pinpoint adjust",
     "model A",
     "model B",
     "model C",

@@ -39,6 +39,7 @@ PINNED = {
     "blocks": "alpha",
     "beta blocks": "beta",
     "XL blocks": "alpha",
+    "pinpoint adjust": "alpha",
 }  # which axis gives open blocks their number
 
 

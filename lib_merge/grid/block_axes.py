@@ -12,7 +12,7 @@ from lib_merge.architectures import EXTENDED_NAMES
 from lib_merge.errors import RecipeError
 from lib_merge.grid import edit
 from lib_merge.grid.blocks import ALL, Pins, expand, read_pins
-from lib_merge.grid.cell import BLOCKS, LIMITS, Base, Cell, Kind, Value, read_each, set_on
+from lib_merge.grid.cell import BLOCKS, LIMITS, Base, Cell, Kind, Value, Waiting, read_each, set_on
 from lib_merge.grid.values import numbers, shown, split_list, split_sets
 from lib_merge.recipe import Rules, parse_rules
 from lib_merge.recipe.rules import XL
@@ -39,7 +39,7 @@ def block(name: str, parameter: str = "alpha") -> Kind:
 
 
 @dataclass(frozen=True)
-class Elements:
+class Elements(Waiting):
     """Tensors that a rule's target names, which wait for a number: `OUT03-OUT05 attn2`, `OUT03:attn2`."""
 
     target: str
@@ -115,12 +115,12 @@ def is_open(value: object) -> bool:
     """Whether blocks wait for another axis to give the number."""
     if isinstance(value, Mapping):
         return any(number is None for number in cast("Pins", value).values())
-    return isinstance(value, Elements)
+    return isinstance(value, Waiting)
 
 
-def filled(value: object, number: float) -> Pins | Rules:
-    """The blocks with that number where they have none of their own."""
-    if isinstance(value, Elements):
+def filled(value: object, number: float) -> object:
+    """A value with that number where it has none of its own."""
+    if isinstance(value, Waiting):
         return value.at(number)
     return {slot: number if own is None else own for slot, own in cast("Pins", value).items()}
 

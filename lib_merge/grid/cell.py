@@ -117,6 +117,14 @@ class Kind:
     split: Callable[[str], Sequence[str]] = split_lines
 
 
+class Waiting:
+    """A value that another axis gives its number."""
+
+    def at(self, number: float) -> object:
+        """The value with that number."""
+        raise NotImplementedError
+
+
 def read_each(
     entries: Iterable[str], read: Callable[[str], object], label: Callable[[str], str] = str
 ) -> tuple[Value, ...]:

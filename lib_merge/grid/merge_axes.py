@@ -10,8 +10,8 @@ from pathlib import PurePath
 from typing import cast
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
-from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.grid import edit
+from lib_merge.grid.adjust_axes import ADJUST, PINPOINT, adjust_one
 from lib_merge.grid.amount_axes import (
     FACTOR_AXIS,
     RANDOM,
@@ -25,9 +25,9 @@ from lib_merge.grid.amount_axes import (
 from lib_merge.grid.block_axes import block, blocks, elements, extended_blocks, kept_out
 from lib_merge.grid.blocks import known_blocks
 from lib_merge.grid.cell import FORM, MODELS, WHOLE, Base, Cell, Kind, Value, changed, read_each
-from lib_merge.grid.values import numbers, shown, split_lines, split_list
+from lib_merge.grid.values import split_lines, split_list
 from lib_merge.methods import METHODS
-from lib_merge.recipe import VAE_WORDS, Recipe, Setting, adjusted, is_recipe, parse_recipe, print_setting
+from lib_merge.recipe import VAE_WORDS, Recipe, Setting, is_recipe, parse_recipe, print_setting
 from lib_merge.recipe.imports.webui import CALCMODES
 from lib_merge.recipe.text import FIRST_LINE
 from lib_merge.registry import Seed
@@ -203,45 +203,6 @@ DTYPE = Kind(
 )
 
 
-# --- adjust ---
-
-
-def _adjusts(text: str, base: Base) -> Sequence[Value]:
-    def read(entry: str) -> str:
-        adjusted(base.cell.recipe, entry, where=entry)
-        return entry
-
-    return read_each(split_lines(text), read)
-
-
-ADJUST = Kind(
-    "adjust",
-    "Adjust, up to eight numbers a line: detail IN, OUT, OUT2, contrast, brightness, three colours",
-    True,
-    FORM,
-    _adjusts,
-    lambda cell, value, _: changed(cell, adjusted(cell.recipe, str(value))),
-    ("adjust",),
-    lines=True,
-)
-
-
-def adjust_one(name: str) -> Kind:
-    """`adjust contrast`: one of the eight numbers."""
-    names = [parameter.name for parameter in METHODS.get(edit.ADJUST).parameters]
-    if name not in names:
-        raise RecipeError(f"Adjust has no '{name}'", hint=did_you_mean(name, names))
-
-    def read(text: str, base: Base) -> Sequence[Value]:
-        return [Value(shown(number), number) for number in numbers(text)]
-
-    def apply(cell: Cell, value: object, _: Base) -> Cell:
-        listed = ["0"] * names.index(name) + [repr(value)]
-        return changed(cell, adjusted(cell.recipe, " ".join(listed)))
-
-    return Kind(f"adjust {name}", "numbers for one of Adjust's eight", True, FORM, read, apply, ("adjust",))
-
-
 def merge_kinds() -> tuple[Kind, ...]:
     """Every axis that changes the merge and has a name of its own; a method's parameters come beside."""
     return (
@@ -267,6 +228,7 @@ def merge_kinds() -> tuple[Kind, ...]:
         *(model(letter) for letter in LETTERS),
         METHOD,
         ADJUST,
+        PINPOINT,
         VAE_AXIS,
         DTYPE,
         CHECKPOINT,

@@ -84,6 +84,21 @@ def test_a_pinpointed_element_is_a_cell_of_its_own(bench: Bench) -> None:
     assert made[0, 1] == over(0.1, parse_rules("IN04:ff:0.2"))
 
 
+def test_pinpoint_adjust_sets_one_number_after_the_other_and_leaves_alpha(bench: Bench) -> None:
+    recipe = bench.recipe(alpha=0.1)
+    plan = bench.plan(recipe, x="alpha: 0.5, 2", y="pinpoint adjust: CONT, COL1")
+    made = {work.place[:2]: work.cell.recipe for work in plan.work}
+    assert made[1, 0] == adjusted(recipe, "0 0 0 2")
+    assert made[0, 1] == adjusted(recipe, "0 0 0 0 0 0.5")
+    brighter = bench.plan(adjusted(recipe, "1 0 0 0 3"), x="alpha: 0.5", y="pinpoint adjust: brightness")
+    assert brighter.work[0].cell.recipe == adjusted(recipe, "1 0 0 0 0.5")
+    assert len(kind_of("pinpoint adjust", bench.base()).read("ALL", bench.base())) == 8
+    with pytest.raises(PlanError, match="has no number"):
+        bench.plan(recipe, x="pinpoint adjust: IN")
+    with pytest.raises(PlanError, match="no 'CON'"):
+        bench.plan(recipe, x="alpha: 1", y="pinpoint adjust: CON")
+
+
 def test_every_extended_name_in_turn(bench: Bench) -> None:
     values = kind_of("XL blocks", bench.base()).read("ALL", bench.base())
     assert (len(values), values[0].label, values[-1].label) == (108, "CLIPL", "LABEL")
