@@ -3,15 +3,20 @@
 A window of three in each axis is sorted axis by axis: three numbers, then three sorted threes into a
 sorted nine, then three nines into 27. Each of these is needed by three windows and made once. Of the
 last axis only the middle rank is wanted. The comparators are a network made once for each number of
-axes; every step of it is one call over a whole stretch of a tensor, on a processor and on a GPU alike.
+axes; every step of it is one call over a whole stretch of a tensor, numpy's on a processor, which is about
+twice as fast as torch's, and torch's on a GPU.
+
+A 3x3 kernel's own axes have three places, of which the outer ones' windows hold the border's number twice.
+So the channels' axes come first there, nine sorted numbers for each of a kernel's nine, and one network of
+those 81 has the nine medians: the middle of 2 x + y is found with an eighth of the comparisons of x + y + z.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from lib_merge.tensors import torch
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Step = tuple[bool, int, int]  # whether the smaller one, and of which two
+Program = tuple[list[tuple[bool, int, int, int]], int, list[int]]  # steps and where to, buffers, results
+Joined = Callable[[Sequence[int], Sequence[int]], list[int]]
 
 
 @dataclass
@@ -31,13 +38,22 @@ class Network:
     inputs: int
     steps: list[Step] = field(default_factory=list[Step])
     results: list[int] = field(default_factory=list[int])
+    known: dict[Step, int] = field(default_factory=dict[Step, int])
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """The steps that something wants, between as few buffers as do; to be asked for when all is in."""
+        return _program(self)
 
     def value(self, smaller: bool, one: int, two: int) -> int:
         """The smaller or the greater of two values."""
+        if one == two:
+            return one
         step = (smaller, min(one, two), max(one, two))
-        if step not in self.steps:
+        if step not in self.known:
+            self.known[step] = self.inputs + len(self.steps)
             self.steps.append(step)
-        return self.inputs + self.steps.index(step)
+        return self.known[step]
 
     def merged(self, one: Sequence[int], two: Sequence[int]) -> list[int]:
         """Two sorted lists as one: Batcher's odd-even merge, for any two lengths."""
@@ -57,10 +73,17 @@ class Network:
         assert len(out) == total
         return out
 
+    def median(self, one: Sequence[int], two: Sequence[int]) -> list[int]:
+        """The middle number of two sorted lists, alone."""
+        return [self.ranked(one, two, (len(one) + len(two) + 1) // 2)]
+
     def ranked(self, one: Sequence[int], two: Sequence[int], rank: int) -> int:
         """The number of that rank (from 1) of two sorted lists: the least of max(one[i], two[rank - i])."""
         found = -1
-        for taken in range(max(0, rank - len(two)), min(rank, len(one)) + 1):
+        most = min(rank, len(one))
+        for taken in range(max(0, rank - len(two)), most + 1):
+            if 0 < taken < most and one[taken - 1] == one[taken]:
+                continue  # with the same number once more it takes less of the other list
             parts = [
                 *one[taken - 1 : taken][: taken > 0],
                 *two[rank - taken - 1 : rank - taken][: rank > taken],
@@ -88,20 +111,73 @@ def middle(width: int) -> Network:
     return network
 
 
+@functools.cache
+def kernels() -> Network:
+    """The medians at a kernel's nine places, a row of them first, of nine sorted numbers for each place."""
+    network = Network(81)
+    places = [list(range(9 * place, 9 * place + 9)) for place in range(9)]
+    medians: list[list[list[int]]] = []
+    for column in range(3):  # one after the other, so that few values wait for others
+        lines = [_window(places[3 * row : 3 * row + 3], column, network, network.merged) for row in range(3)]
+        medians.append([_window(lines, row, network, network.median) for row in range(3)])
+    network.results = [medians[column][row][0] for row in range(3) for column in range(3)]
+    return network
+
+
+def _window(lists: Sequence[list[int]], place: int, network: Network, joined: Joined) -> list[int]:
+    """A window of an axis of three whose border is repeated: 2 x + y, x + y + z, or y + 2 z."""
+    first, second, third = lists
+    if place == 1:
+        return joined(network.merged(first, second), third)
+    return joined(_twice(third if place else first), second)
+
+
+def _twice(values: Sequence[int]) -> list[int]:
+    return [value for value in values for _ in range(2)]
+
+
 def evaluated(network: Network, inputs: Sequence[Tensor], pool: list[Tensor]) -> list[Tensor]:
-    """The network's results; buffers are taken from the pool, and given back when nothing needs them."""
+    """The network's results; the inputs are of one shape and stay as they are.
+
+    pool  buffers to compute in, made here when too few or of another shape; the results are some of them
+    """
+    program, count, results = network.program
+    like = inputs[0]
+    if pool and (pool[0].shape, pool[0].dtype) != (like.shape, like.dtype):
+        pool.clear()
+    while len(pool) < count:
+        pool.append(torch.empty(like.shape, dtype=like.dtype, device=like.device))
+    buffers = [*inputs, *pool[:count]]
+    if like.device.type == "cpu":
+        import numpy as np
+
+        arrays: list[Any] = [buffer.numpy() for buffer in buffers]
+        least, greatest = cast("Any", np.minimum), cast("Any", np.maximum)
+        for smaller, one, two, out in program:
+            (least if smaller else greatest)(arrays[one], arrays[two], out=arrays[out])
+    else:
+        for smaller, one, two, out in program:
+            (torch.minimum if smaller else torch.maximum)(buffers[one], buffers[two], out=buffers[out])
+    return [buffers[result] for result in results]
+
+
+def _program(network: Network) -> Program:
+    """Steps between numbered buffers, the inputs first; how many more there are; where the results are."""
     last = _last_uses(network)
-    values: dict[int, Tensor] = dict(enumerate(inputs))
+    place = {value: value for value in range(network.inputs)}
+    free: list[int] = []
+    count = 0
+    program: list[tuple[bool, int, int, int]] = []
     for number, (smaller, one, two) in enumerate(network.steps):
         if network.inputs + number not in last:
             continue  # nothing wants it
-        out = pool.pop() if pool else torch.empty_like(inputs[0], memory_format=torch.contiguous_format)
-        (torch.minimum if smaller else torch.maximum)(values[one], values[two], out=out)
-        values[network.inputs + number] = out
-        for used in {one, two}:
-            if used >= network.inputs and last[used] == number:
-                pool.append(values.pop(used))
-    return [values[result] for result in network.results]
+        if not free:
+            free.append(network.inputs + count)
+            count += 1
+        out = place[network.inputs + number] = free.pop()
+        program.append((smaller, place[one], place[two], out))
+        free += [place[used] for used in {one, two} if used >= network.inputs and last[used] == number]
+    return program, count, [place[result] for result in network.results]
 
 
 def _last_uses(network: Network) -> dict[int, int]:
@@ -123,3 +199,26 @@ def median_of_neighbours(padded: Tensor, axes: Sequence[int]) -> Tensor:
         network = middle(len(level)) if axis == axes[-1] else sorting(len(level))
         level = evaluated(network, windows, [])
     return level[0]
+
+
+@dataclass
+class Workspace:
+    """Buffers that one tensor's stretches use in turn: fresh pages cost more than the work."""
+
+    threes: list[Tensor] = field(default_factory=list["Tensor"])
+    nines: list[Tensor] = field(default_factory=list["Tensor"])
+    kernels: list[Tensor] = field(default_factory=list["Tensor"])
+
+
+def median_of_kernels(padded: Tensor, space: Workspace) -> list[Tensor]:
+    """The median of the neighbours of every number of 3x3 kernels, whose own borders are repeated.
+
+    padded  (9, rows + 2, columns + 2): a plane of the channels for each place of the kernels
+
+    Returns nine planes of (rows, columns), until the space is used again.
+    """
+    rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
+    threes = evaluated(sorting(1), [padded.narrow(1, shift, rows) for shift in range(3)], space.threes)
+    windows = [each.narrow(2, shift, columns) for shift in range(3) for each in threes]
+    nines = evaluated(sorting(3), windows, space.nines)
+    return evaluated(kernels(), [each[place] for place in range(9) for each in nines], space.kernels)

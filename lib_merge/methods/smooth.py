@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Annotated
 
-from lib_merge.methods.medians import median_of_neighbours
+from lib_merge.methods.medians import Workspace, median_of_kernels, median_of_neighbours
 from lib_merge.registry import Knob, end, merge_method
 from lib_merge.tensors import torch
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16  # numbers whose windows are sorted together: some fifty such buffers stay in the cache
 DEVICE_CHUNK = 1 << 22
+KERNELS = 1 << 13  # whose windows are sorted together
 RADIUS = 4  # of the Gaussian of standard deviation 1: scipy's truncate of 4
 WEIGHTS = tuple(math.exp(-(n**2) / 2) for n in range(RADIUS + 1))
 
@@ -52,7 +53,8 @@ def smooth_add(
     order = [*range(2, len(axes)), *range(min(2, len(axes)))]
     laid = delta.reshape(shape).permute(order).contiguous()
     rows = max(len(axes) - 2, 0)
-    smoothed = _gauss(_median(laid, rows))
+    kernels = laid.ndim == 4 and laid.shape[:2] == (3, 3)
+    smoothed = _gauss(median_in_kernels(laid) if kernels else _median(laid, rows))
     back = [order.index(axis) for axis in range(len(axes))]
     return torch.add(a, smoothed.permute(back).reshape(a.shape), alpha=alpha)
 
@@ -73,6 +75,22 @@ def _median(delta: Tensor, rows: int) -> Tensor:
         part = _repeated(part, rows, before=start == 0, after=stop == count)
         out.narrow(rows, start, stop - start).copy_(median_of_neighbours(part, [*axes, rows]))
     return out
+
+
+def median_in_kernels(delta: Tensor) -> Tensor:
+    """The same of 3x3 kernels, their axes first, some rows of the channels at a time."""
+    planes = delta.view(9, *delta.shape[2:])
+    out, space = torch.empty_like(planes), Workspace()
+    count, width = planes.shape[1:]
+    step = max(1, (KERNELS if delta.device.type == "cpu" else DEVICE_CHUNK // 9) // width)
+    for start in range(0, count, step):
+        stop = min(count, start + step)
+        low, high = max(0, start - 1), min(count, stop + 1)
+        part = _repeated(planes[:, low:high], 2, before=True, after=True)
+        part = _repeated(part, 1, before=start == 0, after=stop == count)
+        for plane, median in zip(out, median_of_kernels(part, space), strict=True):
+            plane[start:stop] = median
+    return out.view(delta.shape)
 
 
 def _repeated(tensor: Tensor, axis: int, *, before: bool, after: bool) -> Tensor:

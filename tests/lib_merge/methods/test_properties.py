@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_merge.errors import MethodError
-from lib_merge.methods import METHODS
+from lib_merge.methods import METHODS, smooth
 from lib_merge.methods.medians import median_of_neighbours, middle, sorting
 from lib_merge.methods.numerics import STRETCH, coins, kth_smallest, throws
 from lib_merge.registry import seed_for
@@ -223,6 +223,25 @@ def test_the_median_of_windows_is_the_one_that_sorting_finds(shape: tuple[int, .
         windows = windows.unfold(axis, 3, 1)
     want = windows.reshape(*(size - 2 for size in shape), -1).median(-1).values
     assert torch.equal(median_of_neighbours(values, list(range(len(shape)))), want)
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 1000), st.booleans())
+@settings(max_examples=30)
+def test_the_median_of_3x3_kernels_is_the_one_that_sorting_finds(
+    rows: int, columns: int, seed: int, ties: bool
+) -> None:
+    delta = torch.randn(rows, columns, 3, 3, generator=torch.Generator().manual_seed(seed))
+    delta = (delta * 2).round() if ties else delta
+    windows = delta
+    for axis, size in enumerate(delta.shape):
+        windows = windows.index_select(axis, torch.arange(-1, size + 1).clamp(0, size - 1))
+    for axis in range(4):
+        windows = windows.unfold(axis, 3, 1)
+    want = windows.reshape(rows, columns, 3, 3, -1).median(-1).values
+    laid = delta.permute(2, 3, 0, 1).contiguous()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smooth, "KERNELS", 16 * columns)  # in several stretches
+        assert torch.equal(smooth.median_in_kernels(laid).permute(2, 3, 0, 1), want)
 
 
 @pytest.mark.parametrize("shape", [(8, 4), (8, 6), (5, 40), (3, 2, 3, 3)])
