@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -16,11 +17,12 @@ from lib_merge.dtypes import F16
 from lib_merge.errors import RecipeError
 from lib_merge.recipe.imports.common import Imported, Maker, block_weights, number_of, text_of
 from lib_merge.recipe.model import BLEND, Amount, Setting
-from lib_merge.recipe.numbers import Numbers, print_numbers
+from lib_merge.recipe.rules import over
 from lib_merge.recipe.rules_text import parse_rules
 
 A1111, SUPERMERGER = "AUTOMATIC1111's merger", "SuperMerger"
 HISTORY_BEGINS = '"ID","time","name","weights alpha"'
+LETTER_RATIO = re.compile(r":\s*([RUX])\s*$")
 COLUMNS = [
     "id",
     "time",
@@ -144,7 +146,7 @@ def _supermerger(maker: Maker, found: Mapping[str, object], files: Mapping[str, 
     alpha = _amount(found, "alpha", by_block)
     beta = _amount(found, "beta", by_block)
     if text_of(found, "elemental_merge"):
-        alpha = _elemental(alpha, text_of(found, "elemental_merge"))
+        alpha = _elemental(maker, alpha, text_of(found, "elemental_merge"), text_of(found, "seed"))
     names = {word: maker.model(*file) for word, file in files.items() if word != "c" or _uses_c(mode, calc)}
     if "a" not in names or ("b" not in names and calc != "self"):
         raise maker.refuse("a model is missing from what it recorded")
@@ -186,11 +188,17 @@ def _amount(found: Mapping[str, object], word: str, by_block: bool) -> Amount:
     return block_weights(text.strip("[]"), base) if by_block and text else base
 
 
-def _elemental(amount: Amount, text: str) -> Amount:
+def _elemental(maker: Maker, amount: Amount, text: str, seed: str) -> Amount:
     """Its lines of BLOCKS:ELEMENTS:RATIO, laid over the amount by block."""
-    below = print_numbers(amount) if isinstance(amount, Numbers) else str(amount)
     lines = [line.strip() for line in text.replace(",", "\n").splitlines() if line.count(":") == 2]
-    return parse_rules("\n".join([f"*: {below}", *lines])) if lines else amount
+    if not lines:
+        return amount
+    number = seed if seed.isdigit() else "0"
+    drawn = [LETTER_RATIO.sub(rf":E\1(seed = {number})", line) for line in lines]
+    if drawn != lines:
+        what = "its letters draw a number for every tensor by the order of the file: here they are drawn anew"
+        maker.note(f"{what}, from seed {number}")
+    return over(amount, parse_rules("\n".join(drawn)))
 
 
 def _name(models: Models, sha256: str) -> str:

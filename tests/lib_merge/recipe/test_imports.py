@@ -15,7 +15,19 @@ from lib_merge.desk.presets import own
 from lib_merge.dtypes import BF16, F16
 from lib_merge.errors import MergeError
 from lib_merge.plan.fold import Combination, Source, fold
-from lib_merge.recipe import Numbers, Recipe, Rules, Slots, parse_recipe, print_recipe, recipe_in, recipe_of
+from lib_merge.recipe import (
+    Numbers,
+    Recipe,
+    Rules,
+    Slots,
+    over,
+    parse_recipe,
+    parse_rules,
+    print_recipe,
+    read_weights,
+    recipe_in,
+    recipe_of,
+)
 from tests.full_size import write_tiny
 from tests.merging import same_bits
 
@@ -123,6 +135,20 @@ def test_supermergers_lists_get_their_base_back_and_its_elements_become_rules() 
     rules = alpha(deep)
     assert isinstance(rules, Rules)
     assert parse_recipe(print_recipe(deep)) == deep
+
+
+def test_supermergers_list_of_110_numbers_is_that_of_its_extended_names() -> None:
+    weights = [n / 1000 for n in range(1, 110)]
+    made = alpha(recipe_of(supermerger(mbw=True, weights_alpha=weights, base_alpha=0)))
+    assert made == read_weights(", ".join(map(str, [0, *weights])), layout="supermerger")
+    deep = recipe_of(supermerger(mbw=True, weights_alpha=weights, elemental_merge="IN40:attn1:0.5"))
+    assert parse_recipe(print_recipe(deep)) == deep
+
+
+def test_its_letters_are_drawn_from_the_seed_that_it_recorded_and_that_is_said() -> None:
+    read = recipe_in(supermerger(elemental_merge="IN05:attn1:R,M00:ff:0.5", seed=7))
+    assert alpha(read.recipe) == over(0.25, parse_rules("IN05:attn1:ER(seed = 7)\nM00:ff:0.5"))
+    assert any("drawn anew, from seed 7" in note for note in read.notes)
 
 
 @pytest.mark.parametrize(
