@@ -145,6 +145,8 @@ window.mergeDesk ??= (() => {
   function readText(text) {
     const words = text.trim().replace(/^[[({]|[\])}]$/g, "").split(/\s*[,;\s]\s*/).filter(Boolean);
     const odd = words.findIndex((word) => !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(word));
+    if (/^(E?[RUX]|D)$/.test(words[odd])) return `SuperMerger's ${words[odd]} is drawn at random: write this list among the rules of the room Weights.`;
+    if (odd < 0 && words.length === 110) return "SuperMerger's 110 numbers are finer than faders: write them among the rules of the room Weights.";
     if (odd >= 0) return `Number ${odd + 1} is "${words[odd]}", which is no number.`;
     const spread = reading().spread[words.length];
     if (!spread) {

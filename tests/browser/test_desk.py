@@ -135,7 +135,12 @@ def test_a_list_without_base_leaves_base(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("pasted", "told"),
-    [("1, 2, 3", "3 so far; Stable Diffusion 1 takes 26 or 25"), ("0.5, o.5", 'Number 2 is "o.5"')],
+    [
+        ("1, 2, 3", "3 so far; Stable Diffusion 1 takes 26 or 25"),
+        ("0.5, o.5", 'Number 2 is "o.5"'),
+        ("0, R, U", "SuperMerger's R is drawn at random: write this list among the rules"),
+        (", ".join(["0.5"] * 110), "110 numbers are finer than faders"),
+    ],
 )
 def test_a_list_that_does_not_fit_says_why_and_moves_nothing(desk: Desk, pasted: str, told: str) -> None:
     desk.begin()
