@@ -23,7 +23,7 @@ from lib_merge.report.finding import Finding, count_keys, named
 from lib_merge.report.kernel import PairKernel
 from lib_merge.report.outliers import BLOCK, LIMIT, SPREAD_OF_SIZES, robust_scores
 from lib_merge.report.stats import Stats, tensor_stats
-from lib_merge.report.stream import PIECE, Row, Work, stream
+from lib_merge.report.stream import Row, Work, stream
 from lib_merge.report.structure import by_slot, structure_findings
 from lib_merge.report.values import Sums, added
 
@@ -160,7 +160,7 @@ def _stale_ema(file: Checkpoint, header: Header, identity: Identity, progress: P
     lock = threading.Lock()
 
     def worker() -> Work:
-        kernel = PairKernel(PIECE)
+        kernel = PairKernel()
 
         def work(_: str, views: tuple[Tensor, ...]) -> None:
             found = kernel.sums(*views)

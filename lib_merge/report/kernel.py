@@ -3,9 +3,8 @@
 Sums of float32 will not do: squares of fp16 numbers are exact in float32, but adding them up is biased
 (rows of 256, added up in float64: 6e-8 on noise, 9e-7 on a constant tensor). So every sum is one of
 float64, over buffers that stay in the cache. Per element and thread: fp16 to float32 0.07 ns, float32
-to float64 0.16 ns (fp16 straight to float64: 0.6 ns), the difference in float32 0.15 ns and its extremes
-0.12 ns (in float64 0.30 and 0.25 ns), equal bits 0.11 ns, a dot product of float64 0.11 ns by numpy's
-OpenBLAS and 0.18 ns by torch's MKL on an AMD processor.
+to float64 0.14 ns (fp16 straight to float64: 0.6 ns), the difference in float32 0.11 ns and its extremes
+0.13 ns, a dot product of float64 0.18 ns (torch 2.13 with MKL, one core of an AMD EPYC).
 
 Of two large tensors of a 16-bit format A and the difference D = B - A are widened, and not B:
 
@@ -20,7 +19,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib_merge.report.values import Sums, of_a_size
+from lib_merge.report.stream import in_steps
+from lib_merge.report.values import Sums, added, of_a_size
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -29,46 +29,60 @@ if TYPE_CHECKING:
 # Elements from which a difference of 16-bit numbers may be rounded to float32 (24 bits, of 11 or 8 each:
 # exact but for numbers 2^13 apart): such errors, below 2^-25, average out.
 LARGE = 1 << 16
+STEP = 1 << 17  # elements that go through the buffers at a time: with these 4 MB, which a shared cache holds
 RUN = 1 << 13  # elements of one dot product: from 10 000 on OpenBLAS shares it among threads of its own
 
 
 @dataclass(frozen=True)
 class _Room:
-    """The buffers cut to a piece's length; cutting them anew for each piece took a tenth of the time."""
+    """The buffers cut to one step's length; cutting them anew for each step took a tenth of the time."""
 
     narrow: tuple[Tensor, ...]
     wide: tuple[Tensor, ...]
     same: Tensor
 
+    def cut(self, count: int) -> _Room:
+        if count == self.same.numel():
+            return self
+        narrow, wide = (tuple(each[:count] for each in some) for some in (self.narrow, self.wide))
+        return _Room(narrow, wide, self.same[:count])
+
 
 class PairKernel:
-    """Adds up pieces of at most `most` elements, in buffers that it uses again; for one thread."""
+    """Adds up pieces of any length, step by step, in buffers that it uses again; for one thread."""
 
-    def __init__(self, most: int) -> None:
-        self._whole = _Room(
-            tuple(torch.empty(most, dtype=torch.float32) for _ in range(3)),
-            tuple(torch.empty(most, dtype=torch.float64) for _ in range(4)),
-            torch.empty(most, dtype=torch.bool),
+    def __init__(self, step: int = STEP) -> None:
+        from lib_merge.report.loop import fast_pair_sums
+
+        self._step, self._loop = step, fast_pair_sums()
+        self._room = _Room(
+            tuple(torch.empty(step, dtype=torch.float32) for _ in range(3)),
+            tuple(torch.empty(step, dtype=torch.float64) for _ in range(4)),
+            torch.empty(step, dtype=torch.bool),
         )
+        flags = torch.empty(step, dtype=torch.int16)
+        self._loop_room = *self._room.narrow[:2], *self._room.wide[:2], flags, flags.view(torch.int64)
 
     def sums(self, a: Tensor, b: Tensor, c: Tensor | None = None) -> Sums:
         """The sums of A, B and, with a base, C: flat and of one length, in any number formats."""
-        room = self._room(a.numel())
+        if c is None and a.dtype == b.dtype and a.element_size() == 2:
+            found = self._by_difference(a, b)
+            if of_a_size(found.aa, found.bb) and math.isfinite(found.dd):
+                return found
+        views = (a, b) if c is None else (a, b, c)
+        return added(self._of_step(*step) for step in in_steps(views, self._step))
+
+    def _by_difference(self, a: Tensor, b: Tensor) -> Sums:
+        """As the module tells; for 16-bit numbers, and the same as whole ones."""
+        aa, ad, dd, most, equal = self._loop(a, b, bits(a), bits(b), *self._loop_room, a.numel() >= LARGE)
+        return Sums(a.numel(), aa, aa + 2 * ad + dd, aa + ad, dd, most, equal)
+
+    def _of_step(self, a: Tensor, b: Tensor, c: Tensor | None = None) -> Sums:
+        room = self._room.cut(a.numel())
         words = (bits(a), bits(b)) if a.dtype == b.dtype else None
         if words and torch.equal(*words):
             return _of_equals(a, c, room)
-        if words and a.element_size() == 2 and a.numel() >= LARGE and c is None:
-            found = _by_difference(a, b, words, room)
-            if of_a_size(found.aa, found.bb) and math.isfinite(found.dd):
-                return found
         return _of_any(a, b, c, words, room)
-
-    def _room(self, count: int) -> _Room:
-        whole = self._whole
-        if count == whole.same.numel():
-            return whole
-        narrow, wide = (tuple(each[:count] for each in some) for some in (whole.narrow, whole.wide))
-        return _Room(narrow, wide, whole.same[:count])
 
 
 def _of_any(a: Tensor, b: Tensor, c: Tensor | None, words: tuple[Tensor, Tensor] | None, room: _Room) -> Sums:
@@ -83,16 +97,6 @@ def _of_any(a: Tensor, b: Tensor, c: Tensor | None, words: tuple[Tensor, Tensor]
         ab = (aa + bb - dd) / 2
     equal = _equal(*words, room) if words else a.numel() - int(torch.count_nonzero(difference))
     return Sums(a.numel(), aa, bb, ab, dd, _most(difference, dd), equal, ca, cb, cab)
-
-
-def _by_difference(a: Tensor, b: Tensor, words: tuple[Tensor, Tensor], room: _Room) -> Sums:
-    """As the module tells; for 16-bit numbers, and the same as whole ones."""
-    wide_a = _wide(0, a, room)
-    difference = room.narrow[1].copy_(b).sub_(room.narrow[0])
-    wide = room.wide[1].copy_(difference)
-    aa, ad, dd = _square(wide_a), _dot(wide_a, wide), _square(wide)
-    most, equal = _most(difference, dd), _equal(*words, room)
-    return Sums(a.numel(), aa, aa + 2 * ad + dd, aa + ad, dd, most, equal)
 
 
 def _of_equals(a: Tensor, c: Tensor | None, room: _Room) -> Sums:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
 from lib_merge.progress import Progress
-from lib_merge.report.stream import PIECE, Row, Work, stream
+from lib_merge.report.stream import Row, Work, in_steps, stream
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+STEP = 1 << 18  # elements widened at a time: 1 MB of float32
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def tensor_stats(file: Checkpoint, keys: Sequence[str], progress: Progress, what
     lock = threading.Lock()
 
     def worker() -> Work:
-        buffer = torch.empty(PIECE, dtype=torch.float32)
+        buffer = torch.empty(STEP, dtype=torch.float32)
 
         def work(key: str, views: tuple[Tensor, ...]) -> None:
-            found = piece_stats(views[0], buffer)
+            found = combined(piece_stats(step[0], buffer) for step in in_steps(views, STEP))
             with lock:
                 parts[key].append(found)
 

@@ -20,7 +20,7 @@ from lib_merge.architectures import (
 from lib_merge.checkpoint import Header, open_checkpoint
 from lib_merge.progress import Progress, Silent
 from lib_merge.report.kernel import PairKernel
-from lib_merge.report.stream import PIECE, Row, Work, stream
+from lib_merge.report.stream import Row, Work, stream
 from lib_merge.report.values import Group, Sums, WeightComparison, added
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _sums_of(keys: Iterable[str], files: list[Header], progress: Progress) -> di
     lock = threading.Lock()
 
     def worker() -> Work:
-        kernel = PairKernel(PIECE)
+        kernel = PairKernel()
 
         def work(key: str, views: tuple[Tensor, ...]) -> None:
             found = kernel.sums(*views)
