@@ -2,8 +2,10 @@
 
     python tests/bench/similarity.py --rounds 5                      # read, merge-desk, naive
     python tests/bench/similarity.py --with sdsim,attention,asim2,check
+    python tests/bench/similarity.py --rounds 5 --without-naive --cold
 
-`read` reads both files once from the page cache with read(), on one thread: what the ratios are to.
+`read` reads both files once with read() into one buffer, on one thread: what the ratios are to. The files are
+in the page cache, or with --cold on the disk alone (of a virtual machine: its host may well hold them).
 `naive` is the loop that people write: load both files, and for each key the cosine, the differences and
 their extremes in float32 (not good to 1e-9). `sdsim` is another job: eight attention layers and two
 sha256. `merge-desk` compares all keys and slots; `attention` and `asim2` are its other kinds, `check`
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -120,9 +123,20 @@ def run_here(name: str, models: list[Path]) -> None:
     print(json.dumps({"seconds": seconds, "cpu": cpu, "anonymous": memory.peak}))
 
 
-def run_apart(name: str, models: list[Path]) -> dict[str, float]:
-    """One job in a process of its own, on warm files."""
-    read(models)()
+def forget(models: list[Path]) -> None:
+    """Takes the files out of the page cache."""
+    for model in models:
+        with model.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def run_apart(name: str, models: list[Path], cold: bool) -> dict[str, float]:
+    """One job in a process of its own, on files that the page cache holds, or does not."""
+    if cold:
+        forget(models)
+    else:
+        read(models)()
     command = [sys.executable, str(HERE / "similarity.py"), "--job", name, *map(str, models)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
@@ -159,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--with", dest="more", default="", help="sdsim, attention, asim2, check")
     parser.add_argument("--without-naive", action="store_true", help="which takes twenty times as long")
+    parser.add_argument("--cold", action="store_true", help="files on the disk, not in the page cache")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "merge-desk-bench")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", type=Path, help=argparse.SUPPRESS)
@@ -175,7 +190,7 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = {name: [] for name in tools}
     for number in range(options.rounds):
         for name in random.sample(tools, len(tools)):
-            results[name].append(run_apart(name, models))
+            results[name].append(run_apart(name, models, options.cold))
             told = f"round {number + 1}: {name} {results[name][-1]['seconds']:.2f} s"
             print(told, file=sys.stderr, flush=True)
     print(report(results))
