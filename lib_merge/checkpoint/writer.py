@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 NO_FILE = -1
 STRETCH = 32 << 20  # bytes between two words to the system to begin writing
+# Bytes of one write. A merge of 2.13 GB by calls of up to 59 MB spent 3.7-3.8 s in them, by calls of 1 MB
+# 0.43 s (ext4, Linux 6.18, three runs): the system looks for room in one piece for what comes in one piece.
+AT_ONCE = 1 << 20
 
 
 class StreamingWriter:
@@ -170,9 +173,9 @@ class StreamingWriter:
             self._part.unlink()
 
     def _put(self, piece: memoryview, at: int) -> None:
-        """Writes all of a piece at a place of the file, in as many steps as the system likes."""
+        """Writes all of a piece at a place of the file, step by step."""
         while piece.nbytes:
-            count = self._put_some(piece, at)
+            count = self._put_some(piece[:AT_ONCE], at)
             if count == 0:
                 raise OSError(errno.EIO, "")
             piece, at = piece[count:], at + count

@@ -25,7 +25,7 @@ from lib_merge.execute.survey import Surveys, survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
-from lib_merge.tensors import Scratch, all_finite, one_thread_each, torch
+from lib_merge.tensors import Scratch, all_finite, keep_freed_memory, one_thread_each, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +77,7 @@ def run(
     progress.start(plan.nbytes, "merging")
     worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
     threads = threads or default_threads()
+    keep_freed_memory()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         worker.known = survey_models(plan, checkpoints, pool, progress, device, surveys or Surveys())
         workers = [pool.submit(worker.work) for _ in range(threads)]

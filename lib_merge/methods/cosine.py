@@ -4,6 +4,9 @@ Two passes: the first takes the cosine of every column of A with the same column
 that a column is what one input number goes to) over the whole model but the VAE, and keeps the range
 that is left without the lowest and the highest hundredth. The second turns each column's cosine into
 its share of A or B. SuperMerger's A variant adds the whole tensor's cosine in the second pass alone.
+
+Once the columns of a tensor are known, a number of the result depends on the numbers in its place and
+on its column: they are gone over in stretches.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lib_merge.methods.numerics import STRETCH
-from lib_merge.registry import Knob, Survey, end, merge_method
+from lib_merge.registry import Knob, Start, Survey, end, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -73,6 +76,11 @@ def _look_b(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
     return _columns(sums).add_(_overall(sums)).div_(2)
 
 
+def _measure_a(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
+    sums = _sums(a, b, dtype)
+    return _columns(sums).add_(_overall_of_columns(sums)).div_(2)
+
+
 def bounds(looks: Sequence[Tensor]) -> tuple[float, float]:
     """The least and the greatest cosine of the model, without the lowest and the highest hundredth."""
     every = torch.cat([look.reshape(-1) for look in looks])
@@ -100,16 +108,20 @@ def _likeness(columns: Tensor, low: float, high: float) -> Tensor:
     return ((columns - low) / (high - low)).nan_to_num_(nan=1.0)
 
 
-def _mixed(a: Tensor, b: Tensor, share_of_b: Tensor) -> Tensor:
-    """Each column of B by its share."""
-    return torch.lerp(_as_rows(a), _as_rows(b), share_of_b.to(a.dtype)).view(a.shape)
+def _mixed(a: Tensor, b: Tensor, share_of_b: Tensor, start: int) -> Tensor:
+    """Each column of B by its share, of a stretch that begins with a tensor's element `start`."""
+    count = a.numel()
+    if not count:
+        return torch.empty_like(a)
+    first, shares = start % len(share_of_b), share_of_b.to(a.dtype)
+    shares = shares.repeat(-(-(first + count) // len(shares)))[first : first + count]
+    return torch.lerp(a.reshape(-1), b.reshape(-1), shares).view(a.shape)
 
 
 @merge_method(
     "cosine_a",
     title="Cosine A",
     source=f"{SUPERMERGER}, calcmode 'cosineA', with an alpha that begins at A",
-    elementwise=False,
     ends=[end(0, alpha=0), end(1, alpha=1)],
     exempt=SPREAD,
 )
@@ -119,6 +131,8 @@ def cosine_a(
     *,
     alpha: Annotated[float, AMOUNT_OF_B] = 0.5,
     spread: Annotated[Sequence[float] | None, Survey(_look_a, bounds)] = None,
+    columns: Annotated[Tensor | None, Survey(_look_a)] = None,
+    start: Annotated[int, Start()] = 0,
 ) -> Tensor:
     """Go from A to B column by column, those first in which they differ most.
 
@@ -129,15 +143,15 @@ def cosine_a(
     but that the cosines are those that were scaled.
     """
     low, high = spread or bounds([_look_a(a, b, dtype=a.dtype)])
-    likeness = _likeness(_look_a(a, b, dtype=a.dtype), low, high).clamp_(0, 1)
-    return _mixed(a, b, (2 * alpha - likeness).clamp_(0, 1))
+    columns = _look_a(a, b, dtype=a.dtype) if columns is None else columns
+    likeness = _likeness(columns, low, high).clamp_(0, 1)
+    return _mixed(a, b, (2 * alpha - likeness).clamp_(0, 1), start)
 
 
 @merge_method(
     "cosine_b",
     title="Cosine B",
     source=f"{SUPERMERGER}, calcmode 'cosineB', with an alpha that begins at A",
-    elementwise=False,
     ends=[end(0, alpha=0), end(1, alpha=1)],
     exempt=SPREAD,
 )
@@ -147,6 +161,8 @@ def cosine_b(
     *,
     alpha: Annotated[float, AMOUNT_OF_B] = 0.5,
     spread: Annotated[Sequence[float] | None, Survey(_look_b, bounds)] = None,
+    columns: Annotated[Tensor | None, Survey(_look_b)] = None,
+    start: Annotated[int, Start()] = 0,
 ) -> Tensor:
     """Go from A to B column by column, those first in which they differ most, in tensors that differ most.
 
@@ -156,15 +172,15 @@ def cosine_b(
     alpha 0 is A and alpha 1 is B, to the bit. From alpha a half up it is supermerger_cosine_b at 2 alpha - 1.
     """
     low, high = spread or bounds([_look_b(a, b, dtype=a.dtype)])
-    likeness = _likeness(_look_b(a, b, dtype=a.dtype), low, high).clamp_(0, 1)
-    return _mixed(a, b, (2 * alpha - likeness).clamp_(0, 1))
+    columns = _look_b(a, b, dtype=a.dtype) if columns is None else columns
+    likeness = _likeness(columns, low, high).clamp_(0, 1)
+    return _mixed(a, b, (2 * alpha - likeness).clamp_(0, 1), start)
 
 
 @merge_method(
     "supermerger_cosine_a",
     title="Cosine A of SuperMerger",
     source=f"{SUPERMERGER}, calcmode 'cosineA'",
-    elementwise=False,
     exempt=SPREAD,
 )
 def supermerger_cosine_a(
@@ -173,6 +189,8 @@ def supermerger_cosine_a(
     *,
     alpha: Annotated[float, SHIFT] = 0.0,
     spread: Annotated[Sequence[float] | None, Survey(_look_a, bounds)] = None,
+    columns: Annotated[Tensor | None, Survey(_measure_a)] = None,
+    start: Annotated[int, Start()] = 0,
 ) -> Tensor:
     """Keep A's columns where A and B are alike and take B's where they differ, as SuperMerger does it.
 
@@ -183,17 +201,14 @@ def supermerger_cosine_a(
     tensor's cosine is taken with every column at length 1, and is no part of the range that scales it.
     """
     low, high = spread or bounds([_look_a(a, b, dtype=a.dtype)])
-    sums = _sums(a, b, a.dtype)
-    measure = _columns(sums).add_(_overall_of_columns(sums)).div_(2)
-    keep = _likeness(measure, low, high).sub_(abs(alpha)).clamp_(0, 1)
-    return _mixed(b, a, keep)
+    columns = _measure_a(a, b, dtype=a.dtype) if columns is None else columns
+    return _mixed(b, a, _likeness(columns, low, high).sub_(abs(alpha)).clamp_(0, 1), start)
 
 
 @merge_method(
     "supermerger_cosine_b",
     title="Cosine B of SuperMerger",
     source=f"{SUPERMERGER}, calcmode 'cosineB'",
-    elementwise=False,
     exempt=SPREAD,
 )
 def supermerger_cosine_b(
@@ -202,6 +217,8 @@ def supermerger_cosine_b(
     *,
     alpha: Annotated[float, SHIFT] = 0.0,
     spread: Annotated[Sequence[float] | None, Survey(_look_b, bounds)] = None,
+    columns: Annotated[Tensor | None, Survey(_look_b)] = None,
+    start: Annotated[int, Start()] = 0,
 ) -> Tensor:
     """Keep A's columns where A and B are alike, in tensors that are alike, as SuperMerger does it.
 
@@ -211,5 +228,5 @@ def supermerger_cosine_b(
     alpha 1 is B but for columns that lie beyond the range, alpha 0 is not A: cosine_b's are.
     """
     low, high = spread or bounds([_look_b(a, b, dtype=a.dtype)])
-    keep = _likeness(_look_b(a, b, dtype=a.dtype), low, high).sub_(alpha).clamp_(0, 1)
-    return _mixed(b, a, keep)
+    columns = _look_b(a, b, dtype=a.dtype) if columns is None else columns
+    return _mixed(b, a, _likeness(columns, low, high).sub_(alpha).clamp_(0, 1), start)

@@ -33,7 +33,6 @@ PLAIN = "weighted_sum"
 PART = "IN04,IN11,M00,TIME,OUT"  # 0.3 GB with every kind of tensor
 MIDDLE, LAST_IN = "model.diffusion_model.middle_block.1.", "model.diffusion_model.input_blocks.11.0."
 SIGNS = {f"{MIDDLE}proj_in.weight", f"{LAST_IN}in_layers.0.weight"}  # what SD1 is known by
-SLOW = {"rotate"}  # minutes; asked for by name
 
 
 def settings_of(name: str) -> dict[str, object]:
@@ -166,7 +165,7 @@ def main() -> None:
     models = inputs(options.folder, options.family, 3)
     if options.part:
         models = part_of(models, options.part)
-    every = [method.id for method in METHODS.all() if method.id not in SLOW]
+    every = [method.id for method in METHODS.all()]
     names = [PLAIN, *(name for name in (options.only.split(",") if options.only else every) if name != PLAIN)]
     tools = [tool for tool in options.peers.split(",") if tool]
     jobs = [] if options.peers_alone else [(name, "merge-desk") for name in names]
