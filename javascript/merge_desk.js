@@ -232,7 +232,7 @@ window.mergeDesk ??= (() => {
       if (desk.applied && old && old.choice !== scene.choice) engage();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
-    marks({ at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); },
+    marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; },
     answer(answer) {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;

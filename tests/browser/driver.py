@@ -84,9 +84,15 @@ class Desk:
         expect(self.part("empty")).to_be_hidden(timeout=20 * SECOND)
         if a != "base":
             self.choose("a", a)
-        expect(self.page.locator("[data-slot=OUT05].md-marked")).to_be_visible(timeout=30 * SECOND)
+        # marks come after the faders of these two: before that the desk may draw all faders once more
+        between = re.compile(rf"^{re.escape(a)}(\.\w+)?\|{re.escape(b)}(\.\w+)?$")
+        expect(self.page.locator("[data-mount=board]")).to_have_attribute(
+            "data-between", between, timeout=30 * SECOND
+        )
+        expect(self.page.locator("[data-slot=OUT05].md-marked")).to_be_visible()
         if not live:
-            self.act("live").uncheck(force=True)
+            self.act("live").press("Space")  # not a click: the page is still finding its height
+            expect(self.act("live")).not_to_be_checked()
 
     def drag(self, slot: str, to: float) -> None:
         box = self.place(slot)
