@@ -40,7 +40,7 @@
         HERE.sheet = told.sheet;
       }
       if (told.setup) take(told.setup);
-      draw();
+      show(); // and nothing of what is being typed into is made anew
     },
   };
 
