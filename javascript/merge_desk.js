@@ -232,7 +232,7 @@ window.mergeDesk ??= (() => {
       if (desk.applied && old && old.choice !== scene.choice) engage();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
-    marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; },
+    marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
     answer(answer) {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;

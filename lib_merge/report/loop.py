@@ -1,10 +1,9 @@
 """The loop over one large piece that two threads must be able to run at once.
 
 A piece takes a dozen calls of torch, and a thread of Python must fetch the interpreter's lock back after
-each: two threads wait for one another more than they work. Per pair of full-size SD1.5 files two threads of
-Python took 2.4 s (3.6 s of processors) and one 2.2 s; TorchScript runs the same loop without the lock, on two
-threads in 1.1 s (2.1 s of processors). It is deprecated; where a torch no longer has it, the loop runs as the
-Python that it is.
+each: two threads wait for one another more than they work. TorchScript runs the same loop without the lock:
+two full-size SD1.5 files are compared in 2.5 s of processors, not 3.6 (tests/bench/similarity.py). It is
+deprecated; where a torch no longer has it, the loop runs as the Python that it is.
 
 Kept apart because TorchScript looks names up among a module's own: torch must be the real one here.
 """
@@ -15,7 +14,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Tuple, cast  # noqa: UP035  TorchScript of torch 2.0 knows the old name alone
+from typing import Tuple, cast  # noqa: UP035  every TorchScript knows the old name
 
 import torch
 from torch import Tensor

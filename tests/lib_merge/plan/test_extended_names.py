@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lib_merge.architectures import EXTENDED_NAMES, extended_name, family_by_id, slot_of
 from lib_merge.errors import MergeError, PlanError
@@ -18,6 +17,7 @@ from lib_merge.plan import Combination
 from lib_merge.plan.ruler import Ruler
 from lib_merge.recipe import Rules, parse_recipe, parse_rules, print_recipe, print_rules, read_weights
 from lib_merge.recipe.rules import EXTENDED, SUPERMERGER, Rule
+from tests.elementals import Entry, entries, given_by, written
 from tests.full_size import write_tiny
 from tests.merging import plan_of, simple_recipe
 
@@ -47,8 +47,6 @@ NAMED = {
     "first_stage_model.decoder.conv_out.weight": "VAE",
 }
 
-Entry = tuple[list[str], bool, list[str], bool, float]
-
 
 def at(rules: Rules, key: str) -> float:
     """The amount that a tensor ends with."""
@@ -76,37 +74,15 @@ def test_every_tensor_of_sdxl_has_one_of_the_110_names_and_no_tensor_the_third()
     ]
 
 
-def told(entries: list[Entry], key: str) -> float:
-    """What its entries give: the last that fits; `flag` told in our words after its `elementals`."""
-    amount = 0.0
-    for blocks, no_blocks, elements, no_elements, ratio in entries:
-        fits_block = not blocks or ((extended_name(key) in blocks) != no_blocks)
-        if fits_block and any(element in key for element in elements or [""]) != no_elements:
-            amount = ratio
-    return amount
-
-
 @settings(max_examples=20)
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.sampled_from([*EXTENDED_NAMES[:-1:7], "CLIPG", "OUT00", "OUT9", "TIME"]), max_size=3),
-            st.booleans(),
-            st.lists(st.sampled_from(["attn1", "to_k", "ff.net", "blocks.1", "weight"]), max_size=2),
-            st.booleans(),
-            st.sampled_from([0.1, 0.5, 1.0]),
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
+@given(entries([*EXTENDED_NAMES[:-1:7], "CLIPG", "OUT00", "OUT9", "TIME"], 3))
 def test_entries_of_extended_names_are_read_as_supermerger_reads_them(drawn: list[Entry]) -> None:
-    entries = [(b, n and bool(b), e, m and bool(e), r) for b, n, e, m, r in drawn]
-    lines = [f"{'NOT ' * n}{' '.join(b)}:{'NOT ' * m}{' '.join(e)}:{r}" for b, n, e, m, r in entries]
+    lines = written(drawn)
     laid = Ruler(parse_rules("\n".join(["use extended XL", *lines])), SDXL, KEYS)
     for key in KEYS[::11]:
         slot = slot_of(SDXL, key) or ""
-        assert laid.at(slot, key) == (0 if slot == "VAE" else told(entries, key)), (lines, key)
+        expected = 0 if slot == "VAE" else given_by(drawn, extended_name(key), key)
+        assert laid.at(slot, key) == expected, (lines, key)
         assert slot in laid.by_key or laid.at(slot, key) == laid.at(slot)
 
 

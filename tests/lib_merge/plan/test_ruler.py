@@ -17,6 +17,7 @@ from lib_merge.plan import Combination, Plan, Source, make_plan, replan
 from lib_merge.plan.ruler import Ruler
 from lib_merge.plan.tester import report_of_header
 from lib_merge.recipe import Recipe, Rules, Slots, parse_rules, print_rules, read_weights
+from tests.elementals import Entry, entries, given_by, written
 from tests.full_size import write_tiny
 from tests.merging import plan_of, simple_recipe
 from tests.strategies import rules
@@ -27,7 +28,6 @@ UNET = "model.diffusion_model."
 TO_K = UNET + "output_blocks.5.1.transformer_blocks.0.attn2.to_k.weight"
 
 Pair = tuple[Path, Path]
-Entry = tuple[list[str], bool, list[str], bool, float]
 
 
 def ruler(text: str, family: str = "sd1") -> Ruler:
@@ -172,41 +172,15 @@ def test_blocks_in_small_letters_are_told_from_names() -> None:
 # --- other tools ---
 
 
-def supermerger(entries: list[Entry], slot: str, key: str) -> float:
-    """What SuperMerger's rules give: the last entry that fits; told in our words after its `elementals`."""
-    block = {"TIME": "IN00", "OUT": "OUT11"}.get(slot, slot)
-    amount = 0.0
-    for blocks, no_blocks, elements, no_elements, ratio in entries:
-        fits_block = not blocks or ((block in blocks) != no_blocks)
-        fits_element = any(element in key for element in elements or [""]) != no_elements
-        if fits_block and fits_element:
-            amount = ratio
-    return amount
-
-
 @settings(max_examples=25)
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.sampled_from(["BASE", "IN00", "IN05", "M00", "OUT05", "OUT11"]), max_size=2),
-            st.booleans(),
-            st.lists(st.sampled_from(["attn1", "to_k", "ff.net", "blocks.1", "weight"]), max_size=2),
-            st.booleans(),
-            st.sampled_from([0.1, 0.5, 1.0]),
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_supermergers_elements_are_read_as_it_reads_them(
-    drawn: list[Entry],
-) -> None:
-    entries = [(b, n and bool(b), e, m and bool(e), r) for b, n, e, m, r in drawn]
-    text = "\n".join(f"{'NOT ' * n}{' '.join(b)}:{'NOT ' * m}{' '.join(e)}:{r}" for b, n, e, m, r in entries)
+@given(entries(["BASE", "IN00", "IN05", "M00", "OUT05", "OUT11"], 2))
+def test_supermergers_elements_are_read_as_it_reads_them(drawn: list[Entry]) -> None:
+    text = "\n".join(written(drawn))
     laid = ruler(text)
     for key in KEYS["sd1"][::7]:
         slot = slot_of(SD1, key) or ""
-        assert laid.at(slot, key) == (0 if slot == "VAE" else supermerger(entries, slot, key)), (text, key)
+        block = {"TIME": "IN00", "OUT": "OUT11"}.get(slot, slot)
+        assert laid.at(slot, key) == (0 if slot == "VAE" else given_by(drawn, block, key)), (text, key)
 
 
 def test_supermergers_blocks_carry_their_own_names_on_sdxl() -> None:
