@@ -259,18 +259,19 @@ def _studio(mixer: Mixer, options: argparse.Namespace) -> Studio:
 
 def _drawing(options: argparse.Namespace, request: Request, seed: int) -> DrawSettings:
     from lib_merge.hosts.pictures import usual_size
-    from lib_merge.picture import DrawSettings
+    from lib_merge.picture import DrawSettings, read_settings
 
     width, height = usual_size(next(iter(request.headers.values())).metadata)
-    return DrawSettings(
-        prompt=options.prompt,
-        negative=options.negative,
-        steps=options.steps,
-        cfg=options.guidance,
-        width=options.width or width,
-        height=options.height or height,
-        seed=seed,
-    )
+    given = {
+        "prompt": options.prompt,
+        "negative": options.negative,
+        "steps": options.steps,
+        "cfg": options.guidance,
+        "width": width if options.width is None else options.width,
+        "height": height if options.height is None else options.height,
+        "seed": seed,
+    }
+    return read_settings(given, DrawSettings())
 
 
 def _write(

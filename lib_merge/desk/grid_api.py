@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, cast
 
 from lib_merge.desk.grid_run import Running, grids_of
@@ -12,11 +11,9 @@ from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import Asked, plan_as_data, read_asked
 from lib_merge.grid.axes import NAMES
-from lib_merge.hosts.host import changed
-from lib_merge.picture import DrawSettings
+from lib_merge.picture import DrawSettings, read_settings
 
 ACTIONS = ("start", "plan", "resume", "stop", "cell")
-SETTINGS = tuple(each.name for each in fields(DrawSettings))
 
 Data = dict[str, Any]
 
@@ -92,20 +89,7 @@ def _axes(given: object) -> dict[str, Asked]:
 def _drawing(given: object, mixer: Mixer) -> DrawSettings:
     if not isinstance(given, Mapping) and given is not None:
         raise RecipeError("drawing must be an object", hint='{"prompt": "a cat", "steps": 20}')
-    found = dict(cast("Mapping[str, object]", given or {}))
-    odd = [name for name in found if name not in SETTINGS]
-    if odd:
-        raise RecipeError(f"'{odd[0]}' is nothing that a picture is drawn with", hint=", ".join(SETTINGS))
-    usual = mixer.host.usual()
-    for name, value in found.items():
-        kind = cast("type[object]", type(getattr(usual, name)))
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            found[name] = float(value)
-        elif kind is tuple and isinstance(value, list):
-            found[name] = tuple(str(each) for each in cast("list[object]", value))
-        elif type(value) is not kind:
-            raise RecipeError(f"{name} is {value!r}, which is no {kind.__name__}")
-    return changed(usual, **found)
+    return read_settings(cast("Mapping[str, object]", given or {}), mixer.host.usual())
 
 
 def _picture(now: Running | None, place: object) -> Data:

@@ -37,8 +37,9 @@ from lib_merge.desk.view import (
     status_line,
 )
 from lib_merge.errors import MergeError
-from lib_merge.hosts.host import DrawSettings, Picture, changed, find
+from lib_merge.hosts.host import DrawSettings, Picture, find
 from lib_merge.hosts.pictures import png_facts
+from lib_merge.picture import read_settings
 from lib_merge.report.sheet import card_of
 
 Result = TypeVar("Result")
@@ -300,15 +301,10 @@ class Desk:
     def settings(self, fields: Mapping[str, Any]) -> DrawSettings:
         """What the fields of the page say; an empty field is as the host usually has it."""
         given = {name: value for name, value in fields.items() if value not in (None, "")}
-        for name in ("steps", "width", "height", "seed"):
-            if name in given:
-                given[name] = int(given[name])
-        if "styles" in given:
-            given["styles"] = tuple(cast("Sequence[str]", given["styles"]))
         for name in ("prompt", "negative"):  # these may be empty, and then they are
             if name in fields:
                 given[name] = fields[name] or ""
-        return changed(self.usual(), **given)
+        return read_settings(given, self.usual())
 
 
 def _without_vae(value: object) -> object:

@@ -10,20 +10,16 @@ from typing import cast
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.grid.cell import NUMBERS, TEXTS, WORDS, Base, Cell, Kind, Value, read_each
 from lib_merge.grid.values import numbers, shown, split_lines, split_list
+from lib_merge.picture import read_setting
 
-GRAIN = 8  # pixels; a latent pixel's side
 LORA = re.compile(r"<lora:(?P<name>[^:>]+)(?::(?P<weight>[^:>]*))?(?P<rest>:[^>]*)?>")
 NO_SEED = -1  # the WebUI's word for a seed that nobody chose
 
 
-def _number_axis(name: str, field: str, help: str, *, whole: bool, low: float, high: float) -> Kind:
+def _number_axis(name: str, field: str, help: str, *, whole: bool) -> Kind:
     def read(text: str, base: Base) -> Sequence[Value]:
         found = numbers(text, whole=whole)
-        bad = [number for number in found if not low <= number <= high]
-        if bad:
-            hint = f"{low:g} to {high:g}"
-            raise RecipeError(f"{', '.join(map(shown, bad))} cannot be drawn with", hint=hint)
-        return [Value(shown(number), number) for number in found]
+        return [Value(shown(number), read_setting(field, number)) for number in found]
 
     def apply(cell: Cell, value: object, _: Base) -> Cell:
         return drawn(cell, **{field: value})
@@ -41,7 +37,7 @@ def _seeds(text: str, base: Base) -> Sequence[Value]:
     found = [base.shelf.dice() if seed == NO_SEED else int(seed) for seed in numbers(text, whole=True)]
     if any(seed < 0 for seed in found):
         raise RecipeError("a seed is not negative", hint="-1 for one that is thrown")
-    return [Value(str(seed), seed) for seed in found]
+    return [Value(str(seed), read_setting("seed", seed)) for seed in found]
 
 
 SEED = Kind(
@@ -155,11 +151,11 @@ def _listed(name: str, field: str, offered: Callable[[Base], Sequence[str]]) -> 
 
 def _sizes(text: str, base: Base) -> Sequence[Value]:
     def one(entry: str) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", entry)
-        sides = (int(found[1]), int(found[2])) if found else (0, 0)
-        if not all(side and side % GRAIN == 0 for side in sides):
-            raise RecipeError(f"'{entry}' is no size", hint=f"512x768, in multiples of {GRAIN}")
-        return sides
+        found = re.fullmatch(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", entry)
+        if not found:
+            raise RecipeError(f"'{entry}' is no size", hint="512x768, ...")
+        sides = read_setting("width", int(found[1])), read_setting("height", int(found[2]))
+        return cast("tuple[int, int]", sides)
 
     return read_each(split_list(text), one)
 
@@ -178,7 +174,7 @@ def picture_kinds() -> tuple[Kind, ...]:
         _whole_axis("negative prompts", "negative"),
         _listed("sampler", "sampler", lambda base: base.shelf.samplers()),
         _listed("scheduler", "scheduler", lambda base: base.shelf.schedulers()),
-        _number_axis("steps", "steps", "steps of the sampler", whole=True, low=1, high=1000),
-        _number_axis("cfg", "cfg", "classifier-free guidance", whole=False, low=0, high=100),
+        _number_axis("steps", "steps", "steps of the sampler", whole=True),
+        _number_axis("cfg", "cfg", "classifier-free guidance", whole=False),
         Kind("size", "512x768, ...", False, NUMBERS, _sizes, _sized, ("size",)),
     )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import OutputError, RecipeError
 from lib_merge.hosts.host import Ckpt, DrawSettings
+from lib_merge.picture import read_settings
 from lib_merge.recipe import RECIPE_KEY, in_infotext
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 USUAL_SIDE = 512  # pixels; what SD1 was made for
-GRAIN = 8  # a latent pixel is 8 pixels wide, and the U-Net halves it three times
+RESOLUTION = re.compile(r"\s*([0-9]{1,5})\s*[xX]\s*([0-9]{1,5})\s*")
 
 
 def draw_to_file(
@@ -39,23 +42,21 @@ def draw_to_file(
             "the folder for the picture does not exist", where=str(target), hint="make it first"
         )
     metadata = read_header(checkpoint).metadata
-    usual = usual_size(metadata)
-    width, height = (given or default for given, default in zip(size, usual, strict=True))
-    if width % (8 * GRAIN) or height % (8 * GRAIN):
-        raise RecipeError(f"{width} x {height} pixels cannot be drawn", hint="sizes are multiples of 64")
+    width, height = (
+        default if given is None else given for given, default in zip(size, usual_size(metadata), strict=True)
+    )
+    asked = {"prompt": prompt, "negative": negative, "seed": seed, "steps": steps, "cfg": guidance}
+    settings = read_settings({**asked, "width": width, "height": height}, DrawSettings())
     pipeline = load_pipeline(checkpoint, device=device)
     (picture,) = draw(
         pipeline,
-        [prompt],
-        seeds=[seed],
-        steps=steps,
-        guidance=guidance,
-        width=width,
-        height=height,
-        negative_prompt=negative,
-    )
-    settings = DrawSettings(
-        prompt, negative, steps=steps, cfg=guidance, width=width, height=height, seed=seed
+        [settings.prompt],
+        seeds=[settings.seed],
+        steps=settings.steps,
+        guidance=settings.cfg,
+        width=settings.width,
+        height=settings.height,
+        negative_prompt=settings.negative,
     )
     told = infotext(settings, Ckpt(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -65,7 +66,7 @@ def draw_to_file(
     except OSError as cause:
         part.unlink(missing_ok=True)
         raise OutputError("the picture cannot be written", where=f"{target}: {cause.strerror}") from cause
-    return width, height
+    return settings.width, settings.height
 
 
 def infotext(settings: DrawSettings, checkpoint: Ckpt | None, recipe: str) -> str:
@@ -92,8 +93,14 @@ def png_facts(text: str) -> PngInfo:
 
 
 def usual_size(metadata: Mapping[str, str]) -> tuple[int, int]:
-    """Width and height that the file says it was made for (modelspec.resolution), else 512 x 512."""
-    words = metadata.get("modelspec.resolution", "").lower().split("x")
-    if len(words) == 2 and all(word.strip().isdigit() for word in words):
-        return int(words[0]), int(words[1])
+    """Width and height that the file says it was made for (modelspec.resolution), else 512 x 512.
+
+    What the metadata says was written by anybody: a size that cannot be drawn counts as none.
+    """
+    found = RESOLUTION.fullmatch(metadata.get("modelspec.resolution", ""))
+    if found:
+        width, height = int(found[1]), int(found[2])
+        with suppress(RecipeError):
+            read_settings({"width": width, "height": height}, DrawSettings())
+            return width, height
     return USUAL_SIDE, USUAL_SIDE
