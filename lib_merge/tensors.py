@@ -117,10 +117,26 @@ class Scratch:
 
 def all_finite(tensor: Tensor) -> bool:
     """Whether no element is NaN or infinite, in one pass without a mask: both reach the extremes."""
-    if tensor.numel() == 0:
-        return True
-    low, high = tensor.aminmax()
-    return math.isfinite(low.item()) and math.isfinite(high.item())
+    return all(map(math.isfinite, extremes(tensor))) if tensor.numel() else True
+
+
+def extremes(tensor: Tensor) -> tuple[float, float]:
+    """The smallest and the largest element, both NaN where any is; one pass where this torch has one."""
+    if _has_aminmax(tensor.dtype, tensor.device):
+        low, high = tensor.aminmax()
+    else:
+        low, high = tensor.min(), tensor.max()
+    return low.item(), high.item()
+
+
+@functools.cache
+def _has_aminmax(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether torch.aminmax takes this format on this device: before 2.2 not fp16 on the CPU."""
+    try:
+        torch.zeros(1, dtype=dtype, device=device).aminmax()
+    except (NotImplementedError, RuntimeError):  # "not implemented for 'Half'"
+        return False
+    return True
 
 
 def exact(number: float) -> Fraction:

@@ -25,7 +25,7 @@ from lib_merge.execute.survey import Surveys, survey_models
 from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
-from lib_merge.tensors import Scratch, all_finite, keep_freed_memory, one_thread_each, torch
+from lib_merge.tensors import Scratch, all_finite, extremes, keep_freed_memory, one_thread_each, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -239,5 +239,5 @@ def _fits(result: Tensor, dtype: Dtype) -> bool:
     most = LARGEST_8[dtype.name]
     if result.numel() == 0:
         return True
-    low, high = result.aminmax()
-    return -most <= low.item() and high.item() <= most
+    low, high = extremes(result)
+    return -most <= low and high <= most

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.report.stream import in_steps
 from lib_merge.report.values import Sums, added, of_a_size
-from lib_merge.tensors import torch
+from lib_merge.tensors import extremes, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,8 +141,8 @@ def bits(tensor: Tensor) -> Tensor:
 
 
 def _most(difference: Tensor, dd: float) -> float:
-    low, high = difference.aminmax()
-    return max(-low.item(), high.item()) if dd == dd else dd
+    low, high = extremes(difference)
+    return max(-low, high) if dd == dd else dd
 
 
 def _square(x: Tensor) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lib_merge.checkpoint import Checkpoint
 from lib_merge.progress import Progress
 from lib_merge.report.stream import Row, Work, in_steps, stream
-from lib_merge.tensors import torch
+from lib_merge.tensors import extremes, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ def piece_stats(piece: Tensor, buffer: Tensor | None = None) -> Stats:
         x = piece.float()
     else:
         x = buffer[: piece.numel()].copy_(piece)
-    low, high = (extreme.item() for extreme in x.aminmax())
+    low, high = extremes(x)
     bad = 0
     if not (math.isfinite(low) and math.isfinite(high)):
         good = x[torch.isfinite(x)]
@@ -94,7 +94,7 @@ def piece_stats(piece: Tensor, buffer: Tensor | None = None) -> Stats:
         if not good.numel():
             return Stats(count=x.numel(), bad=bad)
         x = good
-        low, high = (extreme.item() for extreme in x.aminmax())
+        low, high = extremes(x)
     squares = torch.dot(x, x).item()
     if not math.isfinite(squares):  # beyond float32
         squares = torch.dot(x.double(), x.double()).item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from lib_merge.execute.kernels import Place, kernel_of
 from lib_merge.plan.fold import Source, combination
-from lib_merge.tensors import Scratch, all_finite, exact, lerp_rounds_once
+from lib_merge.tensors import Scratch, all_finite, exact, extremes, lerp_rounds_once
 from tests.merging import same_bits
 from tests.strategies import DTYPES, amounts, tensors
 
@@ -85,3 +86,14 @@ def test_the_fast_kernel_is_used_only_where_it_rounds_once(dtype: torch.dtype) -
 def test_nan_and_infinity_are_always_noticed(values: list[float], dtype: torch.dtype) -> None:
     tensor = torch.tensor(values, dtype=torch.float32).to(dtype)
     assert all_finite(tensor) == bool(torch.isfinite(tensor).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_bad_value_is_noticed_at_every_place_of_a_long_tensor(dtype: torch.dtype, value: float) -> None:
+    for place in range(150):  # a processor takes several at once, and the rest one by one
+        tensor = torch.linspace(-3, 3, 150).to(dtype)
+        tensor[place] = value
+        assert not all_finite(tensor)
+        low, high = extremes(tensor)
+        assert math.isnan(value) == (math.isnan(low) and math.isnan(high))
