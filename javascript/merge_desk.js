@@ -16,7 +16,7 @@ window.mergeDesk ??= (() => {
     scene: null, marks: {}, param: "alpha", layout: "supermerger", values: {}, knobs: {},
     lock: new Set(), solo: new Set(), mute: new Set(), past: [], future: [], gesture: null, moved: ["", 0],
     live: true, stale: false, applied: false, sent: "", busy: null, queued: null, freed: 0, seq: 0, next: {},
-    now: null, before: null, ofA: null, against: "", holding: false,
+    now: null, before: null, ofA: null, against: "", holding: false, effects: { items: [], held: {} },
   };
   const seen = {};
   const rooms = {};
@@ -191,6 +191,8 @@ window.mergeDesk ??= (() => {
     press("stop");
     setTimeout(() => { if (waiting && desk.busy === waiting) { desk.busy = null; showState(); } }, 10000);
   }
+  /** Asks what shapes the merge besides the faders, before the next move does. */
+  const look = () => ask("look", { action: "look", parameters: parameters() });
   /** Rings a hidden button; what is asked goes along as the first input. Again and again until it is fetched. */
   function ask(bell, facts) {
     desk.next[bell] = { seq: ++desk.seq, ...facts };
@@ -230,6 +232,7 @@ window.mergeDesk ??= (() => {
       setStatus(scene.status);
       showProblem(scene.problem);
       if (desk.applied && old && old.choice !== scene.choice) engage();
+      if (old?.choice !== scene.choice) look();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
     marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
@@ -237,10 +240,17 @@ window.mergeDesk ??= (() => {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;
       if (answer.action === "save") { showSheet(answer); return; }
+      if (answer.effects) hear.looked(answer);
       if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(answer.notes); }
       showProblem(answer.problem);
       if (desk.busy?.seq === answer.seq) finish(answer);
     },
+  };
+  hear.looked = ({ action, effects, status }) => {
+    if (status) setStatus(status);
+    if (!action || !effects) return;
+    desk.effects = effects;
+    if (desk.scene) show();
   };
   function finish(answer) {
     const queued = desk.queued;
@@ -276,7 +286,7 @@ window.mergeDesk ??= (() => {
   function drawBoard() {
     const root = mount("board");
     if (!root || !desk.scene) return;
-    const { board, method, empty } = desk.scene;
+    const { board, method, empty, unused } = desk.scene;
     const rows = Array.from({ length: Math.max(board.left.length, board.right.length) }, (_, row) => make("div",
       { class: `md-row ${board.level && row && row % board.level === 0 ? "md-level" : ""}` },
       board.left[row] ? fader(board.left[row]) : make("i"), make("span", { class: board.level ? "md-skip" : "" }),
@@ -285,7 +295,9 @@ window.mergeDesk ??= (() => {
       make("div", { class: "md-method" }, make("code", {}, method.formula), make("span", {}, method.summary)),
       toolbar(),
       make("p", { class: "md-empty", "data-part": "empty", hidden: !empty }, empty),
-      make("div", { class: `md-desk ${empty ? "md-waiting" : ""}` },
+      make("p", { class: "md-empty", "data-part": "unused", hidden: !unused }, unused),
+      make("div", { class: "md-effect", "data-part": "effect", role: "status", hidden: true }),
+      make("div", { class: `md-desk ${empty || unused ? "md-waiting" : ""}` },
         make("div", { class: "md-top" }, fader("ALL"), board.above.map((slot) => fader(slot, "md-right"))),
         rows,
         make("div", { class: "md-middle" }, board.middle.map((slot) => fader(slot))),
@@ -298,6 +310,37 @@ window.mergeDesk ??= (() => {
     showMarks();
   }
 
+  // --- what is in effect besides the faders ---
+
+  const OFF = {
+    rules: () => board.extra("weights", ""),
+    adjust: () => board.extra("adjust", ""),
+    align: () => $("#merge_desk_align input")?.click(),
+    solo: () => change(() => desk.solo.clear()),
+    mute: () => change(() => desk.mute.clear()),
+  };
+  /** Python tells what it merges with; solo and mute are the page's own, since they change what it sends. */
+  function showEffects() {
+    const strip = part("effect");
+    if (!strip) return;
+    const own = ["solo", "mute"].filter((kind) => desk[kind].size).map((kind) => ({ kind, text: `${kind} ${[...desk[kind]].join(", ")}` }));
+    const items = [...desk.effects.items, ...own];
+    strip.hidden = !items.length;
+    strip.replaceChildren(make("b", {}, "In effect:"), ...items.map(({ kind, text }) => make("span", { "data-effect": kind }, text,
+      make("button", { type: "button", title: `Switch off: ${text}`, "aria-label": `Switch off: ${text}`, onclick: OFF[kind] }, "✕"))));
+  }
+  /** A fader whose block is decided elsewhere says so, and what the block ends with. */
+  function showHeld(each, slot) {
+    const [held, still] = [desk.effects.held[slot], desk.scene.still[slot]];
+    const label = slot === "ALL" ? "All blocks" : slot;
+    const words = still ?? held?.text ?? "";
+    each.classList.toggle("md-held", !!held);
+    each.classList.toggle("md-held-whole", !!held?.whole);
+    each.children[1].title = words || label;
+    each.children[2].title = words;
+    each.children[2].setAttribute("aria-label", words ? `${label}, ${words}` : label);
+  }
+
   function toolbar() {
     const params = faders().length < 2 ? [] : [make("span", { class: "md-group", role: "group", "aria-label": "Which amounts the faders show" },
       faders().map(({ name, help }) => button(name, help, () => { desk.param = name; show(); }, { "data-param": name })))];
@@ -306,8 +349,8 @@ window.mergeDesk ??= (() => {
       make("span", { class: "md-group" },
         button("Reset", "All faders to 0, which is A", () => change(() => {
           desk.solo.clear(); desk.mute.clear(); for (const slot of slots()) put(slot, REST);
-        }), { "data-act": "reset" }),
-        button("Invert", "Turn every amount round: low becomes high", () => everything((x) => range().low + range().high - x), { "data-act": "invert" })),
+        }), { "data-act": "reset", "data-needs-faders": true }),
+        button("Invert", "Turn every amount round: low becomes high", () => everything((x) => range().low + range().high - x), { "data-act": "invert", "data-needs-faders": true })),
       params,
       desk.scene.method.knobs.map(knob),
       make("span", { class: "md-legend", "data-part": "legend" }));
@@ -325,7 +368,7 @@ window.mergeDesk ??= (() => {
 
   function numbersBox() {
     const note = make("span", { class: "md-hint", "data-part": "note", role: "status" });
-    const text = make("textarea", { rows: 2, class: "md-text", spellcheck: false, "data-part": "text", "aria-label": "The faders as numbers",
+    const text = make("textarea", { rows: 2, class: "md-text", spellcheck: false, "data-part": "text", "data-needs-faders": true, "aria-label": "The faders as numbers",
       title: "Paste the numbers of another tool here", oninput: (e) => { note.textContent = readText(e.target.value); note.classList.toggle("md-bad", !!note.textContent); },
       onblur: () => { note.textContent = ""; showText(); } });
     const layout = make("select", { "aria-label": "Which tool the numbers come from", title: "How TIME, OUT and VAE follow a pasted list",
@@ -351,7 +394,7 @@ window.mergeDesk ??= (() => {
       if (fresh?.trim() && fresh !== old) keep("rename", { name: old, new_name: fresh });
     };
     const card = ({ name: called, values, own, about }) => make("div", { class: `md-preset ${own ? "md-own" : ""}` },
-      make("button", { type: "button", title: about ? `${called}: ${about}` : called, "data-preset": called, onclick: () => change(() => {
+      make("button", { type: "button", title: about ? `${called}: ${about}` : called, "data-preset": called, "data-needs-faders": true, disabled: !!desk.scene.unused, onclick: () => change(() => {
         desk.solo.clear(); desk.mute.clear(); for (const [slot, value] of Object.entries(values)) put(slot, value);
       }) }, curve(values), make("span", {}, called)),
       own ? make("span", { class: "md-edit" }, button("✎", `Rename ${called}`, () => rename(called)),
@@ -361,7 +404,7 @@ window.mergeDesk ??= (() => {
     const take = make("details", { class: "md-take" }, make("summary", {}, "Import presets"), theirs,
       button("Import", "Take these presets over as yours", () => theirs.value.trim() && keep("import", { parameters: { text: theirs.value } }), { "data-act": "import-presets" }));
     part("presets")?.replaceChildren(
-      make("div", { class: "md-head" }, make("b", {}, "Presets"), make("span", { class: "md-hint", "data-part": "presets-note", role: "status" }, notes.join("; ")), name, button("Keep these faders", "Keep the faders as a preset of yours", save, { "data-act": "keep" })),
+      make("div", { class: "md-head" }, make("b", {}, "Presets"), make("span", { class: "md-hint", "data-part": "presets-note", role: "status" }, notes.join("; ")), name, button("Keep these faders", "Keep the faders as a preset of yours", save, { "data-act": "keep", "data-needs-faders": true })),
       make("div", { class: "md-cards" }, desk.scene.presets.map(card)), take);
   }
 
@@ -379,13 +422,18 @@ window.mergeDesk ??= (() => {
       const all = slots().filter((other) => !(other in desk.scene.still)).map((other) => at(other));
       const mixed = slot === "ALL" && all.some((other) => other !== all[0]);
       const value = slot === "ALL" ? all.reduce((sum, other) => sum + other, 0) / all.length : at(slot);
-      Object.assign(slide, { min: low, max: high, step, value, disabled: !!desk.scene.empty || slot in desk.scene.still });
+      const { empty, unused, still } = desk.scene;
+      Object.assign(slide, { min: low, max: high, step, value: unused ? REST : value, disabled: !!empty || !!unused || slot in still });
+      slide.setAttribute("aria-disabled", slide.disabled);
       number.disabled = slide.disabled;
-      if (document.activeElement !== number) number.value = mixed ? "mixed" : String(Math.round(value * 1e3) / 1e3);
+      if (document.activeElement !== number) number.value = unused ? "" : mixed ? "mixed" : String(Math.round(value * 1e3) / 1e3);
+      showHeld(each, slot);
       each.classList.toggle("md-silent", slot !== "ALL" && silent(slot));
       for (const [kind] of Object.values(STRIPES)) {
         each.classList.toggle(`md-${kind}`, desk[kind].has(slot));
-        $(`[data-kind=${kind}]`, each)?.setAttribute("aria-pressed", desk[kind].has(slot));
+        const knob = $(`[data-kind=${kind}]`, each);
+        knob?.setAttribute("aria-pressed", desk[kind].has(slot));
+        if (knob) knob.disabled = !!unused;
       }
       paint(slide);
     }
@@ -396,16 +444,19 @@ window.mergeDesk ??= (() => {
       else if (input.type === "text") input.value = desk.knobs[each.dataset.knob];
       else { input.value = desk.knobs[each.dataset.knob]; output.textContent = tidy(desk.knobs[each.dataset.knob]); paint(input); }
     }
+    for (const each of document.querySelectorAll("[data-needs-faders]")) each.disabled = !!desk.scene.unused;
+    showEffects();
     showText();
     showState();
   }
   function showText() {
     const text = part("text");
     if (!text) return;
-    if (document.activeElement !== text) text.value = asText();
+    if (document.activeElement !== text) text.value = desk.scene.unused ? "" : asText();
     const others = apart();
+    const held = slots().filter((slot) => desk.effects.held[slot]?.whole);
     if (!part("note").classList.contains("md-bad") || document.activeElement !== text)
-      part("note").textContent = others.length ? `${others.join(", ")} set apart from the list` : `${desk.scene.numbers.length} numbers: ${desk.scene.numbers[0] ?? ""} … ${desk.scene.numbers.at(-1) ?? ""}`;
+      part("note").textContent = desk.scene.unused ? "" : held.length ? `${held.length} blocks are held by rules, whatever these numbers say` : others.length ? `${others.join(", ")} set apart from the list` : `${desk.scene.numbers.length} numbers: ${desk.scene.numbers[0] ?? ""} … ${desk.scene.numbers.at(-1) ?? ""}`;
   }
   function showMarks() {
     const most = Math.max(1e-9, ...Object.values(desk.marks));
@@ -534,7 +585,7 @@ window.mergeDesk ??= (() => {
 
   // --- coming to life ---
 
-  function look() {
+  function listenTo() {
     for (const name of Object.keys(hear)) {
       const said = $(`#merge_desk_${name} [data-merge-desk]`)?.dataset;
       if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk)); }
@@ -565,10 +616,10 @@ window.mergeDesk ??= (() => {
     }
     if (watched !== carriers) {
       watched = carriers;
-      new MutationObserver(look).observe(carriers, { subtree: true, childList: true, attributes: true, characterData: true });
+      new MutationObserver(listenTo).observe(carriers, { subtree: true, childList: true, attributes: true, characterData: true });
     }
     enter();
-    look();
+    listenTo();
     if (!desk.scene && Date.now() - greeted > 1500) { greeted = Date.now(); press("hello"); }
     if (desk.next.turn && Date.now() - desk.busy?.since > 250) press("turn"); // Gradio drops a click while it still ends the event before
     for (const bell of Object.keys(asked)) {
@@ -604,6 +655,7 @@ window.mergeDesk ??= (() => {
       if ((extras[name] ?? "") === value) return;
       if (value) extras[name] = value; else delete extras[name];
       document.dispatchEvent(new CustomEvent("merge-desk-extra", { detail: { name, value } }));
+      look();
       engage();
     },
     solo: (slot) => change(() => { desk.solo = new Set(desk.solo.size === 1 && desk.solo.has(slot) ? [] : [slot]); }),

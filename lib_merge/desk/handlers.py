@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from lib_merge.architectures import Family, family_by_id, identify
 from lib_merge.desk import presets
+from lib_merge.desk.effect import Effects, effects_of, held_in_words, ignored_rules, moved_slots
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.presets import Preset
 from lib_merge.desk.view import (
@@ -32,6 +33,7 @@ from lib_merge.desk.view import (
     fact_sheet,
     method_by_title,
     method_view,
+    no_block_weights,
     problem_of,
     readings_of,
     status_line,
@@ -40,6 +42,7 @@ from lib_merge.errors import MergeError
 from lib_merge.hosts.host import DrawSettings, Picture, find
 from lib_merge.hosts.pictures import png_facts
 from lib_merge.picture import read_settings
+from lib_merge.registry import Method
 from lib_merge.report.sheet import card_of
 
 Result = TypeVar("Result")
@@ -139,6 +142,7 @@ class Desk:
             problem = _said(error)
         known, mine = self._presets(family)
         method = method_by_title(choice.method)
+        unused = no_block_weights(method)
         return Scene(
             repr(choice),
             family.id,
@@ -149,7 +153,8 @@ class Desk:
             readings_of(family),
             method_view(method),
             known,
-            {} if choice.vae == VAE_FADER else {VAE: f"the VAE is {_vae_words(choice.vae)}"},
+            _still(family, choice, unused),
+            unused,
             _empty(choice, method.most_models or 2),
             status_line(self.mixer.status()),
             problem or mine,
@@ -195,6 +200,13 @@ class Desk:
 
         return self._answered(Answer(move.seq, move.action), act)
 
+    def look(self, text: str, choice: Choice) -> Answer:
+        """What is in memory, and what shapes the merge besides the faders; nothing is swapped in."""
+        move = Move.read(text)
+        return self._answered(
+            Answer(move.seq, move.action), lambda: Answer(0, "", effects=self._in_effect(move, choice))
+        )
+
     def _answered(self, answer: Answer, act: Callable[[], Answer]) -> Answer:
         """What the act answers, or what went wrong; with the status that is true afterwards."""
         try:
@@ -203,17 +215,25 @@ class Desk:
         except Exception as error:
             answer = replace(answer, problem=_said(error))
         try:
-            return replace(answer, status=status_line(self.mixer.status()))
+            return replace(answer, status=status_line(self.mixer.status(), answer.status))
         except Exception as error:
             return replace(answer, problem=answer.problem or _said(error))
 
     def _apply(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
-        body = self.body(choice, move.parameters)
+        body, before = self.body(choice, move.parameters), self.mixer.asked
+        effects = self._in_effect(move, choice)
+        held = held_in_words(effects, moved_slots(before, body))
         if not self.mixer.host.surface().draws:
             self.mixer.apply(body, move.task)
-            return Answer(0, "")
+            return Answer(0, "", held, effects=effects)
         _, picture = self.mixer.apply_and_draw(body, settings, move.task)
-        return Answer(0, "", picture=_data_url(picture), infotext=picture.infotext)
+        return Answer(0, "", held, picture=_data_url(picture), infotext=picture.infotext, effects=effects)
+
+    def _in_effect(self, move: Move, choice: Choice) -> Effects:
+        method = method_by_title(choice.method)
+        found = effects_of(self.mixer, self._words(choice, method, move.parameters))
+        rules = move.parameters.get("weights") and not _takes_rules(method)
+        return replace(found, items=(ignored_rules(method), *found.items)) if rules else found
 
     def _compare(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
         """A's own picture; what was in memory before is there again afterwards."""
@@ -291,12 +311,16 @@ class Desk:
         for name, value in parameters.items():
             if name in names:
                 body[name] = value if vae == "blend" else _without_vae(value)
-        for word, taken in (("weights", "alpha" in names), ("adjust", True)):
-            if taken and parameters.get(word):
-                body[word] = parameters[word]
-        if choice.align:
-            body["align"] = True
+        body |= self._words(choice, method, parameters)
         return {**body, "vae": vae, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
+
+    def _words(self, choice: Choice, method: Method, parameters: Mapping[str, object]) -> Body:
+        """What is asked for besides the faders: A, rules, Adjust, aligning."""
+        words: dict[str, object] = {"a": choice.a}
+        for word, taken in (("weights", _takes_rules(method)), ("adjust", True)):
+            if taken and parameters.get(word):
+                words[word] = parameters[word]
+        return {**words, "align": True} if choice.align else words
 
     def settings(self, fields: Mapping[str, Any]) -> DrawSettings:
         """What the fields of the page say; an empty field is as the host usually has it."""
@@ -305,6 +329,17 @@ class Desk:
             if name in fields:
                 given[name] = fields[name] or ""
         return read_settings(given, self.usual())
+
+
+def _takes_rules(method: Method) -> bool:
+    return any(parameter.name == "alpha" for parameter in method.parameters)
+
+
+def _still(family: Family, choice: Choice, unused: str) -> Mapping[str, str]:
+    """Faders that do nothing, each with the reason."""
+    if unused:
+        return {slot.id: unused for slot in family.slots}
+    return {} if choice.vae == VAE_FADER else {VAE: f"the VAE is {_vae_words(choice.vae)}"}
 
 
 def _without_vae(value: object) -> object:

@@ -15,6 +15,7 @@ from typing import Any
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, Component, Family, read_numbers
 from lib_merge.checkpoint import Header, TensorInfo, read_header
+from lib_merge.desk.effect import Effects
 from lib_merge.desk.mixer import Saved, Status
 from lib_merge.desk.presets import Preset
 from lib_merge.dtypes import SAVEABLE, SOURCE
@@ -119,6 +120,7 @@ class Scene:
     numbers  the names of a full list, in order, and `groups` the slots of those that are no slot
     empty    what to do first, "" where the desk is ready
     still    faders that do nothing now, each with the reason
+    unused   why no fader does anything with this method, "" where faders do
     """
 
     choice: str
@@ -131,6 +133,7 @@ class Scene:
     method: MethodView
     presets: tuple[Preset, ...]
     still: Mapping[str, str]
+    unused: str
     empty: str
     status: str
     problem: Problem | None = None
@@ -157,6 +160,7 @@ class Answer:
     card     the model card's text, ready to be copied
     notes    what came of taking presets over
     against  what A's picture for comparison depends on: while it stays the same, so does that picture
+    effects  what shapes the merge besides the faders
     """
 
     seq: int
@@ -169,6 +173,7 @@ class Answer:
     against: str = ""
     presets: tuple[Preset, ...] | None = None
     notes: tuple[str, ...] = ()
+    effects: Effects | None = None
     problem: Problem | None = None
 
 
@@ -271,8 +276,21 @@ def method_view(method: Method) -> MethodView:
 # --- words ---
 
 
-def status_line(status: Status) -> str:
-    """What is in memory, in one sentence."""
+def no_block_weights(method: Method) -> str:
+    """Why no fader does anything with a method; "" where faders have a parameter to set."""
+    view = method_view(method)
+    if view.faders:
+        return ""
+    names = ", ".join(knob.name for knob in view.knobs)
+    instead = f" What it takes stands above them: {names}." if names else ""
+    return f"{method.title} has no block weights, so the faders do nothing.{instead}"
+
+
+def status_line(status: Status, held: str = "") -> str:
+    """What is in memory, in one sentence.
+
+    held  of the faders that were moved, those that rules hold: said in place of "Nothing changed"
+    """
     if status.refusal:
         return f"Nothing can be swapped in now: {status.refusal}."
     if not status.base:
@@ -283,7 +301,10 @@ def status_line(status: Status) -> str:
     last = status.last
     if last is None:
         return line
-    return f"{line} {_counted(len(last.slots), 'block')} changed in {_took(last.seconds)}."
+    if held and not last.slots:
+        return f"{line} {held}"
+    changed = f"{_counted(len(last.slots), 'block')} changed in {_took(last.seconds)}."
+    return f"{line} {changed} {held}".rstrip()
 
 
 def _counted(count: int, word: str) -> str:

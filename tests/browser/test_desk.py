@@ -80,6 +80,67 @@ def test_rules_are_tried_and_drawn_numbers_go_onto_the_faders(desk: Desk) -> Non
     assert desk.complaints == []
 
 
+def test_what_is_in_effect_stands_above_the_board_and_held_faders_say_so(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.locator("#merge_desk_room_weights-button").click()
+    desk.part("rules").fill("OUT: 0.9")
+    desk.act("use-rules").check()
+    contrast = desk.page.locator("[data-adjust=contrast] input")
+    contrast.focus()
+    contrast.press("ArrowRight")
+    desk.page.locator("#merge_desk_room_mix-button").click()
+    strip = desk.part("effect")
+    expect(strip).to_contain_text("In effect:rules OUT: 0.9", timeout=20 * SECOND)
+    expect(strip).to_contain_text("Adjust contrast 0.1")
+    held = "held at 0.9 by the rule OUT: 0.9"
+    expect(desk.page.locator("[data-slot=OUT05].md-held-whole")).to_be_visible()
+    expect(desk.fader("OUT05")).to_have_attribute("aria-label", re.compile(f"OUT05, {held}"))
+    expect(desk.fader("OUT05")).to_have_attribute("title", re.compile(held))
+    expect(desk.part("note")).to_contain_text("blocks are held by rules")
+    desk.fader("IN00").press("s")
+    expect(strip).to_contain_text("solo IN00")
+    for kind in ("solo", "adjust", "rules"):
+        strip.locator(f"[data-effect={kind}] button").click()
+        expect(strip.locator(f"[data-effect={kind}]")).to_have_count(0, timeout=20 * SECOND)
+    expect(strip).to_be_hidden()
+    expect(desk.page.locator(".md-held")).to_have_count(0)
+    assert not desk.act("use-rules").is_checked()
+    assert desk.complaints == []
+
+
+def test_a_method_without_block_weights_disables_the_faders_and_says_why(desk: Desk) -> None:
+    desk.begin()
+    desk.drag("OUT05", 0.7)
+    for title in ("TIES", "DARE", "Adjust", "Model stock"):
+        desk.choose("method", title)
+        expect(desk.part("unused")).to_contain_text(f"{title} has no block weights", timeout=20 * SECOND)
+        for slot in ("ALL", "IN03", "OUT05"):
+            expect(desk.fader(slot)).to_be_disabled()
+            expect(desk.fader(slot)).to_have_attribute("aria-disabled", "true")
+        assert desk.part("text").is_disabled()
+    desk.choose("method", "Weighted sum")
+    expect(desk.part("unused")).to_be_hidden(timeout=20 * SECOND)
+    assert desk.at("OUT05") == pytest.approx(0.7, abs=0.02)  # nothing is lost
+    assert desk.complaints == []
+
+
+def test_no_fader_of_an_sdxl_board_hangs_over_another_or_out_of_the_panel(desk: Desk) -> None:
+    desk.choose("a", "xl")
+    expect(desk.page.locator("[data-slot=LABEL]")).to_be_visible(timeout=20 * SECOND)
+    over = desk.page.evaluate("""() => {
+        const box = (each) => each.getBoundingClientRect();
+        const panel = box(document.querySelector('.md-desk'));
+        const parts = [...document.querySelectorAll('.md-fader > *')]
+            .map((each) => [each.parentElement, box(each)]);
+        const overlap = (x, y) => Math.min(x.right, y.right) - Math.max(x.left, y.left) > 1
+            && Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top) > 1;
+        return parts.filter(([fader, at]) => at.right > panel.right
+            || parts.some(([other, place]) => other !== fader && overlap(at, place))
+        ).map(([fader]) => fader.dataset.slot);
+    }""")
+    assert over == []
+
+
 def test_a_method_is_chosen_by_its_card(desk: Desk) -> None:
     desk.page.locator("#merge_desk_room_methods-button").click()
     expect(desk.page.locator("[data-method=weighted_models]")).to_be_disabled(timeout=60 * SECOND)
@@ -317,6 +378,25 @@ def test_letting_go_of_a_fader_swaps_and_draws_and_restore_takes_it_back(desk: D
     desk.act("restore").click()
     expect(desk.part("status")).to_have_text("base is in memory, as its file is.", timeout=DRAWN)
     assert desk.complaints == []
+
+
+@pytest.mark.slow
+def test_a_drag_of_a_held_fader_is_told_which_rule_holds_it(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.locator("#merge_desk_room_weights-button").click()
+    desk.part("rules").fill("OUT: 0.9")
+    desk.act("use-rules").check()
+    desk.page.locator("#merge_desk_room_mix-button").click()
+    desk.act("draw").click()
+    expect(desk.part("status")).to_contain_text("blocks changed in", timeout=DRAWN)
+    desk.idle()
+    desk.drag("OUT05", 0.3)
+    desk.act("draw").click()
+    expect(desk.part("status")).to_contain_text("OUT05 is held at 0.9 by the rule OUT: 0.9", timeout=DRAWN)
+    expect(desk.part("status")).not_to_contain_text("Nothing changed")
+    desk.idle()
+    desk.act("restore").click()
+    expect(desk.part("status")).to_contain_text("as its file is", timeout=DRAWN)
 
 
 @pytest.mark.slow

@@ -81,6 +81,9 @@ def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> Non
         drawing = dict(zip(names, given[count:], strict=True))
         return carrier(desk.turn(text, choice_of(given[:count]), drawing))
 
+    def look(text: str, *given: Any) -> str:
+        return carrier(desk.look(text, choice_of(given)))
+
     def save(text: str, *given: Any) -> list[Any]:
         answer = desk.save(text, choice_of(given[:count]), *given[count:])
         choices = list(desk.offer().checkpoints)
@@ -92,9 +95,10 @@ def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> Non
     inputs = [*lists.inputs, *page.fields.values()]
     bind(page, "turn", ends["turn"], page.wrap(turn), inputs, [ends["answer"]])
     bind(page, "keep", ends["keep"], keep, [], [ends["answer"]])
+    bind(page, "look", ends["look"], look, lists.inputs, [ends["looked"]])
     lent = [saving[name] for name in ("name", "format", "overwrite", "of_the_file")]
     saved = [ends["answer"], lists.a, lists.b, lists.c]
     bind(page, "save", saving["button"], page.wrap(save), [*lists.inputs, *lent], saved)
 
 
-MIX = Room("mix", "Mix", ("answer",), ("turn", "keep"), _place, _wire)
+MIX = Room("mix", "Mix", ("answer", "looked"), ("turn", "keep", "look"), _place, _wire)

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from lib_merge.architectures import family_by_id
 from lib_merge.desk.handlers import Choice, Desk
-from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer
+from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer, desk_methods
 from lib_merge.errors import MergeError, NumbersError
+from lib_merge.methods import METHODS
+from lib_merge.plan.amounts import Amounts
+from lib_merge.registry import Method
 from tests.desk_host import PaperHost, PaperMixer
 from tests.full_size import write_tiny
 
@@ -92,6 +96,81 @@ def test_the_vae_fader_counts_only_where_the_vae_is_blended(desk: Desk, mixer: P
     assert [(body["vae"], body["alpha"]) for body in mixer.bodies] == [("blend", {"VAE": 0.5}), ("b", {})]
     assert desk.scene(BOTH).still.keys() == {"VAE"}
     assert not desk.scene(Choice("ink", "pastel", vae=VAE_FADER)).still
+
+
+@pytest.mark.parametrize("method", desk_methods(), ids=lambda method: method.id)
+def test_a_method_without_block_weights_says_so_and_its_faders_do_nothing(desk: Desk, method: Method) -> None:
+    scene = desk.scene(Choice("ink", "pastel", "ink", method.title, VAE_FADER))
+    slots = {slot.id for slot in family_by_id("sd1").slots}
+    taken = {parameter.name for parameter in method.parameters} & {"alpha", "beta"}
+    assert set(scene.still) == (set() if taken else slots)
+    assert scene.unused.startswith(f"{method.title} has no block weights") is not bool(taken)
+
+
+def test_what_shapes_the_merge_besides_the_faders_is_named(desk: Desk) -> None:
+    asked = {"weights": "OUT: 0.9\nattn1: 0.2", "adjust": "0, 0, 0, 0.1, 0, 0, 0, -2"}
+    choice = Choice("ink", "pastel", method="Weighted sum", align=True)
+    effects = desk.look(move("look", parameters=asked), choice).effects
+    assert effects is not None
+    assert [(each.kind, each.text) for each in effects.items] == [
+        ("align", "B is aligned to A"),
+        ("rules", "rules OUT: 0.9; attn1: 0.2"),
+        ("adjust", "Adjust contrast 0.1, yellow blue -2"),
+    ]
+    assert effects.held["OUT05"].text.startswith("held at 0.2 to 0.9 by the rules OUT: 0.9, attn1: 0.2")
+    assert effects.held["IN01"].whole is False
+    assert "IN00" not in effects.held
+
+
+def test_random_weights_are_named_and_a_method_without_block_weights_says_that_it_leaves_rules_out(
+    desk: Desk,
+) -> None:
+    asked = {"weights": "uniform(0, 1, seed = 3)"}
+    random = desk.look(move("look", parameters=asked), BOTH).effects
+    unused = desk.look(move("look", parameters=asked), Choice("ink", "pastel", method="TIES")).effects
+    assert random is not None
+    assert unused is not None
+    assert random.items[0].text == "random weights uniform(0, 1, seed = 3)"
+    assert unused.items[0].text == "rules, which TIES does not use: it has no block weights"
+    assert (len(random.held) > 20, unused.held) == (True, {})
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "OUT: 0.9",
+        "0.5*GRAD_V + 0.5*COSINE",
+        "OUT05: 0.3; exclude FINAL",
+        ", ".join(["0.25"] * 26),
+        "IN00-IN03: 1",
+    ],
+)
+def test_what_holds_a_fader_is_what_the_merge_does(desk: Desk, mixer: PaperMixer, rules: str) -> None:
+    apply(desk, alpha={"OUT05": 0.5, "IN00": 0.5}, weights=rules)
+    effects = desk.look(move("look", parameters={"weights": rules}), BOTH).effects
+    assert effects is not None
+    asked = mixer.read(mixer.bodies[-1])
+    amounts = Amounts(family_by_id("sd1"), tuple(mixer.header(asked.files["ink.safetensors"]).tensors))
+    step = asked.recipe.steps[0]
+    whole = {slot: held.value for slot, held in effects.held.items() if held.whole and slot != "VAE"}
+    assert whole
+    for slot, value in whole.items():
+        setting = step.setting(METHODS.get(step.method).parameter("alpha"))
+        kept = amounts.keeps(step, slot)
+        assert float(value) == pytest.approx(0 if kept else amounts.at(setting, slot), abs=1e-3)  # type: ignore[arg-type]
+
+
+def test_a_moved_fader_that_a_rule_holds_is_told_which(desk: Desk) -> None:
+    answer = apply(desk, alpha={"OUT05": 0.5, "IN00": 0.5}, weights="OUT05: 0.9")
+    assert answer.status.endswith("OUT05 is held at 0.9 by the rule OUT05: 0.9.")
+    again = apply(desk, alpha={"OUT05": 0.5, "IN00": 0.6}, weights="OUT05: 0.9")
+    assert "held" not in again.status  # it was not moved
+
+
+def test_rules_that_are_not_understood_are_named_and_hold_nothing(desk: Desk) -> None:
+    effects = desk.look(move("look", parameters={"weights": "OUT05 0.5"}), BOTH).effects
+    assert effects is not None
+    assert ([each.text for each in effects.items], effects.held) == (["rules OUT05 0.5"], {})
 
 
 def test_a_move_that_asks_for_nothing_does_nothing(desk: Desk, mixer: PaperMixer) -> None:

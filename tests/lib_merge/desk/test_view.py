@@ -101,6 +101,15 @@ def test_the_status_is_one_plain_line(status: Status, line: str) -> None:
     assert status_line(status) == line
 
 
+def test_nothing_changed_is_never_said_of_a_fader_that_a_rule_holds() -> None:
+    held = "OUT05 is held at 0.9 by the rule OUT: 0.9."
+    still = Status("ink", IDENT, SwapReport(IDENT, (), 0, 0, 0.05), "")
+    moved = Status("ink", IDENT, SwapReport(IDENT, ("IN00",), 9, 100, 0.05), "")
+    line = "ink + pastel (unsaved) is in memory, on top of ink."
+    assert status_line(still, held) == f"{line} {held}"
+    assert status_line(moved, held) == f"{line} 1 block changed in 50 ms. {held}"
+
+
 def test_an_error_is_a_headline_a_place_and_a_way_out() -> None:
     problem = problem_of(MergeError("the file is gone", where="ink", hint="refresh the list"))
     assert (problem.what, problem.where, problem.hint) == ("The file is gone", "ink", "refresh the list")
