@@ -3,9 +3,12 @@
 Everything is imported here, at the top: the extension's folder is on sys.path only while this runs.
 """
 
+import os
+
 from modules import script_callbacks, scripts, shared
 
 from lib_merge.desk.api import add_routes, basic_auth
+from lib_merge.desk.http_guard import listens_on_loopback_only
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.tab import build
 from lib_merge.desk.watch import Watch
@@ -62,7 +65,8 @@ def settings():
 def routes(demo, app):
     if shared.cmd_opts.api or shared.cmd_opts.nowebui:
         accounts = shared.cmd_opts.api_auth
-        add_routes(app, mixer, basic_auth(accounts) if accounts else None)
+        loopback_only = listens_on_loopback_only(shared.cmd_opts, os.environ)
+        add_routes(app, mixer, basic_auth(accounts) if accounts else None, loopback_only=loopback_only)
 
 
 def remember(component, **kwargs):

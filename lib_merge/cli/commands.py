@@ -192,9 +192,10 @@ def draw(options: argparse.Namespace) -> None:
 
 def desk(options: argparse.Namespace) -> None:
     """`merge-desk desk --models DIR`: until Ctrl-C."""
-    from lib_merge.desk.serve import serve
+    from lib_merge.desk.serve import check_port, serve
     from lib_merge.hosts.standalone import StandaloneHost
 
+    check_port(options.port)  # before the folders are read, which may take a while
     folders = [Path(folder) for folder in options.folders or (".",)]
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:

@@ -4,7 +4,7 @@ Answers hold names, never paths of the server. An error is {"error": {"what", "w
 """
 
 # no postponed annotations: FastAPI reads those of the handlers, whose types are imported where it is
-import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any, TypeVar, cast
 
 from lib_merge.architectures import DEFAULT_LAYOUT
 from lib_merge.desk.grid_api import grid_act, grid_status
+from lib_merge.desk.http_guard import BadRequestError, ForbiddenError, check_request, read_limited
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
 from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
 from lib_merge.hosts.host import Ckpt, HostError, find
+from lib_merge.json_data import dump, load
 from lib_merge.live import BrokenModelError, MergeIdent, SwapReport
 from lib_merge.methods import METHODS
 from lib_merge.plan import Plan
@@ -26,15 +28,13 @@ from lib_merge.report.comparison import comparison_as_data
 from lib_merge.report.describe import method_as_data
 
 ROOT = "/merge-desk/v1"
-MOST_BYTES = 1 << 20  # of a body; a recipe has a few hundred
+UNAVAILABLE = 503  # HTTP: what was asked was right, and cannot be done now
 PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'\",;]+)+[\\/]")  # all but a path's last part
 
 Data = dict[str, Any]
 Result = TypeVar("Result")
 
-
-class BadRequestError(MergeError):
-    """What was sent is no JSON object."""
+log = logging.getLogger(__name__)
 
 
 class UnknownNameError(MergeError):
@@ -139,26 +139,39 @@ class Answers:
             raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
 
 
-def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -> None:
+def add_routes(
+    app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None, *, loopback_only: bool = False
+) -> None:
     """Put the routes into a FastAPI application.
 
-    auth  a dependency that raises where the caller may not; None where everybody may
+    auth           a dependency that raises where the caller may not; None where everybody may
+    loopback_only  whether the server listens on loopback alone (http_guard)
     """
     from fastapi import Depends, Request
     from starlette.concurrency import run_in_threadpool
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
 
     guards = [Depends(auth)] if auth else []
     answers = Answers(mixer)
 
+    async def body_of(request: Request) -> Body:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        port = (request.scope.get("server") or (None, None))[1]
+        check_request(request.method, headers, port=port, loopback_only=loopback_only)
+        if request.method != "POST":
+            return {}
+        check_kind(headers.get("content-type", ""))
+        return read_body(await read_limited(headers.get("content-length", ""), request.stream()))
+
     def add(name: str, verb: str, answer: Callable[[Body], object]) -> None:
-        async def handle(request: Request) -> JSONResponse:
+        async def handle(request: Request) -> Response:
             try:
-                kind = request.headers.get("content-type", "")
-                body: Body = read_body(await request.body(), kind) if verb == "POST" else {}
-                return JSONResponse(await run_in_threadpool(answer, body))
+                body = await body_of(request)
             except MergeError as problem:
-                return JSONResponse(error_as_data(problem, paths(mixer)), status_code=status_of(problem))
+                text, status = dump(error_as_data(problem)), status_of(problem)
+            else:
+                text, status = await run_in_threadpool(answered, answer, body, mixer)
+            return Response(text.encode("utf-8"), status, media_type="application/json")
 
         app.add_api_route(
             f"{ROOT}/{name}", handle, methods=[verb], dependencies=guards, name=f"merge_desk_{name}"
@@ -177,6 +190,18 @@ def add_routes(app: Any, mixer: Mixer, auth: Callable[..., Any] | None = None) -
     add("grid", "POST", answers.grid)
 
 
+def answered(answer: Callable[[Body], object], body: Body, mixer: Mixer) -> tuple[str, int]:
+    """What a route answers, as JSON text, and the HTTP status; every error is a sentence for a person."""
+    try:
+        try:
+            return dump(answer(body)), 200
+        except MergeError as problem:
+            return dump(error_as_data(problem, paths(mixer))), status_of(problem)
+    except Exception as error:  # a defect of ours, or of the host: its log has the whole of it
+        log.exception("Merge Desk could not answer a request")
+        return dump(defect_as_data(error)), UNAVAILABLE
+
+
 def basic_auth(accounts: str) -> Callable[..., Any]:
     """A dependency like the host's own for `--api-auth`, which does not cover the routes of extensions.
 
@@ -187,10 +212,11 @@ def basic_auth(accounts: str) -> Callable[..., Any]:
     from fastapi import Depends, HTTPException
     from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-    known = [account.split(":", 1) for account in accounts.split(",")]
+    # an account without a colon keeps A1111 from starting; where a host starts all the same, nobody is it
+    known = [account.partition(":") for account in accounts.split(",") if ":" in account]
 
     def allowed(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> bool:  # noqa: B008  FastAPI's way
-        for user, password in known:
+        for user, _, password in known:
             same_user = compare_digest(given.username.encode(), user.encode())
             if compare_digest(given.password.encode(), password.encode()) and same_user:
                 return True
@@ -199,22 +225,24 @@ def basic_auth(accounts: str) -> Callable[..., Any]:
     return allowed
 
 
-def read_body(raw: bytes, kind: str) -> Body:
-    """A JSON object; nothing at all is an empty one.
+def check_kind(kind: str) -> None:
+    """BadRequestError where a body, even an empty one, does not come as JSON.
 
     kind  the content type: a browser asks the server before it lets another site's page send JSON, but
-          lets it send text
+          lets it send text, a form or nothing
     """
-    if len(raw) > MOST_BYTES:
-        raise BadRequestError(f"the body has {len(raw)} bytes", hint=f"{MOST_BYTES} at most")
-    if not raw.strip():
-        return {}
     if kind.split(";")[0].strip().lower() != "application/json":
         raise BadRequestError("the body must be sent as JSON", hint="Content-Type: application/json")
+
+
+def read_body(raw: bytes) -> Body:
+    """A JSON object; nothing at all is an empty one."""
+    if not raw.strip():
+        return {}
     try:
-        body: object = json.loads(raw)
-    except (ValueError, RecursionError) as cause:
-        raise BadRequestError("the body is not JSON", where=str(cause)) from cause
+        body = load(raw)
+    except ValueError as cause:
+        raise BadRequestError("the body is not JSON", where=str(cause)[:200]) from cause
     if not isinstance(body, dict):
         raise BadRequestError("the body must be a JSON object", hint='{"a": "ink", "b": "pastel"}')
     return cast("dict[str, object]", body)
@@ -226,8 +254,10 @@ def status_of(problem: MergeError) -> int:
         return 400
     if isinstance(problem, UnknownNameError):
         return 404
+    if isinstance(problem, ForbiddenError):
+        return 403
     if isinstance(problem, BrokenModelError):
-        return 500
+        return UNAVAILABLE
     in_the_way = problem.problems if isinstance(problem, PlanError) else (problem,)
     taken = in_the_way and all(isinstance(each, OutputError) for each in in_the_way)
     return 409 if taken or isinstance(problem, (HostError, StoppedError)) else 422
@@ -240,6 +270,12 @@ def error_as_data(problem: MergeError, known: Sequence[Path] = ()) -> Data:
         texts["where"] = "\n".join(str(each) for each in problem.problems)
         texts["what"] = f"{len(problem.problems)} things stand in the way of this merge"
     return {"error": {word: without_paths(text, known) for word, text in texts.items()}}
+
+
+def defect_as_data(error: Exception) -> Data:
+    """An error that is no MergeError, and so a defect of ours, in a sentence for a person."""
+    what = f"Merge Desk met an error of its own ({type(error).__name__})"
+    return {"error": {"what": what, "where": "", "try": "the WebUI's log says more; please report it"}}
 
 
 def paths(mixer: Mixer) -> list[Path]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.errors import ExtraError
+from lib_merge.desk.http_guard import HttpGuard
+from lib_merge.errors import ExtraError, MergeError
 
 if TYPE_CHECKING:
     from lib_merge.hosts.host import Host
 
 ROOT = Path(__file__).parents[2]
+ADDRESS = "127.0.0.1"
 PORT = 7865
+MOST_PORT = 65_535
 BARE = "footer { display: none !important } .gradio-container { max-width: 1680px !important }"
 
 
@@ -24,8 +29,26 @@ def head() -> str:
     return f"<style>{style}{BARE}</style><script>{script}</script>"
 
 
+def check_port(port: int) -> None:
+    """MergeError where no page can be served at this port of this machine."""
+    if not 1 <= port <= MOST_PORT:
+        raise MergeError(f"there is no port {port}", hint=f"--port 1 to {MOST_PORT}")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        if os.name != "nt":  # as the server itself asks for it; on Windows it would share a taken port
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((ADDRESS, port))
+        except OSError as cause:
+            taken = cause.errno in (errno.EADDRINUSE, errno.EACCES) and port >= 1024
+            what = f"port {port} is taken by another program" if taken else f"port {port} cannot be opened"
+            where = "" if taken else f"{cause.strerror}"
+            hint = f"--port {port + 1 if 1024 <= port < MOST_PORT else PORT}, or stop what uses {port}"
+            raise MergeError(what, where=where, hint=hint) from cause
+
+
 def serve(host: Host, *, port: int = PORT, open_browser: bool = True, block: bool = True) -> Any:
     """Open the desk at http://127.0.0.1:PORT, for this machine alone; returns what Gradio's launch gives."""
+    check_port(port)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
@@ -34,15 +57,18 @@ def serve(host: Host, *, port: int = PORT, open_browser: bool = True, block: boo
         raise ExtraError(
             "the desk needs Gradio, which is not installed", hint="python3 start.py installs it"
         ) from cause
+    from starlette.middleware import Middleware
+
     from lib_merge.desk.mixer import Mixer
 
     page = tab.build(Mixer(host))
     return page.launch(
-        server_name="127.0.0.1",
+        server_name=ADDRESS,
         server_port=port,
         inbrowser=open_browser,
         prevent_thread_lock=not block,
         quiet=True,
         head=head(),
         theme=tab.theme(),
+        app_kwargs={"middleware": [Middleware(HttpGuard)]},
     )

@@ -19,6 +19,7 @@ from lib_merge.recipe import Recipe, without_hashes
 
 PIXEL = 3  # bytes of a picture
 MEGAPIXEL = 1e6
+MOST_PIXELS = 1 << 30  # of a sheet, all cells together: 3 GB in memory while it is put together
 MOST_PROBLEMS = 20  # that are told; a wrong value is usually wrong in a whole row
 
 
@@ -105,6 +106,7 @@ def plan_grid(
     """
     axes = read_axes(asked, base)
     cells, problems = _cells(axes, base)
+    _check_sheet([cell.drawing for cell in cells.values()])
     planner = _Planner(base)
     prints: dict[Recipe, Print] = {}
     for cell in cells.values():
@@ -122,6 +124,14 @@ def plan_grid(
     distinct = list(dict.fromkeys(prints.values()))
     order = in_order(distinct, before)
     return _planned(base, axes, cells, prints, [distinct[place] for place in order], before, planner, speeds)
+
+
+def _check_sheet(drawings: Sequence[DrawSettings]) -> None:
+    pixels = sum(drawing.width * drawing.height for drawing in drawings)
+    if pixels > MOST_PIXELS:
+        what = f"the sheet of this grid would have {pixels / MEGAPIXEL:.0f} megapixels"
+        hint = f"{MOST_PIXELS / MEGAPIXEL:.0f} at most: fewer values, or smaller pictures"
+        raise RecipeError(what, hint=hint)
 
 
 def _planned(

@@ -22,7 +22,7 @@ from lib_merge.desk.tab.history import HISTORY
 from lib_merge.desk.tab.ingredients import place_lists, wire_lists
 from lib_merge.desk.tab.methods import METHODS_ROOM
 from lib_merge.desk.tab.mix import MIX
-from lib_merge.desk.tab.parts import HIDDEN, PREFIX, Page, Room, Wrap, gr, ours, silent
+from lib_merge.desk.tab.parts import HIDDEN, PREFIX, QUIET, Page, Room, Wrap, gr, ours, silent
 from lib_merge.desk.tab.report import REPORT
 from lib_merge.desk.tab.weights import WEIGHTS
 
@@ -61,7 +61,7 @@ def build(
         for room in ROOMS:
             room.wire(page, placed[room.name], ends[room.name])
         if stop:
-            bells["stop"].click(fn=silent(stop), inputs=[], outputs=[], queue=False, show_progress="hidden")
+            bells["stop"].click(fn=silent(stop), inputs=[], outputs=[], queue=False, **QUIET)
     return tab
 
 

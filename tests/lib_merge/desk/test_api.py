@@ -89,8 +89,46 @@ def test_status_before_and_after_a_swap_and_a_restore(client: TestClient) -> Non
     assert post(client, "restore", {}) == {"report": None}
 
 
-def test_restore_needs_no_body(client: TestClient) -> None:
-    assert client.post("/merge-desk/v1/restore").json() == {"report": None}
+def test_restore_needs_no_body_but_comes_as_json(client: TestClient, mixer: Mixer) -> None:
+    post(client, "apply", SUM)
+    for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "multipart/form-data; boundary=x"}):
+        answer = client.post("/merge-desk/v1/restore", headers=headers)  # as a page of another site can
+        assert answer.status_code == 400
+        assert "JSON" in answer.json()["error"]["what"]
+    assert mixer.is_live()
+    assert client.post("/merge-desk/v1/restore", headers=JSON).json()["report"]["live"] is None
+
+
+def test_what_a_browser_marks_as_another_sites_is_refused(client: TestClient, mixer: Mixer) -> None:
+    for route in ("apply", "restore", "save", "grid", "plan"):
+        answer = client.post(
+            f"/merge-desk/v1/{route}", json=dict(SUM), headers={"Sec-Fetch-Site": "cross-site"}
+        )
+        assert answer.status_code == 403
+        assert "another site" in answer.json()["error"]["what"]
+    assert mixer.asked is None
+
+
+def test_where_only_this_machine_is_served_a_foreign_name_is_refused_on_every_route(mixer: Mixer) -> None:
+    app = fastapi.FastAPI()
+    add_routes(app, mixer, loopback_only=True)
+    client = TestClient(app, base_url="http://127.0.0.1:7860")
+    assert client.get("/merge-desk/v1/status").status_code == 200
+    for headers in ({"Host": "evil.example:7860"}, {"Host": "127.0.0.1.evil.example:7860"}):
+        assert client.get("/merge-desk/v1/status", headers=headers).status_code == 403
+        assert client.post("/merge-desk/v1/restore", headers={**JSON, **headers}).status_code == 403
+    assert client.get("/merge-desk/v1/status", headers={"Host": "a.gradio.live"}).status_code == 200
+
+
+def test_a_defect_is_a_sentence_and_no_500(client: TestClient, mixer: Mixer) -> None:
+    def broken(**_: object) -> None:
+        raise AttributeError("'SdModelData' object has no attribute 'was_loaded_at_least_once'")
+
+    mixer.host.checkpoints = broken  # type: ignore[assignment,method-assign]
+    for answer in (client.get("/merge-desk/v1/status"), client.post("/merge-desk/v1/apply", json=dict(SUM))):
+        assert answer.status_code == 503
+        assert "AttributeError" in answer.json()["error"]["what"]
+        assert "log" in answer.json()["error"]["try"]
 
 
 def test_a_recipe_does_what_the_words_do(client: TestClient) -> None:
@@ -167,7 +205,13 @@ def test_refusals_say_what_is_wrong(
     assert str(folder) not in str(error)
 
 
-@pytest.mark.parametrize("raw", ["[1]", "{", '"text"', "null", "\xff", "[" * 100_000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("[1]", "{", '"text"', "null", "\xff", "[" * 100_000),
+        *('{"alpha": NaN}', '{"a": "\\ud800"}', '{"alpha": ' + "9" * 5000 + "}"),
+    ],
+)
 def test_what_is_no_json_object_is_a_bad_request(client: TestClient, raw: str) -> None:
     answer = client.post("/merge-desk/v1/apply", content=raw.encode("latin-1"), headers=JSON)
     assert answer.status_code == 400
@@ -204,10 +248,21 @@ def test_only_the_hosts_accounts_may_ask(mixer: Mixer) -> None:
     add_routes(app, mixer, basic_auth("ann:one,bob:two:three"))
     client = TestClient(app)
     assert client.get("/merge-desk/v1/status").status_code == 401
-    assert client.post("/merge-desk/v1/restore").status_code == 401
+    assert client.post("/merge-desk/v1/restore", headers=JSON).status_code == 401
     assert client.get("/merge-desk/v1/status", auth=("ann", "two:three")).status_code == 401
     assert client.get("/merge-desk/v1/status", auth=("ann", "one")).status_code == 200
     assert client.get("/merge-desk/v1/status", auth=("bob", "two:three")).status_code == 200
+
+
+def test_an_account_without_a_colon_is_nobodys_and_letters_beyond_ascii_are_no_crash(mixer: Mixer) -> None:
+    app = fastapi.FastAPI()
+    add_routes(app, mixer, basic_auth("ann,jürgen:grün,bob:two"))
+    client = TestClient(app)
+    for account in (("ann", ""), ("ann", "ann"), ("", ""), ("jürgen", "x"), ("jürgen", "grün")):
+        assert client.get("/merge-desk/v1/status", auth=account).status_code == 401  # as at the host's API
+    assert client.get("/merge-desk/v1/status", auth=("bob", "two")).status_code == 200
+    raw = {"Authorization": "Basic /////w=="}
+    assert client.get("/merge-desk/v1/status", headers=raw).status_code == 401
 
 
 def test_paths_are_taken_out_of_texts() -> None:

@@ -53,7 +53,9 @@ with gr.Blocks() as root, gr.Tabs():
 ours = [b for b in alone.blocks.values() if getattr(b, "label", None)]
 kept = [type(b).__name__ for b in ours if not getattr(b, "do_not_save_to_config", False)]
 kept = [kind for kind in kept if kind not in ("Accordion", "Button", "HTML", "Tab")]
-print(json.dumps({"alone": events(alone), "within": events(root), "kept": kept}))
+deps = root.get_config_file()["dependencies"]
+public = [d["api_name"] for d in deps if d.get("api_name") and d.get("api_visibility") != "private"]
+print(json.dumps({"alone": events(alone), "within": events(root), "kept": kept, "public": public}))
 """
 
 
@@ -123,3 +125,7 @@ def test_a_report_takes_the_lists_and_is_asked_how_far_it_is_outside_of_the_queu
 
 def test_nothing_of_ours_is_stored_as_a_default_of_the_host(wiring: dict[str, Any]) -> None:
     assert wiring["kept"] == []
+
+
+def test_no_event_of_ours_is_offered_as_an_endpoint_of_the_hosts_api(wiring: dict[str, Any]) -> None:
+    assert wiring["public"] == []

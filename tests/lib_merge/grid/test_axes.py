@@ -344,3 +344,10 @@ def test_merges_of_the_history_by_number_id_and_name(bench: Bench) -> None:
     assert plan.merges == 1
     with pytest.raises(PlanError, match="no merge 'half'"):
         bench.plan(x="merge ID: half")
+
+
+def test_a_sheet_that_no_memory_holds_is_refused_before_anything_is_merged(bench: Bench) -> None:
+    sizes = "size: 8192x8192, 8192x4096"
+    with pytest.raises(MergeError, match="1208 megapixels"):
+        bench.plan(x=sizes, y="seed: 1-12")
+    assert bench.plan(x=sizes, y="seed: 1-9").cells == 18
