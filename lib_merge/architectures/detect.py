@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from lib_merge.architectures.families import FAMILIES, FOREIGN
+from lib_merge.architectures.families import FAMILIES, FOREIGN, LOOKALIKES, NATIVE, Foreign
 from lib_merge.architectures.families.common import UNET
-from lib_merge.architectures.family import Component, Family, Identity
+from lib_merge.architectures.family import Component, Family, Identity, Role
+from lib_merge.architectures.keys import role_of
 from lib_merge.architectures.topology import Tensors
+from lib_merge.checkpoint.quantised import refuse_codes
 from lib_merge.errors import FamilyError
 
 NOTHING: Mapping[str, str] = {}
@@ -27,9 +29,12 @@ PREDICTIONS = {
 def identify(tensors: Tensors, *, metadata: Mapping[str, str] = NOTHING, where: str = "") -> Identity:
     """The family, kind and parts of a file whose keys have their canonical names.
 
-    Raises FamilyError, which says what the file is instead where that can be told.
+    Raises FamilyError, which says what the file is instead where that can be told, and CheckpointError for
+    quantised weights.
     """
+    refuse_codes(tensors, where=where)
     family = _family(tensors, where)
+    _require_known(family, tensors, where)
     return Identity(
         family=family,
         variant=_variant(family, tensors),
@@ -59,6 +64,7 @@ def _holds(family: Family, part: Component, tensors: Tensors) -> bool:
 
 
 def _family(tensors: Tensors, where: str) -> Family:
+    _refuse_by_name(LOOKALIKES, tensors, where)
     unet, text, vae = (
         [family for family in FAMILIES if _holds(family, part, tensors)]
         for part in (Component.UNET, Component.TEXT, Component.VAE)
@@ -72,13 +78,27 @@ def _family(tensors: Tensors, where: str) -> Family:
                 hint="the file is a mixture of two models; use another copy",
             )
         return both[0]
+    if not unet and any(key.startswith(UNET) for key in tensors):  # parts of a model that no family knows
+        raise _unknown(tensors, where)
+    if not unet:
+        _refuse_by_name(NATIVE, tensors, where)
     alone = [family for family in vae if set(family.signs) == {Component.VAE}]
-    if any(key.startswith(UNET) for key in tensors):  # the VAE of a model that no family knows
-        alone = []
     fitting = unet or text or alone
     if not fitting:
         raise _unknown(tensors, where)
     return fitting[0]
+
+
+def _require_known(family: Family, tensors: Tensors, where: str) -> None:
+    """A file most of whose tensors the family does not know is something else, or spelled in another way."""
+    unknown = [key for key in tensors if role_of(family, key) is Role.UNKNOWN]
+    if 2 * len(unknown) > len(tensors):
+        raise FamilyError(
+            f"{len(unknown)} of the {len(tensors)} tensors of this file have names that {family.title} "
+            f"does not know: they begin with {_beginnings(unknown)}",
+            where=where,
+            hint=f"rename them, the U-Net's to '{UNET}...', or use another copy of the model",
+        )
 
 
 def _variant(family: Family, tensors: Tensors) -> str:
@@ -102,16 +122,21 @@ def _prediction(family: Family, tensors: Tensors, metadata: Mapping[str, str]) -
 def _unknown(tensors: Tensors, where: str) -> FamilyError:
     if not tensors:
         return FamilyError("this file holds no tensors", where=where, hint="use another copy of it")
-    for foreign in FOREIGN:
-        key = foreign.sign(tensors)
-        if key is not None:
-            return FamilyError(f"this is {foreign.what}: it has '{key}'", where=where, hint=foreign.hint)
+    _refuse_by_name(FOREIGN, tensors, where)
     known = ", ".join(family.title for family in FAMILIES[:-1])
     return FamilyError(
         f"this is a model of no known family: its {len(tensors)} keys begin with {_beginnings(tensors)}",
         where=where,
         hint=f"known are {known}, and a VAE alone",
     )
+
+
+def _refuse_by_name(kinds: Iterable[Foreign], tensors: Tensors, where: str) -> None:
+    """Raise FamilyError with the name of the first kind that the file is of."""
+    for foreign in kinds:
+        key = foreign.sign(tensors)
+        if key is not None:
+            raise FamilyError(f"this is {foreign.what}: it has '{key}'", where=where, hint=foreign.hint)
 
 
 def _beginnings(keys: Iterable[str]) -> str:

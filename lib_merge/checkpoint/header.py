@@ -16,7 +16,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NoReturn, cast
 
-from lib_merge.checkpoint.names import canonical_names
+from lib_merge.checkpoint.names import Same, canonical_names
+from lib_merge.checkpoint.quantised import refuse_format, refuse_quantised
 from lib_merge.checkpoint.words import human_size, read_failure
 from lib_merge.dtypes import BY_NAME, Dtype
 from lib_merge.errors import CheckpointError, did_you_mean
@@ -26,6 +27,9 @@ MAX_HEADER = 100_000_000  # bytes; the safetensors package refuses more, real he
 MAX_SIZE = 2**63 - 1  # bytes; what a file offset can say
 
 ZIP = b"PK\x03\x04"  # torch.save since 1.6
+
+COMPARED = 1 << 20  # bytes that are compared at once where two tensors mean the same
+POSITION_IDS = "position_ids"
 
 DAMAGED = "the file is damaged: copy or download it again"
 
@@ -151,14 +155,17 @@ def read_safetensors_header(file: BufferedReader, path: Path) -> Header:
         raw += file.read(_header_length(raw, path, size))
     except OSError as error:
         raise read_failure(error, path) from error
-    return parse_safetensors_header(raw, path, size)
+    return parse_safetensors_header(raw, path, size, file)
 
 
-def parse_safetensors_header(raw: bytes, path: Path, file_size: int) -> Header:
+def parse_safetensors_header(
+    raw: bytes, path: Path, file_size: int, file: BufferedReader | None = None
+) -> Header:
     """The header in `raw`, the beginning of a file of `file_size` bytes: eight bytes and the JSON.
 
     Checked as strictly as the safetensors package does, so that what is accepted here loads
     everywhere: the tensors must tile the rest of the file, each with shape times itemsize bytes.
+    `file` is the file itself, asked only where two of its tensors mean the same.
     """
     length = _header_length(raw, path, file_size)
     if len(raw) < LENGTH_BYTES + length:
@@ -169,7 +176,34 @@ def parse_safetensors_header(raw: bytes, path: Path, file_size: int) -> Header:
     infos = {name: _parse_tensor(name, entry, data_start, path) for name, entry in entries.items()}
     infos = dict(sorted(infos.items(), key=lambda item: (item[1].start, item[1].nbytes, item[0])))
     _check_tiling(infos, data_start, file_size, path)
-    return build_header(infos, path, metadata=metadata, file_size=file_size, data_start=data_start)
+    same = None if file is None else _same_bytes(infos, file, path)
+    return build_header(infos, path, metadata=metadata, file_size=file_size, data_start=data_start, same=same)
+
+
+def _same_bytes(infos: Mapping[str, TensorInfo], file: BufferedReader, path: Path) -> Same:
+    """Compares two tensors of an open file; counting buffers are equal whatever their number format."""
+
+    def same(one: str, other: str) -> bool:
+        if one.endswith(POSITION_IDS) and other.endswith(POSITION_IDS):
+            return infos[one].shape == infos[other].shape
+        first, second = infos[one], infos[other]
+        if (first.dtype, first.shape) != (second.dtype, second.shape):
+            return False
+        try:
+            return all(
+                _read_at(file, first.start + place, size) == _read_at(file, second.start + place, size)
+                for place in range(0, first.nbytes, COMPARED)
+                for size in (min(COMPARED, first.nbytes - place),)
+            )
+        except OSError as error:
+            raise read_failure(error, path) from error
+
+    return same
+
+
+def _read_at(file: BufferedReader, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
 
 
 def build_header(
@@ -179,12 +213,17 @@ def build_header(
     metadata: Mapping[str, str] | None = None,
     file_size: int = 0,
     data_start: int = 0,
+    same: Same | None = None,
 ) -> Header:
-    """A header from tensors under their stored names, which become canonical."""
-    names = canonical_names({name: info.shape for name, info in infos.items()}, where=str(path))
+    """A header from tensors under their stored names, which become canonical.
+
+    same  whether two stored tensors are equal (see `canonical_names`)
+    """
+    refuse_quantised(infos, metadata or {}, where=str(path))
+    names = canonical_names({name: info.shape for name, info in infos.items()}, where=str(path), same=same)
     return Header(
         path=path,
-        tensors={names[stored]: info for stored, info in infos.items()},
+        tensors={name: infos[stored] for stored, name in names.items()},
         metadata=metadata or {},
         stored={name: stored for stored, name in names.items() if name != stored},
         file_size=file_size,
@@ -300,6 +339,7 @@ def _parse_tensor(name: str, value: object, data_start: int, path: Path) -> Tens
 def _parse_dtype(name: str, value: object, path: Path) -> Dtype:
     dtype = BY_NAME.get(value) if isinstance(value, str) else None
     if dtype is None:
+        refuse_format(str(value), name, str(path))
         known = f"known are {', '.join(BY_NAME)}"
         _refuse(path, f"'{name}' has the number format '{value}', which is not known", hint=known)
     return dtype

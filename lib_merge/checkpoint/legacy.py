@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from lib_merge.checkpoint.header import ZIP, Header, TensorInfo, build_header
+from lib_merge.checkpoint.header import POSITION_IDS, ZIP, Header, TensorInfo, build_header
 from lib_merge.dtypes import from_torch
 from lib_merge.errors import CheckpointError
 
@@ -82,7 +82,14 @@ def load_legacy(path: Path) -> LegacyFile:
     if not named:
         raise _refuse("this file holds no named tensors", path)
     infos = {name: _info(name, tensor, path) for name, tensor in named.items()}
-    header = build_header(infos, path, metadata=_metadata(loaded), file_size=path.stat().st_size)
+
+    def same(one: str, other: str) -> bool:
+        if one.endswith(POSITION_IDS) and other.endswith(POSITION_IDS):
+            return named[one].shape == named[other].shape
+        return named[one].dtype == named[other].dtype and torch.equal(named[one], named[other])
+
+    size = path.stat().st_size
+    header = build_header(infos, path, metadata=_metadata(loaded), file_size=size, same=same)
     tensors = {key: named[header.stored.get(key, key)] for key in header.tensors}
     return LegacyFile(header, tensors)
 

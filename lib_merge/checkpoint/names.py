@@ -1,26 +1,73 @@
 """Old spellings of tensor names, and what they become: pure functions on names and shapes.
 
 Loaders agree on the meaning of these spellings: AUTOMATIC1111 (modules/sd_models.py,
-`get_state_dict_from_checkpoint`) knows the first three, ComfyUI (comfy/model_detection.py) the bare
-files. A bare file is only recognised by a tensor that no other kind of file has, so that a LoRA or a
-T5 text encoder, whose names also begin with `double_blocks.` or `encoder.`, is left as it is.
+`get_state_dict_from_checkpoint`) knows those of its own layouts, ComfyUI (comfy/model_detection.py,
+comfy/supported_models.py) the bare files, the prefixes and the norms. A part is only recognised by a tensor
+that no other kind of file has, so that a LoRA or a T5 text encoder, whose names also begin with
+`double_blocks.` or `encoder.`, is left as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lib_merge.errors import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
+Same = Callable[[str, str], bool]
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
+AIO_VAE = "vae."  # where ComfyUI looks for the VAE of Flux and the later transformers
 CLIP = "cond_stage_model.transformer."
 SGM_CLIP = "conditioner.embedders.0.model."
 
 SD2_WIDTH = 1024  # of OpenCLIP ViT-H's ln_final; the SDXL refiner keeps ViT-bigG (1280) at the same name
+
+# What torch.compile, DataParallel, FSDP and their kin put between the names of modules.
+WRAPPERS = frozenset(
+    {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+)
+# Where the parts of a whole checkpoint begin; a trainer's own class may stand before each of them.
+ROOTS = (UNET, VAE, "cond_stage_model.", "conditioner.embedders.", "text_encoders.")
+# One tensor of each network that tells it, below whatever prefix it was saved with.
+UNET_SIGN = "input_blocks.0.0.weight"
+FLUX_SIGN = "double_blocks.0.img_attn.norm.key_norm.scale"
+SD3_SIGN = "joint_blocks.0.context_block.attn.qkv.weight"
+NETWORK_SIGNS = (UNET_SIGN, FLUX_SIGN, SD3_SIGN)
+VAE_SIGNS = ("decoder.conv_in.weight", "encoder.conv_in.weight")
+OTHER_NETWORKS = re.compile(r"(?:^|\.)(?:control|adapter|low_scale_model)")  # have a U-Net's or a VAE's names
+
+FLUX_NORM = re.compile(r"((?:double|single)_blocks\.\d+\..*(?:query|key)_norm)\.weight$")
+CLIP_PLACE = r"(cond_stage_model|conditioner\.embedders\.\d+|text_encoders\.clip_\w+)"
+FLAT_CLIP = re.compile(CLIP_PLACE + r"\.transformer\.(embeddings|encoder|final_layer_norm)\.")
+BARE_CLIP = re.compile(r"(text_encoders\.clip_\w+)\.(text_model|text_projection)\.")
+
+
+def _without_wrappers(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(part for part in parts if part not in WRAPPERS)
+
+
+def _without_state_dict(name: str) -> str:
+    return name.removeprefix("state_dict.")
+
+
+def _flux_norm(name: str) -> str:
+    """ComfyUI calls the norms of Flux `.weight` since February 2026, and saves them so; others `.scale`."""
+    return FLUX_NORM.sub(r"\1.scale", name)
+
+
+def _clip_with_model(name: str) -> str:
+    """With `transformer.` and `text_model.`, which NAI and transformers before 4.31 and since 5 leave out."""
+    name = BARE_CLIP.sub(r"\1.transformer.\2.", name)
+    return FLAT_CLIP.sub(r"\1.transformer.text_model.\2.", name)
+
+
+# Applied to every name, whatever else is in the file.
+ALWAYS = (_without_wrappers, _without_state_dict, _flux_norm)
 
 
 @dataclass(frozen=True)
@@ -48,30 +95,34 @@ def _under(target: str, *prefixes: str) -> tuple[tuple[str, str], ...]:
     return tuple((prefix, target + prefix) for prefix in prefixes)
 
 
-def _always(shapes: Shapes) -> bool:
-    return True
-
-
 def _is_sd2_in_sgm_layout(shapes: Shapes) -> bool:
-    alone = not any(name.startswith("conditioner.embedders.1.") for name in shapes)
+    alone = not any("conditioner.embedders.1." in name for name in shapes)
     return alone and shapes.get(SGM_CLIP + "ln_final.weight") == (SD2_WIDTH,)
 
 
 def _is_bare_unet(shapes: Shapes) -> bool:
     control_net = any(name.startswith(("zero_convs.", "input_hint_block.")) for name in shapes)
-    return "input_blocks.0.0.weight" in shapes and not control_net
+    return UNET_SIGN in shapes and not control_net
 
 
 def _is_bare_vae(shapes: Shapes) -> bool:
-    return "decoder.conv_in.weight" in shapes or "encoder.conv_in.weight" in shapes
+    return any(sign in shapes for sign in VAE_SIGNS)
 
 
 def _is_bare_flux(shapes: Shapes) -> bool:
-    return "double_blocks.0.img_attn.norm.key_norm.scale" in shapes
+    return FLUX_SIGN in shapes
 
 
 def _is_bare_sd3(shapes: Shapes) -> bool:
-    return "joint_blocks.0.context_block.attn.qkv.weight" in shapes
+    return SD3_SIGN in shapes
+
+
+def _is_flux(shapes: Shapes) -> bool:
+    return UNET + FLUX_SIGN in shapes
+
+
+def _is_not_flux(shapes: Shapes) -> bool:
+    return not _is_flux(shapes) and any(AIO_VAE + sign in shapes for sign in VAE_SIGNS)
 
 
 UNET_PARTS = ("input_blocks.", "middle_block.", "output_blocks.", "time_embed.", "out.", "label_emb.")
@@ -86,6 +137,9 @@ FLUX_PARTS = (
     "guidance_in.",
     "final_layer.",
     "distilled_guidance_layer.",
+    "double_stream_modulation_img.",
+    "double_stream_modulation_txt.",
+    "single_stream_modulation.",
 )
 SD3_PARTS = (
     "joint_blocks.",
@@ -99,17 +153,13 @@ SD3_PARTS = (
 
 # Applied from top to bottom, each to the names that the one before has left.
 SPELLINGS = (
-    Spelling("a state_dict written out flat", (("state_dict.", ""),), _always),
-    Spelling(
-        "SD1 before transformers 4.31, as NAI and its kin",
-        tuple((CLIP + p, f"{CLIP}text_model.{p}") for p in ("embeddings.", "encoder.", "final_layer_norm.")),
-        _always,
-    ),
-    Spelling("SD2 in SGM layout (SD-Turbo)", ((SGM_CLIP, "cond_stage_model.model."),), _is_sd2_in_sgm_layout),
     Spelling("a U-Net alone", _under(UNET, *UNET_PARTS), _is_bare_unet),
     Spelling("a VAE alone", _under(VAE, *VAE_PARTS), _is_bare_vae),
     Spelling("a Flux transformer alone", _under(UNET, *FLUX_PARTS), _is_bare_flux),
     Spelling("an SD3 transformer alone", _under(UNET, *SD3_PARTS), _is_bare_sd3),
+    Spelling("SD2 in SGM layout (SD-Turbo)", ((SGM_CLIP, "cond_stage_model.model."),), _is_sd2_in_sgm_layout),
+    Spelling("Flux with its VAE under SD's name", ((VAE, AIO_VAE),), _is_flux),
+    Spelling("others with their VAE under Flux's name", ((AIO_VAE, VAE),), _is_not_flux),
 )
 
 # Diffusers keeps each part of a model in a file of its own, under names that no WebUI loads.
@@ -122,55 +172,100 @@ DIFFUSERS = (
     "transformer_blocks.",
     "single_transformer_blocks.",
 )
-
-# Companions of quantised weights: bitsandbytes (nf4, fp4, int8), scaled fp8, GPTQ and SVDQuant.
-QUANTISED_ENDINGS = (
-    ".absmax",
-    ".quant_map",
-    ".SCB",
-    ".scale_weight",
-    ".scale_input",
-    ".weight_scale",
-    ".input_scale",
-    ".comfy_quant",
-    ".qweight",
-    ".wscales",
-    "scaled_fp8",
-)
-QUANTISED_PARTS = (".quant_state.",)
+DIFFUSERS_PLACES = tuple(root + start for root in (UNET, VAE, AIO_VAE) for start in DIFFUSERS[:5])
+# Tensors of models whose native names are those that diffusers uses: Qwen-Image, LTX-Video, Lens, Mage-Flow.
+NATIVE = ("txt_norm.weight", "patchify_proj.weight", "transformer_blocks.0.img_mlp.w1.weight")
 
 
-def canonical_names(shapes: Shapes, *, where: str = "") -> dict[str, str]:
-    """Stored name -> canonical name, for every name of a file, in the file's order.
+def canonical_names(shapes: Shapes, *, where: str = "", same: Same | None = None) -> dict[str, str]:
+    """Stored name -> canonical name, for the names of a file, in the file's order.
 
-    Refuses files that no merge can use (Diffusers' parts, quantised weights) and files in which two
-    names mean the same tensor. `where` is the file, for the message.
+    same   whether two stored tensors hold the same numbers: where two names mean the same tensor and are
+           equal one of them is left out; without it, and where they differ, the file is refused
+    where  the file, for the message
+    Refuses files that no merge can use (Diffusers' parts) too.
     """
-    _refuse_quantised(shapes, where)
-    _refuse_diffusers(shapes, where)
-    names = {name: name for name in shapes}
-    renamed = shapes
+    _refuse_diffusers(shapes, DIFFUSERS, where)
+    names: dict[str, str] = {}
+    for name in shapes:
+        now = name
+        for rewrite in ALWAYS:
+            now = rewrite(now)
+        names[name] = now
+    for step in (_without_outer, _network_in_place, _vae_in_place, _spelled):
+        names = step(names, shapes)
+    names = {stored: _clip_with_model(name) for stored, name in names.items()}
+    _refuse_diffusers(names.values(), DIFFUSERS_PLACES, where)
+    return _without_doubles(names, where, same)
+
+
+def _without_outer(names: Mapping[str, str], shapes: Shapes) -> dict[str, str]:
+    """Without what a trainer's class put before the roots: `model.model.diffusion_model.` and the like."""
+    prefixes: list[tuple[str, str]] = []
+    for root in ROOTS:
+        outer = {name[:start] for name in names.values() if (start := _place_of(root, name)) >= 0}
+        if len(outer) == 1 and (prefix := outer.pop()) and not OTHER_NETWORKS.search(prefix):
+            # what stands beside the U-Net (averages, markers) is below the same prefix
+            prefixes.append((prefix, prefix if root == UNET else prefix + root))
+    found: dict[str, str] = {}
+    for stored, name in names.items():
+        fitting = (prefix for prefix, start in prefixes if name.startswith(start))
+        found[stored] = name.removeprefix(next(fitting, ""))
+    return found
+
+
+def _place_of(root: str, name: str) -> int:
+    """Where a root begins in a name, at the beginning of one of its parts; -1 where it does not."""
+    if name.startswith(root):
+        return 0
+    place = name.find("." + root)
+    return place + 1 if place >= 0 else -1
+
+
+def _network_in_place(names: Mapping[str, str], shapes: Shapes) -> dict[str, str]:
+    """The U-Net or transformer under its canonical prefix, whatever it was saved under."""
+    return _moved(names, NETWORK_SIGNS, (UNET,), UNET)
+
+
+def _vae_in_place(names: Mapping[str, str], shapes: Shapes) -> dict[str, str]:
+    """The same for the VAE."""
+    return _moved(names, VAE_SIGNS, (VAE, AIO_VAE), VAE)
+
+
+def _moved(
+    names: Mapping[str, str], signs: tuple[str, ...], known: tuple[str, ...], target: str
+) -> dict[str, str]:
+    """What is told by one of the signs below one unknown prefix, put below `target`."""
+    found = {name.removesuffix(sign) for name in names.values() for sign in signs if _ends(name, sign)}
+    found = {prefix for prefix in found if not OTHER_NETWORKS.search(prefix)}
+    if len(found) != 1 or found & {"", *known}:
+        return dict(names)
+    (prefix,) = found
+    return {
+        stored: target + name.removeprefix(prefix) if name.startswith(prefix) else name
+        for stored, name in names.items()
+    }
+
+
+def _ends(name: str, sign: str) -> bool:
+    return name == sign or name.endswith("." + sign)
+
+
+def _spelled(names: Mapping[str, str], shapes: Shapes) -> dict[str, str]:
+    """Every old spelling that the file has turned into the new one."""
+    found = dict(names)
     for spelling in SPELLINGS:
-        if spelling.applies(renamed):
-            names = {stored: spelling.rename(now) for stored, now in names.items()}
-            renamed = {now: shapes[stored] for stored, now in names.items()}
-    _refuse_collisions(names, where)
-    return names
+        if spelling.applies({now: shapes[stored] for stored, now in found.items()}):
+            found = {stored: spelling.rename(now) for stored, now in found.items()}
+    return found
 
 
-def _refuse_quantised(shapes: Shapes, where: str) -> None:
-    for name in shapes:
-        if name.endswith(QUANTISED_ENDINGS) or any(part in name for part in QUANTISED_PARTS):
-            raise CheckpointError(
-                f"this file holds quantised weights, which cannot be merged: it has '{name}'",
-                where=where,
-                hint="use the fp16, bf16 or fp32 checkpoint that it was made from",
-            )
-
-
-def _refuse_diffusers(shapes: Shapes, where: str) -> None:
-    for name in shapes:
-        if name.startswith(DIFFUSERS):
+def _refuse_diffusers(names: Iterable[str], starts: tuple[str, ...], where: str) -> None:
+    names = tuple(names)
+    if any(_ends(name, sign) for name in names for sign in NATIVE):
+        return
+    for name in names:
+        if name.startswith(starts):
             raise CheckpointError(
                 f"this is one part of a model in Diffusers layout, not a checkpoint: it has '{name}'",
                 where=where,
@@ -178,13 +273,24 @@ def _refuse_diffusers(shapes: Shapes, where: str) -> None:
             )
 
 
-def _refuse_collisions(names: Mapping[str, str], where: str) -> None:
+def _without_doubles(names: Mapping[str, str], where: str, same: Same | None) -> dict[str, str]:
+    """Each canonical name once; two tensors for one name must be equal."""
     first: dict[str, str] = {}
-    for stored, name in names.items():
-        if name in first:
+    for stored, name in _canonical_first(names):
+        if name not in first:
+            first[name] = stored
+        elif same is None or not same(first[name], stored):
+            pair = sorted((first[name], stored), key=list(names).index)
             raise CheckpointError(
-                f"two tensors of this file mean the same one: '{first[name]}' and '{stored}'",
+                f"two tensors of this file mean the same one: '{pair[0]}' and '{pair[1]}'",
                 where=where,
                 hint="the file is a mixture of two spellings; make it again, or use another copy",
             )
-        first[name] = stored
+    kept = set(first.values())
+    return {stored: name for stored, name in names.items() if stored in kept}
+
+
+def _canonical_first(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names and what they become, those first that are canonical already."""
+    yield from ((stored, name) for stored, name in names.items() if stored == name)
+    yield from ((stored, name) for stored, name in names.items() if stored != name)

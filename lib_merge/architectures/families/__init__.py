@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib_merge.architectures.families.flux import FLUX
-from lib_merge.architectures.families.foreign import FOREIGN, Foreign
+from lib_merge.architectures.families.foreign import FOREIGN, LOOKALIKES, NATIVE, Foreign
 from lib_merge.architectures.families.sd1 import SD1
 from lib_merge.architectures.families.sd2 import SD2
 from lib_merge.architectures.families.sd3 import SD3, SD35_LARGE, SD35_MEDIUM
@@ -25,4 +25,4 @@ FAMILIES: tuple[Family, ...] = (
     VAE_ALONE,
 )
 
-__all__ = ["FAMILIES", "FOREIGN", "Foreign"]
+__all__ = ["FAMILIES", "FOREIGN", "LOOKALIKES", "NATIVE", "Foreign"]

@@ -51,6 +51,8 @@ FLUX = Family(
             (
                 Clue(f"{UNET}double_blocks.0.img_attn.norm.key_norm.scale"),
                 Clue(IMG_IN),
+                Clue(f"{UNET}vector_in.in_layer.weight"),  # Chroma, LongCat-Image and Ovis-Image have none
+                Clue(f"{UNET}double_stream_modulation_img.lin.weight", absent=True),  # Flux.2
                 Clue(f"{UNET}distilled_guidance_layer.in_proj.weight", absent=True),  # Chroma
             ),
         ),

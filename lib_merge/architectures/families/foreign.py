@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lib_merge.architectures.families.common import UNET
+from lib_merge.architectures.family import Clue
+from lib_merge.architectures.topology import Tensors
+
 BASE_CHECKPOINT = "choose a checkpoint (a model of 2 GB and more)"
+SUPPORTED = "choose models of a family that is supported: SD1, SD2, SDXL, SD3, SD3.5 or Flux.1"
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,10 @@ class Foreign:
     hint      what to try instead
     starts    beginnings, `ends` endings and `parts` pieces of keys that only this kind has
     exactly   keys that only this kind has
+    module    what a key is called that only this kind has, below whatever prefix the file has; with `without`
+              where the keys named there (below the same prefix) are missing, with `sizes` where the key's
+              axes have these sizes (axis, size)
+    clues     all of these hold in such a file
     """
 
     what: str
@@ -24,10 +32,26 @@ class Foreign:
     ends: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     exactly: frozenset[str] = frozenset()
+    module: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
+    clues: tuple[Clue, ...] = ()
 
-    def sign(self, keys: Iterable[str]) -> str | None:
+    def sign(self, tensors: Tensors) -> str | None:
         """The first key that gives the kind away."""
-        return next((key for key in keys if self._tells(key)), None)
+        if self.clues and all(clue.holds(tensors) for clue in self.clues):
+            return next(clue.key for clue in self.clues if not clue.absent)
+        named = (key for key in tensors if self._is_module(key, tensors) or self._tells(key))
+        return next(named, None)
+
+    def _is_module(self, key: str, tensors: Tensors) -> bool:
+        for name in self.module:
+            if key == name or key.endswith("." + name):
+                prefix, shape = key.removesuffix(name), tensors[key].shape
+                fits = all(len(shape) > axis and shape[axis] == size for axis, size in self.sizes)
+                if fits and not any(prefix + other in tensors for other in self.without):
+                    return True
+        return False
 
     def _tells(self, key: str) -> bool:
         return (
@@ -37,6 +61,108 @@ class Foreign:
             or any(part in key for part in self.parts)
         )
 
+
+def _unsupported(
+    name: str, *module: str, without: tuple[str, ...] = (), sizes: tuple[tuple[int, int], ...] = ()
+) -> Foreign:
+    return Foreign(f"{name}, which is not supported", SUPPORTED, module=module, without=without, sizes=sizes)
+
+
+DEEP = f"{UNET}input_blocks.8.1.transformer_blocks"
+FLUX_KEY = "double_blocks.0.img_attn.norm.key_norm.scale"
+
+# Models of no family here whose networks have the names of one that is, so that they would pass for it.
+# Order and signs: ComfyUI comfy/model_detection.py and Forge Neo's huggingface_guess, see `FLUX` for its own.
+LOOKALIKES = (
+    Foreign("a video model, which is not supported", SUPPORTED, parts=(".time_stack.", ".time_mixer.")),
+    _unsupported("a Flux.2 model", "double_stream_modulation_img.lin.weight"),
+    _unsupported(
+        "a Chroma model",
+        "distilled_guidance_layer.in_proj.weight",
+        "distilled_guidance_layer.norms.0.scale",
+        "distilled_guidance_layer.norms.0.weight",
+        "distilled_guidance_layer.0.norms.weight",
+    ),
+    _unsupported("a HunyuanVideo model", "txt_in.individual_token_refiner.blocks.0.norm1.weight"),
+    _unsupported("an Ovis-Image model", "double_blocks.0.img_mlp.gate_proj.weight"),
+    Foreign(
+        "a LongCat-Image model, which is not supported",
+        SUPPORTED,
+        clues=(
+            Clue(UNET + FLUX_KEY),
+            Clue(f"{UNET}txt_in.weight", axis=1, size=3584),
+            Clue(f"{UNET}vector_in.in_layer.weight", absent=True),
+        ),
+    ),
+    Foreign(
+        "a Mugen model (SDXL's network with 32 latent channels), which is not supported",
+        SUPPORTED,
+        clues=(Clue(f"{UNET}label_emb.0.0.weight"), Clue(f"{UNET}out.2.weight", size=32)),
+    ),
+    Foreign(
+        "a Kolors model (SDXL's network with another text encoder), which is not supported",
+        SUPPORTED,
+        clues=(Clue(f"{UNET}label_emb.0.0.weight", axis=1, size=5632),),
+    ),
+    Foreign(
+        "an SSD-1B model (a shortened SDXL), which is not supported",
+        SUPPORTED,
+        clues=(
+            Clue(f"{UNET}label_emb.0.0.weight"),
+            Clue(f"{DEEP}.3.norm1.weight"),
+            Clue(f"{DEEP}.4.norm1.weight", absent=True),
+            Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight", absent=True),
+        ),
+    ),
+    Foreign(
+        "a Segmind Vega model (a shortened SDXL), which is not supported",
+        SUPPORTED,
+        clues=(
+            Clue(f"{UNET}label_emb.0.0.weight"),
+            Clue(f"{DEEP}.1.norm1.weight"),
+            Clue(f"{DEEP}.2.norm1.weight", absent=True),
+            Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight", absent=True),
+        ),
+    ),
+)
+
+# The native files of other transformers, by the names that ComfyUI tells them by (comfy/model_detection.py,
+# in its order), below whatever prefix: `model.diffusion_model.`, `net.`, `model.`, `transformer.` or none.
+NATIVE = (
+    _unsupported(
+        "a Stable Cascade model",
+        "clip_txt_mapper.weight",
+        "clip_txt_pooled_mapper.weight",
+        "clip_mapper.weight",
+    ),
+    _unsupported("an AuraFlow model (Pony V7 is one)", "double_layers.0.attn.w1q.weight"),
+    _unsupported("an AuraFlow model (Pony V7 is one)", "joint_transformer_blocks.0.attn.to_q.weight"),
+    _unsupported("a HunyuanDiT model", "mlp_t5.0.weight"),
+    _unsupported(
+        "a LongCat-Image, Ovis-Image or another model in Flux's names",
+        FLUX_KEY,
+        without=("vector_in.in_layer.weight",),
+    ),
+    _unsupported(
+        "an LTX-Video model",
+        "adaln_single.emb.timestep_embedder.linear_1.bias",
+        "patchify_proj.weight",
+        without=("pos_embed.proj.bias",),
+    ),
+    _unsupported("a PixArt model", "t_block.1.weight"),
+    _unsupported("a Z-Image model", "cap_embedder.1.weight", sizes=((0, 3840),)),
+    _unsupported("a Lumina 2 model", "cap_embedder.1.weight", "noise_refiner.0.attention.k_norm.weight"),
+    _unsupported("a CogVideoX model", "blocks.0.norm1.linear.weight"),
+    _unsupported("a Wan model", "head.modulation"),
+    _unsupported("a HiDream model", "caption_projection.0.linear.weight"),
+    _unsupported("an Anima model", "llm_adapter.blocks.0.cross_attn.q_proj.weight"),
+    _unsupported("a Cosmos-Predict2 model", "blocks.0.mlp.layer1.weight"),
+    _unsupported("a Qwen-Image model", "txt_norm.weight", sizes=((0, 3584),)),
+    _unsupported("a Mage-Flow model", "txt_norm.weight", sizes=((0, 2560),)),
+    _unsupported("a Qwen-Image model or one of its kin", "txt_norm.weight"),
+    _unsupported("a Lens model", "transformer_blocks.0.img_mlp.w1.weight"),
+    _unsupported("a Krea 2 model", "txtfusion.projector.weight"),
+)
 
 # The first kind that fits counts, so the special stand before the general.
 FOREIGN = (
@@ -71,7 +197,7 @@ FOREIGN = (
     Foreign("an IP-Adapter, not a checkpoint", starts=("ip_adapter.", "image_proj.")),
     Foreign("a T2I adapter, not a checkpoint", starts=("adapter.body.", "body.0.block1.", "body.0.resnets.")),
     Foreign("a motion module, not a checkpoint", parts=("motion_modules.",)),
-    Foreign("a video model, which is not supported", parts=(".time_stack.", ".time_mixer.")),
+    *NATIVE,
     Foreign(
         "an upscaler, not a checkpoint",
         starts=("RRDB_trunk.", "model.1.sub.", "params_ema.", "conv_first.", "body.0.rdb1.", "upsampler."),
@@ -99,10 +225,6 @@ FOREIGN = (
         starts=("text_model.", "text_projection.", "encoder.block.", "shared.weight"),
     ),
     Foreign("CLIP's image encoder, not a checkpoint", starts=("vision_model.", "visual.")),
-    Foreign("a Chroma model, which is not supported", parts=("distilled_guidance_layer.",)),
-    Foreign("a Stable Cascade model, which is not supported", parts=("clip_txt_mapper.", "clip_txt_pooled_")),
-    Foreign("a PixArt model, which is not supported", parts=("cross_attn.kv_linear.",)),
-    Foreign("an AuraFlow model, which is not supported", parts=("joint_transformer_blocks.",)),
     Foreign(
         "a hypernetwork, not a checkpoint",
         exactly=frozenset({"320", "640", "768", "1024", "1280", "sd_checkpoint", "sd_checkpoint_name"}),

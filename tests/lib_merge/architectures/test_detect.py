@@ -13,6 +13,7 @@ from lib_merge.architectures import (
     identify,
     require_same_family,
 )
+from lib_merge.checkpoint import canonical_names
 from lib_merge.checkpoint.header import TensorInfo
 from lib_merge.dtypes import F16
 from lib_merge.errors import FamilyError
@@ -192,11 +193,10 @@ def test_a_vae_of_sixteen_channels_is_told_from_one_of_four() -> None:
             "this is one part of a model in diffusers layout, not a checkpoint",
         ),
         (
-            "transformer_blocks.0.attn.to_q.weight",
+            "transformer_blocks.0.attn.to_k.weight",
             "this is one part of a model in diffusers layout, not a checkpoint",
         ),
         ("text_model.embeddings.token_embedding.weight", "this is a text encoder alone, not a checkpoint"),
-        (f"{UNET}distilled_guidance_layer.in_proj.weight", "this is a Chroma model, which is not supported"),
     ],
 )
 def test_a_file_of_another_kind_is_called_by_its_name(key: str, message: str) -> None:
@@ -205,6 +205,148 @@ def test_a_file_of_another_kind_is_called_by_its_name(key: str, message: str) ->
     assert raised.value.what == f"{message}: it has '{key}'"
     assert raised.value.where == "models/thing.safetensors"
     assert raised.value.hint
+
+
+QWEN_BLOCK = "transformer_blocks.0.attn.to_q.weight"
+# kind, keys after the prefix with the shapes that tell it
+NATIVE_FILES = [
+    (
+        "a Flux.2 model",
+        {"img_in.weight": (3072, 128), "double_stream_modulation_img.lin.weight": (18432, 3072)},
+    ),
+    ("a Chroma model", {"img_in.weight": (3072, 64), "distilled_guidance_layer.norms.0.scale": (5120,)}),
+    ("a HunyuanVideo model", {"txt_in.individual_token_refiner.blocks.0.norm1.weight": (3072,)}),
+    ("an AuraFlow model (Pony V7 is one)", {"double_layers.0.attn.w1q.weight": (3072, 3072)}),
+    ("a Qwen-Image model", {"txt_norm.weight": (3584,), "proj_out.weight": (64, 3072), QWEN_BLOCK: (8, 8)}),
+    ("a Mage-Flow model", {"txt_norm.weight": (2560,), QWEN_BLOCK: (8, 8)}),
+    ("an LTX-Video model", {"patchify_proj.weight": (2048, 128), QWEN_BLOCK: (8, 8)}),
+    ("a Z-Image model", {"cap_embedder.1.weight": (3840, 2560)}),
+    ("a Lumina 2 model", {"cap_embedder.1.weight": (2304, 2304)}),
+    ("a Wan model", {"head.modulation": (1, 2, 5120), "blocks.0.self_attn.q.weight": (8, 8)}),
+    (
+        "an Anima model",
+        {"blocks.0.mlp.layer1.weight": (8, 8), "llm_adapter.blocks.0.cross_attn.q_proj.weight": (8, 8)},
+    ),
+    ("a Cosmos-Predict2 model", {"blocks.0.mlp.layer1.weight": (8, 8)}),
+    ("a Krea 2 model", {"txtfusion.projector.weight": (8, 8)}),
+    ("a HiDream model", {"caption_projection.0.linear.weight": (8, 8)}),
+    ("a PixArt model", {"t_block.1.weight": (8, 8)}),
+]
+
+
+@pytest.mark.parametrize(
+    "prefix", [UNET, "", "net.", "model.", "model.model.", "diffusion_model.", "transformer."]
+)
+@pytest.mark.parametrize(("kind", "keys"), NATIVE_FILES, ids=[kind for kind, _ in NATIVE_FILES])
+def test_a_model_of_another_family_is_refused_by_name_whatever_its_prefix(
+    kind: str, keys: Shapes, prefix: str
+) -> None:
+    with pytest.raises(FamilyError) as raised:
+        seen(canonical({prefix + key: shape for key, shape in keys.items()}))
+    assert raised.value.what.startswith(f"this is {kind}, which is not supported: it has '")
+    assert (
+        raised.value.hint
+        == "choose models of a family that is supported: SD1, SD2, SDXL, SD3, SD3.5 or Flux.1"
+    )
+
+
+def canonical(shapes: Shapes) -> Shapes:
+    """As a file's header is read."""
+    return {name: shapes[stored] for stored, name in canonical_names(shapes).items()}
+
+
+@pytest.mark.parametrize(
+    "part", [{}, {"text_encoders.t5xxl.transformer.encoder.final_layer_norm.weight": (8,)}]
+)
+@pytest.mark.parametrize(("kind", "keys"), NATIVE_FILES, ids=[kind for kind, _ in NATIVE_FILES])
+def test_parts_of_a_known_family_beside_it_do_not_make_it_one(kind: str, keys: Shapes, part: Shapes) -> None:
+    vae = tiny_shapes("sd3", parts=["vae"])
+    with pytest.raises(FamilyError, match="which is not supported"):
+        seen(canonical({UNET + key: shape for key, shape in keys.items()} | vae | part))
+
+
+def flux(**changes: tuple[int, ...] | None) -> Shapes:
+    """A Flux transformer with some keys of other shapes, `None` for keys that are missing."""
+    changed = {UNET + key.replace("__", "."): shape for key, shape in changes.items()}
+    shapes = tiny_shapes("flux", parts=["unet"]) | {k: s for k, s in changed.items() if s is not None}
+    return {key: shape for key, shape in shapes.items() if changed.get(key, ()) is not None}
+
+
+FLUX_KIN = [
+    ("a Flux.2 model", flux(img_in__weight=(3072, 128), double_stream_modulation_img__lin__weight=(8, 8))),
+    (
+        "a Chroma model",
+        flux(distilled_guidance_layer__in_proj__weight=(8, 8), vector_in__in_layer__weight=None),
+    ),
+    ("a LongCat-Image model", flux(txt_in__weight=(3072, 3584), vector_in__in_layer__weight=None)),
+    ("an Ovis-Image model", flux(double_blocks__0__img_mlp__gate_proj__weight=(8, 8))),
+    (
+        "a LongCat-Image, Ovis-Image or another model in Flux's names",
+        flux(vector_in__in_layer__weight=None),
+    ),
+]
+
+
+@pytest.mark.parametrize("norm", ["scale", "weight"])
+@pytest.mark.parametrize(("kind", "shapes"), FLUX_KIN, ids=[kind for kind, _ in FLUX_KIN])
+def test_models_with_the_names_of_flux_do_not_pass_for_it(kind: str, shapes: Shapes, norm: str) -> None:
+    with pytest.raises(FamilyError) as raised:
+        seen(canonical({key.replace("_norm.scale", f"_norm.{norm}"): shape for key, shape in shapes.items()}))
+    assert raised.value.what.startswith(f"this is {kind}, which is not supported")
+
+
+def test_flux_as_comfyui_saves_it_since_2026_is_flux() -> None:
+    shapes = {key.replace("_norm.scale", "_norm.weight"): shape for key, shape in tiny_shapes("flux").items()}
+    assert canonical(shapes).keys() == tiny_shapes("flux").keys()
+    assert seen(canonical(shapes)).family.id == "flux"
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "without"),
+    [
+        ("a Mugen model", {"input_blocks.0.0.weight": (320, 32, 3, 3), "out.2.weight": (32, 320, 3, 3)}, ()),
+        ("a Kolors model", {"label_emb.0.0.weight": (1280, 5632)}, ()),
+        ("an SSD-1B model", {}, tuple(f"transformer_blocks.{n}." for n in range(4, 10))),
+        ("a Segmind Vega model", {}, tuple(f"transformer_blocks.{n}." for n in range(2, 10))),
+        ("a video model", {"input_blocks.1.0.time_stack.in_layers.0.weight": (320,)}, ()),
+    ],
+)
+def test_models_with_the_names_of_sdxl_do_not_pass_for_it(
+    kind: str, changes: Shapes, without: tuple[str, ...]
+) -> None:
+    shapes = tiny_shapes("sdxl") | {UNET + key: shape for key, shape in changes.items()}
+    kept = {key: shape for key, shape in shapes.items() if not any(part in key for part in without)}
+    with pytest.raises(FamilyError) as raised:
+        seen(kept)
+    assert raised.value.what.startswith(f"this is {kind}")
+
+
+PREFIXES = ["", "diffusion_model.", "model.", "model.model.", "net.", "unet.", "_orig_mod.", "module."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("family", [family.id for family in FAMILIES if family.id != "vae"])
+def test_a_network_is_known_below_any_prefix(family: str, prefix: str) -> None:
+    shapes = tiny_shapes(family, parts=["unet"])
+    assert canonical({prefix + key.removeprefix(UNET): shape for key, shape in shapes.items()}) == shapes
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.", "_orig_mod.", "state_dict.", "state_dict.model."])
+@every_family
+def test_a_whole_file_is_known_below_any_prefix(family: Family, prefix: str) -> None:
+    shapes = tiny_shapes(family.id)
+    assert canonical({prefix + key: shape for key, shape in shapes.items()}) == shapes
+
+
+def test_a_file_most_of_whose_keys_are_unknown_is_refused_with_what_they_begin_with() -> None:
+    shapes = tiny_shapes("sd1", parts=["text", "vae"])
+    odd = {f"unet.down.{n}.weight": (4,) for n in range(len(shapes) + 1)}
+    with pytest.raises(FamilyError) as raised:
+        seen(shapes | odd)
+    assert raised.value.what == (
+        "446 of the 891 tensors of this file have names that Stable Diffusion 1 does not know: "
+        "they begin with 'unet.down'"
+    )
 
 
 def test_an_unknown_model_is_refused_with_what_was_seen() -> None:

@@ -97,7 +97,7 @@ LIES = {
         as_file({"a": {"dtype": "F16", "data_offsets": [0, 4]}}, bytes(4)),
         "does not say dtype, shape",
     ),
-    "an unknown dtype": (changed(dtype="F4"), "'a' has the number format 'F4', which is not known"),
+    "an unknown dtype": (changed(dtype="F5"), "'a' has the number format 'F5', which is not known"),
     "a dtype that is a number": (changed(dtype=16), "number format '16'"),
     "a dtype that is a list": (changed(dtype=["F16"]), "which is not known"),
     "a negative axis": (changed(shape=[-2]), "the shape of 'a' is not a list of whole numbers"),
