@@ -12,8 +12,9 @@ import glob
 import os
 import re
 import shutil
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,12 +34,20 @@ def check_target(
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
     size: int = 0,
-    ending: str = ENDING,
+    endings: Sequence[str] = (ENDING,),
 ) -> list[MergeError]:
-    """Everything that stands in the way of writing `size` bytes to the target; writes nothing."""
+    """Everything that stands in the way of writing `size` bytes to the target; writes nothing.
+
+    inputs     files that the result is made from, which it must not replace
+    overwrite  whether a file of that name may be replaced
+    endings    of the names that are allowed; () for any
+    """
+    if not target.name:  # "", "." or "/"
+        hint = f"name a file that ends in {' or '.join(endings)}" if endings else "name a file"
+        return [OutputError("the result needs a file name", where=f"'{target}'", hint=hint)]
     found: list[MergeError] = []
     try:
-        found.extend(_name_problems(target, overwrite, ending))
+        found.extend(_name_problems(target, overwrite, endings))
         found.extend(_input_problems(target, inputs))
         found.extend(_folder_problems(target, size))
     except OSError as error:  # a folder above that may not even be looked into
@@ -73,13 +82,30 @@ def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
         )
 
 
-def _name_problems(target: Path, overwrite: bool, ending: str) -> Iterator[MergeError]:
+def check_targets(
+    targets: Sequence[tuple[Path, Sequence[str]]], *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> list[MergeError]:
+    """`check_target` of several files of one command, each with its endings, which must not be one file."""
+    found: list[MergeError] = []
+    inputs, seen = list(inputs), set[str]()
+    for target, endings in targets:
+        found += check_target(target, inputs=inputs, overwrite=overwrite, endings=endings)
+        place = os.path.normcase(os.path.realpath(target))
+        if place in seen:
+            what = f"two results would be called '{target.name}'"
+            found.append(OutputError(what, where=str(target), hint="give each a name of its own"))
+        seen.add(place)
+    return found
+
+
+def _name_problems(target: Path, overwrite: bool, endings: Sequence[str]) -> Iterator[MergeError]:
     """What is wrong with the name itself, and what already has it."""
-    if target.suffix.lower() != ending:
+    if endings and target.suffix.lower() not in endings:
+        allowed = " or ".join(endings)
         yield OutputError(
-            f"the result would be called '{target.name}', but only {ending} files are written",
+            f"the result would be called '{target.name}', but only {allowed} files are written",
             where=str(target),
-            hint=f"end the name in {ending}",
+            hint=f"end the name in {allowed}",
         )
     if "\0" in str(target):
         yield write_failure(OSError(errno.EINVAL, ""), target)
@@ -92,6 +118,19 @@ def _name_problems(target: Path, overwrite: bool, ending: str) -> Iterator[Merge
         yield write_failure(OSError(errno.EISDIR, ""), target)
     elif os.path.lexists(target) and not overwrite:
         yield write_failure(OSError(errno.EEXIST, ""), target)
+    elif os.path.lexists(target):
+        yield from _replacing_problems(target)
+
+
+def _replacing_problems(target: Path) -> Iterator[MergeError]:
+    """Why what has the name already cannot be replaced: a pipe, a device, another user's file."""
+    state = target.lstat()
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISLNK(state.st_mode)):
+        what = f"'{target.name}' is not a file that could be replaced, but a pipe, a socket or a device"
+        yield OutputError(what, where=str(target), hint="choose another name")
+    elif sys.platform != "win32" and os.geteuid() not in (0, state.st_uid) and stat.S_ISREG(state.st_mode):
+        what = f"'{target.name}' belongs to another user, and the new file would not"
+        yield OutputError(what, where=str(target), hint="choose another name, or delete that file first")
 
 
 def _input_problems(target: Path, inputs: Iterable[Path]) -> Iterator[MergeError]:
@@ -134,6 +173,34 @@ def _remove_if_abandoned(path: Path) -> None:
             os.close(descriptor)
 
 
+def keep_owner(descriptor: int, target: Path) -> None:
+    """Gives a part the owner and the group of the file that it will replace; OutputError where it cannot."""
+    if sys.platform == "win32":
+        return
+    with suppress(FileNotFoundError):
+        old, new = target.lstat(), os.fstat(descriptor)
+        if not stat.S_ISREG(old.st_mode) or (old.st_uid, old.st_gid) == (new.st_uid, new.st_gid):
+            return
+        try:
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        except OSError as error:
+            raise OutputError(
+                f"'{target.name}' belongs to another user or group, and the new file would not",
+                where=str(target),
+                hint="choose another name, or delete that file first",
+            ) from error
+
+
+def _keep_mode(part: Path, target: Path) -> None:
+    """Gives a part the permissions of the file that it is about to replace."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):  # no such file, or a disk without permissions
+        old = target.lstat().st_mode
+        if stat.S_ISREG(old) and stat.S_IMODE(old) != stat.S_IMODE(part.stat().st_mode):
+            part.chmod(stat.S_IMODE(old))
+
+
 def create_part(part: Path) -> int:
     """A new, empty, locked part file, as a file descriptor; raises OSError or OutputError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -166,8 +233,12 @@ def _lock(descriptor: int) -> bool:
 
 
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Gives a whole part its final name in one step; FileExistsError if the name is taken meanwhile."""
+    """Gives a whole part its final name in one step; FileExistsError if the name is taken meanwhile.
+
+    The permissions of a file that is replaced are kept.
+    """
     if overwrite:
+        _keep_mode(part, target)
         part.replace(target)
     elif sys.platform == "win32":
         part.rename(target)  # refuses to replace, there

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint.layout import TensorSpec, plan_layout
 from lib_merge.checkpoint.linux import begin_writeback, reserve
-from lib_merge.checkpoint.target import check_target, create_part, part_of, publish, remove_leftovers
+from lib_merge.checkpoint.target import (
+    check_target,
+    create_part,
+    keep_owner,
+    part_of,
+    publish,
+    remove_leftovers,
+)
 from lib_merge.checkpoint.words import human_size, write_failure
 from lib_merge.errors import OutputError
 
@@ -66,6 +73,8 @@ class StreamingWriter:
             self._descriptor = create_part(self._part)
         self._open = True
         with self._aborting(), self._in_words():
+            if overwrite:
+                keep_owner(self._descriptor, target)
             reserve(self._descriptor, self.layout.size)
             self._put(memoryview(self.layout.header), 0)
 

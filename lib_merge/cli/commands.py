@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lib_merge.cli import recipes
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import Request, data_folder, read_request
-from lib_merge.errors import CheckpointError, MergeError, OutputError, PlanError
+from lib_merge.errors import CheckpointError, MergeError, PlanError
 from lib_merge.methods import METHODS
 from lib_merge.report.describe import (
     checkpoint_as_data,
@@ -27,6 +27,8 @@ from lib_merge.report.describe import (
 
 if TYPE_CHECKING:
     from lib_merge.plan import Plan
+
+NOT_WRITTEN = 1  # exit status: the command ran, and told why what was to be written was not
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -169,10 +171,6 @@ def draw(options: argparse.Namespace) -> None:
     from lib_merge.hosts.pictures import draw_to_file
 
     target = Path(options.output)
-    if target.suffix.lower() != ".png":
-        raise OutputError(
-            f"a picture is written as PNG, not as '{target.suffix}'", where=str(target), hint="-o NAME.png"
-        )
     began = time.monotonic()
     width, height = draw_to_file(
         Path(options.file),
@@ -184,6 +182,7 @@ def draw(options: argparse.Namespace) -> None:
         guidance=options.guidance,
         size=(options.width, options.height),
         device=options.device,
+        overwrite=options.overwrite,
     )
     seconds = round(time.monotonic() - began, 3)
     data = {"output": str(target), "width": width, "height": height, "seed": options.seed, "seconds": seconds}
@@ -218,7 +217,7 @@ def _planned(request: Request, options: argparse.Namespace) -> Plan:
     except PlanError as found:
         problems += found.problems
     if options.output is not None:
-        inputs = [header.path for header in request.headers.values()]
+        inputs = inputs_of(request, options)
         format = format_of(options.output)
         problems += saving_problems(
             made, Path(options.output), format, inputs=inputs, overwrite=options.overwrite
@@ -226,6 +225,15 @@ def _planned(request: Request, options: argparse.Namespace) -> Plan:
     if made is None or problems:
         raise PlanError(problems)
     return made
+
+
+def inputs_of(request: Request, options: argparse.Namespace) -> list[Path]:
+    """Every file that a request is read from, the one with the recipe included."""
+    paths = [header.path for header in request.headers.values()]
+    if options.recipe and options.recipe != "-" and "\n" not in options.recipe:
+        paths.append(Path(options.recipe.rpartition("#")[0] or options.recipe))
+        paths.append(Path(options.recipe))
+    return paths
 
 
 def _print(what: Any) -> None:

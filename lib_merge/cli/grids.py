@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.cli.commands import NOT_WRITTEN, inputs_of
 from lib_merge.cli.request import ENDINGS, Request, data_folder, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.methods import METHODS
@@ -48,15 +49,15 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="threads to merge with (default: as many as help)")
 
 
-def grid(options: argparse.Namespace) -> None:
-    """`merge-desk grid A B --x "alpha: 0-1 [5]" --prompt P -o grid.png`."""
+def grid(options: argparse.Namespace) -> int:
+    """`merge-desk grid A B --x "alpha: 0-1 [5]" --prompt P -o grid.png`; 1 where no cell at all was drawn."""
     from lib_merge.desk.studio import paint
     from lib_merge.grid import Store, plan_as_data, plan_in_words
     from lib_merge.grid.blockmap import influences
     from lib_merge.grid.sheet import tiles_of
 
     target = Path(options.output)
-    store = Store(Path(options.cells) if options.cells else target.with_suffix(".cells"))
+    store = Store(Path(options.cells) if options.cells else target.parent / f"{target.stem}.cells")
     try:
         mixer, studio, plan = _planned(options, target, store)
     except MergeError:
@@ -65,7 +66,7 @@ def grid(options: argparse.Namespace) -> None:
     if options.plan:
         _leave(store)
         print(json.dumps(plan_as_data(plan), indent=2) if options.json else plan_in_words(plan))
-        return
+        return 0
     if options.overwrite and not options.resume and store.folder.is_dir():
         store.clear()
 
@@ -94,6 +95,7 @@ def grid(options: argparse.Namespace) -> None:
         print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         print(_run_in_words(done, plan, target))
+    return NOT_WRITTEN if all(each.record.failed for each in done.finished.values()) else 0
 
 
 def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mixer, Studio, GridPlan]:
@@ -101,7 +103,7 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
     from lib_merge.desk.mixer import Mixer
     from lib_merge.grid import Base, Cell, plan_grid, read_speeds
 
-    problems: list[MergeError] = list(_target_problems(options, target, store))
+    problems: list[MergeError] = []
     asked: dict[str, Asked] = {}
     for name in AXES:
         try:
@@ -128,6 +130,8 @@ def _planned(options: argparse.Namespace, target: Path, store: Any) -> tuple[Mix
         problems += found.problems
     except MergeError as problem:
         problems.append(problem)
+    known = [each.path for each in (*host.checkpoints(), *host.vaes())]
+    problems += _target_problems(options, target, store, [*inputs_of(request, options), *known])
     if problems or plan is None:
         raise PlanError(problems)
     return mixer, studio, plan
@@ -150,25 +154,25 @@ def _asked(text: str) -> Asked:
     return read_asked(text)
 
 
-def _target_problems(options: argparse.Namespace, target: Path, store: Any) -> list[MergeError]:
-    from lib_merge.grid.files import check_picture
+def _target_problems(
+    options: argparse.Namespace, target: Path, store: Any, inputs: Sequence[Path]
+) -> list[MergeError]:
+    """What stands in the way of the files to be written; --resume replaces those of a grid begun before."""
+    from lib_merge.checkpoint import check_targets
+    from lib_merge.grid.files import MOVING, PICTURES, TABLES
 
-    found: list[MergeError] = []
-    for file, moving in ((target, False), (options.animate and Path(options.animate), True)):
-        try:
-            if file:
-                check_picture(file, moving=moving)
-        except MergeError as problem:
-            found.append(problem)
-    kept = not (options.resume or options.overwrite or options.plan)
-    if kept and target.exists():
-        hint = "--resume to go on with it, --overwrite to replace it"
-        found.append(OutputError("this file exists", where=str(target), hint=hint))
-    elif kept and (count := store.count()):
+    begun = store.has_order() or store.count() > 0
+    overwrite = options.overwrite or options.plan or (options.resume and begun)
+    asked = ((target, PICTURES), (options.animate, MOVING), (options.csv, TABLES))
+    targets = [(Path(file), endings) for file, endings in asked if file is not None]
+    found = check_targets(targets, inputs=inputs, overwrite=overwrite)
+    if options.cells == "":
+        found.append(OutputError("no folder was given for the cells", hint="--cells DIR"))
+    count = 0 if options.resume or options.overwrite or options.plan else store.count()
+    if count:
+        what = f"{count} cells of an earlier run are there"
         hint = "--resume keeps what still fits, --overwrite forgets them"
-        found.append(
-            OutputError(f"{count} cells of an earlier run are there", where=str(store.folder), hint=hint)
-        )
+        found.append(OutputError(what, where=str(store.folder), hint=hint))
     return found
 
 
@@ -278,8 +282,9 @@ def _write(
     options: argparse.Namespace, plan: GridPlan, store: Any, target: Path, finished: Mapping[Any, Finished]
 ) -> None:
     """The sheet as far as it goes, and what was asked for beside it."""
+    from lib_merge.checkpoint import write_file
     from lib_merge.grid.blockmap import draw_map, influences, slots_of_map
-    from lib_merge.grid.files import as_csv, grid_as_data, grid_infotext, save_moving, save_sheet, write_text
+    from lib_merge.grid.files import TABLES, as_csv, grid_as_data, grid_infotext, save_moving, save_sheet
     from lib_merge.grid.sheet import draw_row, draw_sheet, tiles_of
 
     drawing = plan.base.cell.drawing
@@ -290,11 +295,14 @@ def _write(
         image = draw_map(plan.base.family, by_slot, influences(plan, tiles), size)
     else:
         image = draw_sheet(plan.axes, tiles, size)
-    save_sheet(image, target, grid_infotext(plan, finished), grid_as_data(plan, finished))
-    if options.csv:
-        write_text(as_csv(plan, finished), Path(options.csv))
-    if options.animate:
-        save_moving(draw_row(plan.axes, tiles, options.row - 1, 0), Path(options.animate))
+    overwrite = options.overwrite or options.resume  # as far as `_target_problems` lets it come here
+    told, data = grid_infotext(plan, finished), grid_as_data(plan, finished)
+    save_sheet(image, target, told, data, overwrite=overwrite)
+    if options.csv is not None:
+        write_file(Path(options.csv), as_csv(plan, finished), overwrite=overwrite, endings=TABLES)
+    if options.animate is not None:
+        row = draw_row(plan.axes, tiles, options.row - 1, 0)
+        save_moving(row, Path(options.animate), overwrite=overwrite)
 
 
 def _cell_in_words(done: Finished, plan: GridPlan) -> str:

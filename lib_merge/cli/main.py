@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
+from lib_merge.checkpoint.words import write_failure
 from lib_merge.cli import commands, grids, rebasin, recipes, reports
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
@@ -20,10 +24,14 @@ INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run one command; returns the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C.
+
+    1 is a command that ran and told why what was to be written was not.
+    """
     options = build_parser().parse_args(arguments)
     try:
-        options.command(options)
+        status: int | None = options.command(options)
+        sys.stdout.flush()
     except MergeError as problem:
         print(f"merge-desk: {problem}", file=sys.stderr)
         return MISTAKE
@@ -33,7 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         sys.stderr.close()
         return 0
-    return 0
+    except OSError as problem:  # of printing: whatever reads and writes files has words of its own
+        place = Path(os.fsdecode(problem.filename) if problem.filename else "standard output")
+        print(f"merge-desk: {write_failure(problem, place)}", file=sys.stderr)
+        _silence()
+        return MISTAKE
+    return status or 0
+
+
+def _silence() -> None:
+    """What still waits to be printed goes nowhere: it would fail again as the interpreter ends."""
+    with suppress(OSError):  # a standard output that is no file of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -220,6 +239,7 @@ def _add_draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--negative", default="", metavar="PROMPT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", required=True, metavar="PNG")
+    parser.add_argument("--overwrite", action="store_true", help="replace PNG where it exists")
     parser.add_argument("--steps", type=_positive, default=20)
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--width", type=_positive, help="in pixels (default: what the model was made for)")

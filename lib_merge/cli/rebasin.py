@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.cli.commands import NOT_WRITTEN
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import data_folder, headers_of, kept_alignments, recorded
 from lib_merge.dtypes import SOURCE, parse_save_dtype
@@ -56,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
 
 
-def rebasin(options: argparse.Namespace) -> None:
-    """`merge-desk rebasin A B ...`."""
+def rebasin(options: argparse.Namespace) -> int:
+    """`merge-desk rebasin A B ...`; 1 where OUT was not written because B is aligned already."""
     from lib_merge.execute import check_device
     from lib_merge.rebasin.report import report_as_data, report_as_text, report_of
 
@@ -68,7 +69,8 @@ def rebasin(options: argparse.Namespace) -> None:
     with progress_bar() as bar, _stoppable(bar) as progress:
         solution = _solve(plan, alignments, progress, options.device)
     report = report_of(solution)
-    written = bool(options.output and not report.is_aligned)
+    written = options.output is not None and not report.is_aligned
+    status = 0 if written or options.output is None else NOT_WRITTEN
     if written:
         _write(plan, solution, alignments, options)
     told: dict[str, Any] = {"output": options.output if written else None, **report_as_data(report)}
@@ -76,14 +78,15 @@ def rebasin(options: argparse.Namespace) -> None:
     if options.json:
         notes = {"notes": list(plan.notes), "seconds": round(seconds, 3)}
         print(json.dumps({**told, **notes}, indent=2, ensure_ascii=False))
-        return
+        return status
     print(report_as_text(report))
     if written:
         for note in plan.notes:
             print(f"note: {note}", file=sys.stderr)
         print(f"{options.output}: B aligned to A, in {seconds:.1f} s")
-    elif options.output:
+    elif options.output is not None:
         print(f"{options.output} was not written: use B as it is")
+    return status
 
 
 def _planned(options: argparse.Namespace) -> Plan:

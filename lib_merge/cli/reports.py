@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.progress import progress_bar
-from lib_merge.errors import MergeError, OutputError
+from lib_merge.errors import MergeError, OutputError, PlanError
 
 if TYPE_CHECKING:
     from lib_merge.report.comparison import Comparison
 
 # As lib_merge.report.comparison.KINDS, which a test holds this to: help is printed without loading it.
 KINDS = ("weights", "attention", "sdsim", "supermerger", "asim2")
+
+
+CSV, PNG = (".csv",), (".png",)  # the endings of what is written
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +31,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of the noise that attention is given")
     parser.add_argument("--csv", metavar="FILE", help="write every number as CSV")
     parser.add_argument("--plot", metavar="FILE.png", help="write a picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace the CSV and the picture of before")
     parser.add_argument("--cache", metavar="DIR", help="keep results here, and take them from here")
 
 
@@ -55,13 +59,12 @@ def compare(options: argparse.Namespace) -> None:
         raise MergeError(
             "there is nothing to compare this model with", where=options.files[0], hint="name two or more"
         )
-    if options.plot and Path(options.plot).suffix.lower() != ".png":
-        raise OutputError("a plot is written as PNG", where=options.plot, hint="--plot NAME.png")
+    _check_files(options)
     first, *others = (read_header(Path(file)) for file in options.files)
-    base = read_header(Path(options.base)) if options.base else None
+    base = read_header(Path(options.base)) if options.base is not None else None
     with progress_bar() as progress:
         settings: dict[str, Any] = {"base": base, "seed": options.seed, "progress": progress}
-        if options.cache:
+        if options.cache is not None:
             found = cached_compare(Path(options.cache), first, others, options.kind, **settings)
         else:
             found = compare_models(first, others, options.kind, **settings)
@@ -72,21 +75,44 @@ def compare(options: argparse.Namespace) -> None:
         print(comparison_as_text(found))
 
 
+def _check_files(options: argparse.Namespace) -> None:
+    """That everything to be written can be, before a tensor is read; what cannot is told at once."""
+    from lib_merge.checkpoint import check_targets
+
+    asked = ((options.csv, CSV), (options.plot, PNG))
+    targets = [(Path(file), endings) for file, endings in asked if file is not None]
+    inputs = [Path(file) for file in (*options.files, options.base) if file is not None]
+    problems = check_targets(targets, inputs=inputs, overwrite=options.overwrite)
+    if options.cache is not None:
+        problems += _folder_problems(options.cache)
+    if problems:
+        raise PlanError(problems)
+
+
+def _folder_problems(folder: str) -> list[MergeError]:
+    """Why results cannot be kept there; the folder is made."""
+    from lib_merge.checkpoint import check_place
+    from lib_merge.checkpoint.words import write_failure
+
+    place = Path(folder)
+    if not folder:
+        return [OutputError("no folder was given for the results", hint="--cache DIR")]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return [write_failure(error, place)]
+    return check_place(place / "result", 0)
+
+
 def _write_files(found: Comparison, options: argparse.Namespace) -> None:
-    from lib_merge.report.plot import write_png
+    from lib_merge.checkpoint import write_file
+    from lib_merge.report.plot import plot_png
     from lib_merge.report.tables import as_csv
 
-    if options.csv:
-        try:
-            Path(options.csv).write_text(as_csv(found), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(
-                f"the table cannot be written: {error.strerror}",
-                where=options.csv,
-                hint="choose another folder",
-            ) from error
-    if options.plot:
-        write_png(found, Path(options.plot))
+    if options.csv is not None:
+        write_file(Path(options.csv), as_csv(found), overwrite=options.overwrite, endings=CSV)
+    if options.plot is not None:
+        write_file(Path(options.plot), plot_png(found), overwrite=options.overwrite, endings=PNG)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -94,7 +120,7 @@ def check(options: argparse.Namespace) -> None:
     from lib_merge.checkpoint import read_header
     from lib_merge.report.health import check as check_file
 
-    base = read_header(Path(options.base)) if options.base else None
+    base = read_header(Path(options.base)) if options.base is not None else None
     headers = [read_header(Path(file)) for file in options.files]
     with progress_bar() as progress:
         found = [check_file(header, base, progress) for header in headers]

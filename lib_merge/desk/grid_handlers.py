@@ -31,7 +31,7 @@ from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import Asked, Cell, Finished, GridPlan, Order, Store, order_of, plan_in_words
 from lib_merge.grid.axes import NAMES, Place
 from lib_merge.grid.blockmap import map_axis, slots_of_map
-from lib_merge.grid.files import as_csv, grid_as_data, grid_infotext, save_moving, save_sheet
+from lib_merge.grid.files import as_csv, encoded_moving, encoded_sheet, grid_as_data, grid_infotext
 from lib_merge.grid.sheet import draw_row, tiles_of
 
 SHEET, TABLE, ROW = "grid.png", "grid.csv", "row.webp"
@@ -179,15 +179,10 @@ class GridRoom:
             raw, name, kind = as_csv(now.plan, now.finished).encode("utf-8"), TABLE, "text/csv"
         elif move.action == "row":
             frames = draw_row(now.plan.axes, tiles_of(now.plan, now.store), move.row, move.place[2])
-            path = now.store.folder / ROW
-            save_moving(frames, path)
-            raw, name, kind = path.read_bytes(), ROW, "image/webp"
+            raw, name, kind = encoded_moving(frames, ".webp"), ROW, "image/webp"
         else:
-            path = now.store.folder / SHEET
             told, data = grid_infotext(now.plan, now.finished), grid_as_data(now.plan, now.finished)
-            save_sheet(now.sheet(), path, told, data)
-            raw, name, kind = path.read_bytes(), SHEET, "image/png"
-            path.unlink()  # the folder's own PNGs are cells
+            raw, name, kind = encoded_sheet(now.sheet(), ".png", told, data), SHEET, "image/png"
         return GridAnswer(0, "", run=now.number, file=(name, _data_url(raw, kind)))
 
 

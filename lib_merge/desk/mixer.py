@@ -6,7 +6,6 @@ Everything that touches the model goes through the host's job; what can be refus
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +19,15 @@ from lib_merge.desk.request import Asked, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError
 from lib_merge.execute import Overflow
 from lib_merge.hosts.host import Ckpt, DrawSettings, Host, HostError, Picture, find
-from lib_merge.hosts.saving import DIFFUSERS, FORMATS, save_merge, saving_problems, size_of
+from lib_merge.hosts.saving import (
+    DIFFUSERS,
+    FORMATS,
+    copy_settings,
+    save_merge,
+    saving_problems,
+    settings_problems,
+    size_of,
+)
 from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
@@ -275,6 +282,9 @@ class Mixer:
         loaded = self.host.loaded().checkpoint
         inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
         problems = saving_problems(plan, target, format, inputs=inputs, overwrite=overwrite)
+        base = plan.sources[plan.base].path
+        if format != DIFFUSERS:
+            problems += settings_problems(base, target, overwrite=overwrite)
         if problems:
             raise PlanError(problems)
         device = self.host.device()
@@ -295,7 +305,7 @@ class Mixer:
             hashes = hash_file(target, progress=progress)
         self.book.write_down(target, hashes)
         self._write_down(plan.recipe, kind=SAVED, file=target.name, sha256=hashes.sha256 or "")
-        _copy_settings(plan.sources[plan.base].path, target)
+        copy_settings(base, target, overwrite=overwrite)
         return Saved(self.host.saved(target), plan, size_of(target), hashes, overflow)
 
     def _place(self, format: str) -> Path:
@@ -305,15 +315,6 @@ class Mixer:
         folder = self.host.data() / DIFFUSERS
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _copy_settings(model: Path, target: Path) -> None:
-    """The YAML beside A goes with the merge: it says what no key does (v-prediction, odd sizes)."""
-    settings, copied = model.with_suffix(".yaml"), target.with_suffix(".yaml")
-    if settings.is_file():
-        part = copied.with_name(f".{copied.name}.part")
-        shutil.copyfile(settings, part)
-        part.replace(copied)
 
 
 def file_name(name: str, format: str) -> str:

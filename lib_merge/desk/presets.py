@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from lib_merge.architectures import DEFAULT_LAYOUT, Family, layout_by_name, read_numbers, slot_of
-from lib_merge.errors import MergeError, OutputError, RecipeError
+from lib_merge.checkpoint import keep_file
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.plan.ruler import Ruler
 from lib_merge.recipe import Numbers, Rules, read_weights
 from lib_merge.recipe.imports.preset_files import read_presets
@@ -186,11 +186,4 @@ def _write(folder: Path, presets: Sequence[Preset]) -> None:
         {key: value for key, value in asdict(preset).items() if key not in ("own", "about")}
         for preset in presets
     ]
-    path = folder / FILE
-    part = path.with_name(f".{FILE}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        part.replace(path)
-    except OSError as cause:
-        part.unlink(missing_ok=True)
-        raise OutputError("the preset cannot be kept", where=f"{FILE}: {cause.strerror}") from cause
+    keep_file(folder / FILE, json.dumps(rows, indent=1))

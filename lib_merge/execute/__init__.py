@@ -45,6 +45,7 @@ def merge_to_file(
     changed or is unreadable), StoppedError; whatever happens, `target` is as it was or complete.
     Tells what was clipped, where the recipe asks for that.
     """
+    _check(plan, target, overwrite, ".safetensors")
     check_device(device)
     layout = [(entry.key, entry.dtype, entry.shape) for entry in plan.keys]
     with (
@@ -102,8 +103,7 @@ def merge_to_pickle(
 
     Raises and tells what `merge_to_file` does; the target is as it was or complete.
     """
-    for problem in check_target(target, overwrite=overwrite, size=plan.nbytes, ending=".ckpt"):
-        raise problem
+    _check(plan, target, overwrite, ".ckpt")
     check_device(device)
     with opened(plan) as checkpoints:
         sink = MemorySink(plan)
@@ -118,6 +118,14 @@ def merge_to_pickle(
         )
     write_pickle(target, sink.tensors, plan.metadata, overwrite=overwrite)
     return overflow
+
+
+def _check(plan: Plan, target: Path, overwrite: bool, ending: str) -> None:
+    """That the target may be written, and is none of the plan's own files."""
+    inputs = [source.path for source in plan.sources]
+    problems = check_target(target, inputs=inputs, overwrite=overwrite, size=plan.nbytes, endings=(ending,))
+    for problem in problems:
+        raise problem
 
 
 @contextlib.contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.checkpoint import write_file
 from lib_merge.errors import OutputError
 from lib_merge.grid.axes import NAMES, Place
 from lib_merge.grid.plan import GridPlan
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".webp")
 MOVING = (".webp", ".gif")
+TABLES = (".csv",)
 TEXT_KEY = "merge_desk.grid"  # of the PNG's own text, beside "parameters"
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769  # where WebUIs keep the infotext of a webp (A1111, modules/images.py)
 MOST_WEBP = 16383  # pixels a side, the format's own limit
@@ -76,27 +77,32 @@ def as_csv(plan: GridPlan, finished: Mapping[Place, Finished]) -> str:
     return stream.getvalue()
 
 
-def write_text(text: str, target: Path) -> None:
-    """A small file, whole or not at all."""
-    _whole(target, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def save_sheet(image: Image.Image, target: Path, infotext: str, data: Mapping[str, Any]) -> None:
+def save_sheet(
+    image: Image.Image, target: Path, infotext: str, data: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
     """The sheet as PNG or webp, with its infotext and the recipe of every cell inside."""
+    raw = encoded_sheet(image, target.suffix.lower(), infotext, data)
+    write_file(target, raw, overwrite=overwrite, endings=PICTURES)
+
+
+def encoded_sheet(image: Image.Image, ending: str, infotext: str, data: Mapping[str, Any]) -> bytes:
+    """What `save_sheet` writes into a file of that ending."""
     text = json.dumps(data, ensure_ascii=False)
-    if target.suffix.lower() == ".webp":
+    stream = io.BytesIO()
+    if ending == ".webp":
         if max(image.size) > MOST_WEBP:
             size = f"{image.width} x {image.height}"
-            raise OutputError(f"a webp cannot be {size} pixels", where=target.name, hint="save it as PNG")
+            raise OutputError(f"a webp cannot be {size} pixels", hint="save it as PNG")
         exif = comment(image, f"{infotext}\n{TEXT_KEY}: {text}")
-        _whole(target, lambda part: image.save(part, format="WEBP", lossless=True, exif=exif))
-        return
-    from PIL.PngImagePlugin import PngInfo
+        image.save(stream, format="WEBP", lossless=True, exif=exif)
+    else:
+        from PIL.PngImagePlugin import PngInfo
 
-    told = PngInfo()
-    told.add_text("parameters", infotext)
-    told.add_itxt(TEXT_KEY, text, zip=True)
-    _whole(target, lambda part: image.save(part, format="PNG", pnginfo=told))
+        told = PngInfo()
+        told.add_text("parameters", infotext)
+        told.add_itxt(TEXT_KEY, text, zip=True)
+        image.save(stream, format="PNG", pnginfo=told)
+    return stream.getvalue()
 
 
 def comment(image: Image.Image, text: str) -> bytes:
@@ -108,38 +114,18 @@ def comment(image: Image.Image, text: str) -> bytes:
     return exif.tobytes()
 
 
-def save_moving(frames: Sequence[Image.Image], target: Path) -> None:
+def save_moving(frames: Sequence[Image.Image], target: Path, *, overwrite: bool = False) -> None:
     """The frames as an animation that begins anew, webp or gif."""
+    raw = encoded_moving(frames, target.suffix.lower())
+    write_file(target, raw, overwrite=overwrite, endings=MOVING)
+
+
+def encoded_moving(frames: Sequence[Image.Image], ending: str) -> bytes:
+    """What `save_moving` writes into a file of that ending."""
     if not frames:
-        raise OutputError("there is no picture in this row to move", where=target.name)
-    form = target.suffix.lower().removeprefix(".").upper()
+        raise OutputError("there is no picture in this row to move", hint="--row N, or resume the grid")
+    stream = io.BytesIO()
+    form = ending.removeprefix(".").upper()
     rest = list(frames[1:])
-    _whole(
-        target,
-        lambda part: frames[0].save(
-            part, format=form, save_all=True, append_images=rest, duration=PAUSE, loop=0
-        ),
-    )
-
-
-def check_picture(target: Path, *, moving: bool = False) -> None:
-    """OutputError unless a picture can be written under that name."""
-    endings = MOVING if moving else PICTURES
-    if target.suffix.lower() not in endings:
-        raise OutputError(
-            f"this is written as {' or '.join(endings)}, not as '{target.suffix}'",
-            where=str(target),
-            hint=f"{target.stem}{endings[0]}",
-        )
-    if not target.resolve().parent.is_dir():
-        raise OutputError("its folder does not exist", where=str(target), hint="make it first")
-
-
-def _whole(target: Path, write: Callable[[Path], object]) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        part.replace(target)
-    except OSError as cause:
-        part.unlink(missing_ok=True)
-        raise OutputError("this cannot be written", where=f"{target}: {cause.strerror or cause}") from cause
+    frames[0].save(stream, format=form, save_all=True, append_images=rest, duration=PAUSE, loop=0)
+    return stream.getvalue()

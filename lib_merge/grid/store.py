@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lib_merge.errors import MergeError, OutputError, RecipeError
+from lib_merge.checkpoint import keep_file
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid.axes import NAMES, Asked
 from lib_merge.grid.cell import Cell, Shelf
 from lib_merge.grid.plan import GridPlan, Speeds
@@ -34,6 +36,7 @@ FILE = "grid.json"
 SPEEDS = "speeds.json"
 FORMAT = "merge-desk grid 1"
 DIGITS = 16  # of a cell's name
+CELL = re.compile(rf"[0-9a-f]{{{DIGITS}}}\.(png|json)")
 OLD = 0.5  # what the last measurement counts for beside the new one
 
 
@@ -97,8 +100,11 @@ class Store:
     def keep_order(self, order: Order) -> None:
         """Write down what the grid is."""
         data = {"format": FORMAT, **_order_as_data(order)}
-        text = json.dumps(data, indent=1, ensure_ascii=False)
-        _write(self.folder / FILE, lambda part: part.write_text(text, encoding="utf-8"))
+        keep_file(self.folder / FILE, json.dumps(data, indent=1, ensure_ascii=False))
+
+    def has_order(self) -> bool:
+        """Whether a grid was begun in this folder."""
+        return (self.folder / FILE).is_file()
 
     def order(self) -> Order:
         """What the grid in this folder is; RecipeError where there is none."""
@@ -146,29 +152,24 @@ class Store:
     def keep(self, name: str, record: Record, picture: Picture | None) -> None:
         """A cell is finished, or failed: the picture first, then the words, each whole or not at all."""
         if picture is not None:
-            _write(self.path(name), lambda part: _save_png(picture, part))
-        text = json.dumps(asdict(record), ensure_ascii=False)
-        _write(self.folder / f"{name}.json", lambda part: part.write_text(text, encoding="utf-8"))
+            keep_file(self.path(name), _png(picture))
+        keep_file(self.folder / f"{name}.json", json.dumps(asdict(record), ensure_ascii=False))
 
     def count(self) -> int:
         """How many cells have a picture here."""
-        return sum(1 for _ in self.folder.glob("*.png")) if self.folder.is_dir() else 0
+        return sum(path.suffix == ".png" for path in self._cells())
 
     def clear(self) -> None:
-        """Forget every cell."""
-        for path in (*self.folder.glob("*.png"), *self.folder.glob("*.json")):
+        """Forget every cell; other files of the folder stay."""
+        for path in self._cells():
             path.unlink(missing_ok=True)
 
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        part.replace(path)
-    except OSError as cause:
-        part.unlink(missing_ok=True)
-        raise OutputError("a cell cannot be kept", where=f"{path.name}: {cause.strerror}") from cause
+    def _cells(self) -> list[Path]:
+        return (
+            [path for path in self.folder.iterdir() if CELL.fullmatch(path.name)]
+            if self.folder.is_dir()
+            else []
+        )
 
 
 # --- speeds ---
@@ -187,7 +188,7 @@ def keep_speeds(folder: Path, new: Speeds) -> None:
     old = read_speeds(folder)
     made = Speeds(_mean(old.merge, new.merge), _mean(old.draw, new.draw))
     with suppress(MergeError):
-        _write(folder / SPEEDS, lambda part: part.write_text(json.dumps(asdict(made)), encoding="utf-8"))
+        keep_file(folder / SPEEDS, json.dumps(asdict(made)))
 
 
 def _mean(old: float | None, new: float | None) -> float | None:
@@ -235,10 +236,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _save_png(picture: Picture, path: Path) -> None:
+def _png(picture: Picture) -> bytes:
     from PIL.PngImagePlugin import PngInfo
 
-    told = PngInfo()
+    told, stream = PngInfo(), BytesIO()
     if picture.infotext:
         told.add_text("parameters", picture.infotext)
-    picture.image.save(path, format="PNG", pnginfo=told)
+    picture.image.save(stream, format="PNG", pnginfo=told)
+    return stream.getvalue()

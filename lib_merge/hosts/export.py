@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ CLASSES = {
     Component.VAE: ["diffusers", "AutoencoderKL"],
     Component.TEXT: ["transformers", "CLIPTextModel"],
 }
+TOKENIZER = ("vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 SCHEDULER = {
     "_class_name": "PNDMScheduler",
     "beta_start": 0.00085,
@@ -86,7 +87,8 @@ def merge_to_folder(
     new one is in its place.
     """
     check_device(device)
-    for problem in folder_problems(plan, target, overwrite=overwrite):
+    inputs = [source.path for source in plan.sources]
+    for problem in folder_problems(plan, target, inputs=inputs, overwrite=overwrite):
         raise problem
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -100,8 +102,10 @@ def merge_to_folder(
     return overflow
 
 
-def folder_problems(plan: Plan, target: Path, *, overwrite: bool = False) -> list[MergeError]:
-    """Everything that stands in the way of such a folder."""
+def folder_problems(
+    plan: Plan, target: Path, *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> list[MergeError]:
+    """Everything that stands in the way of such a folder; one that is replaced must hold no other files."""
     found: list[MergeError] = []
     if plan.identity.family.id != "sd1":
         found.append(
@@ -112,13 +116,39 @@ def folder_problems(plan: Plan, target: Path, *, overwrite: bool = False) -> lis
         )
     elif Component.UNET not in _parts(plan):
         found.append(OutputError("a diffusers folder needs a U-Net, and this result has none"))
+    if not target.name:  # "./" or "/"
+        return [*found, OutputError("the folder needs a name", where=f"'{target}'", hint="-o NAME/")]
     found += check_place(target, plan.nbytes)
-    if os.path.lexists(target) and not overwrite:
+    if not os.path.lexists(target):
+        return found
+    if not overwrite:
         found.append(OutputError(f"'{target.name}' is there already", hint="--overwrite, or another name"))
-    elif os.path.lexists(target) and not (target / "model_index.json").is_file():
+    elif target.is_symlink() or not (target / "model_index.json").is_file():
         what = f"'{target.name}' is there, and is no diffusers folder that could be replaced"
         found.append(OutputError(what, where=str(target), hint="choose another name"))
+    else:
+        found += _lost(target, inputs)
     return found
+
+
+def _lost(target: Path, inputs: Iterable[Path]) -> Iterator[MergeError]:
+    """What would go with the old folder: an input, or a file that no folder of ours holds."""
+    hint = "choose another name"
+    place = target.resolve()
+    for path in inputs:
+        if place in path.resolve().parents:
+            what = f"the result would replace '{path.name}', which it is made from"
+            yield OutputError(what, where=str(target), hint=hint)
+            return
+    parts = ("unet", "vae", "text_encoder")
+    ours = {f"{part}/config.json" for part in parts} | {"/".join(FILES[part]) for part in FILES}
+    ours |= {f"tokenizer/{name}" for name in TOKENIZER}
+    ours |= {"scheduler/scheduler_config.json", "model_index.json"}
+    names = (path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
+    other = min((name for name in names if name not in ours), default=None)
+    if other is not None:
+        what = f"'{target.name}' holds more than is written here, and '{other}' would be lost"
+        yield OutputError(what, where=str(target), hint=hint)
 
 
 def _parts(plan: Plan) -> list[Component]:

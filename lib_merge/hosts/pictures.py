@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_merge.checkpoint import read_header
-from lib_merge.errors import OutputError, RecipeError
+from lib_merge.checkpoint import check_target, read_header, write_file
+from lib_merge.errors import RecipeError
 from lib_merge.hosts.host import Ckpt, DrawSettings
 from lib_merge.picture import read_settings
 from lib_merge.recipe import RECIPE_KEY, in_infotext
@@ -18,6 +18,7 @@ from lib_merge.recipe import RECIPE_KEY, in_infotext
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
+PNG = (".png",)
 USUAL_SIDE = 512  # pixels; what SD1 was made for
 RESOLUTION = re.compile(r"\s*([0-9]{1,5})\s*[xX]\s*([0-9]{1,5})\s*")
 
@@ -33,14 +34,16 @@ def draw_to_file(
     guidance: float = 5.0,
     size: tuple[int | None, int | None] = (None, None),
     device: str = "cpu",
+    overwrite: bool = False,
 ) -> tuple[int, int]:
-    """Draw and save; returns width and height in pixels. Sizes left open are what the model was made for."""
+    """Draw and save as PNG; returns width and height in pixels.
+
+    Sizes left open are what the model was made for.
+    """
     from lib_merge.hosts.drawing import draw, load_pipeline
 
-    if not target.resolve().parent.is_dir():
-        raise OutputError(
-            "the folder for the picture does not exist", where=str(target), hint="make it first"
-        )
+    for problem in check_target(target, inputs=[checkpoint], overwrite=overwrite, endings=PNG):
+        raise problem
     metadata = read_header(checkpoint).metadata
     width, height = (
         default if given is None else given for given, default in zip(size, usual_size(metadata), strict=True)
@@ -59,13 +62,9 @@ def draw_to_file(
         negative_prompt=settings.negative,
     )
     told = infotext(settings, Ckpt(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        picture.save(part, format="PNG", pnginfo=png_facts(told))
-        part.replace(target)
-    except OSError as cause:
-        part.unlink(missing_ok=True)
-        raise OutputError("the picture cannot be written", where=f"{target}: {cause.strerror}") from cause
+    stream = BytesIO()
+    picture.save(stream, format="PNG", pnginfo=png_facts(told))
+    write_file(target, stream.getvalue(), inputs=[checkpoint], overwrite=overwrite, endings=PNG)
     return settings.width, settings.height
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile, is_zipfile
 
 from lib_merge.architectures import Family
-from lib_merge.checkpoint import Checkpoint, Header
+from lib_merge.checkpoint import Checkpoint, Header, keep_file
+from lib_merge.errors import MergeError
 from lib_merge.progress import Progress
 from lib_merge.rebasin.arrange import Arrangement
 from lib_merge.rebasin.groups import groups_of
@@ -89,18 +90,15 @@ class Alignments:
             return None
 
     def _write(self, name: str, found: Solution) -> None:
-        """Under another name first, so that no half of a solution is ever found."""
         place = self._place(name)
         if place is None:
             return
         import numpy as np
 
-        partial = place.with_name(f"{name}.{os.getpid()}.partial")
-        with suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, **_arrays(found))
-            partial.replace(place)
+        stream = BytesIO()
+        np.savez(stream, **_arrays(found))
+        with suppress(MergeError):
+            keep_file(place, stream.getvalue())
 
 
 def _name(family: Family, source: Header, target: Header, options: Options) -> str:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from lib_merge.checkpoint import Header, open_checkpoint
+from lib_merge.checkpoint import Header, keep_file, open_checkpoint
+from lib_merge.errors import MergeError
 from lib_merge.progress import Progress
 from lib_merge.report.comparison import WEIGHTS, Comparison, Model, compare_one, gathered, settled_seed
 
@@ -87,10 +87,6 @@ def _read(place: Path, header: Header) -> Model | None:
 
 
 def _write(place: Path, model: Model) -> None:
-    """Under another name first, so that no half of a result is ever found."""
     kept = {name: value for name, value in asdict(model).items() if name in KEPT}
-    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(kept), encoding="utf-8")
-        partial.replace(place)
+    with suppress(MergeError):
+        keep_file(place, json.dumps(kept))

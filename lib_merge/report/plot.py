@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.errors import OutputError
 from lib_merge.report.comparison import INPUT, OUTPUT, Comparison, Model
 from lib_merge.report.heat import likeness, nines
 
@@ -47,21 +45,6 @@ def plot_png(comparison: Comparison) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
-
-
-def write_png(comparison: Comparison, path: Path) -> None:
-    """The picture in a file; OutputError where that cannot be written."""
-    if path.suffix.lower() != ".png":
-        raise OutputError(
-            f"a plot is written as PNG, not as '{path.suffix}'", where=str(path), hint="--plot NAME.png"
-        )
-    data = plot_png(comparison)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise OutputError(
-            f"the plot cannot be written: {error.strerror}", where=str(path), hint="choose another folder"
-        ) from error
 
 
 def _lines(axes: Any, comparison: Comparison) -> None:
