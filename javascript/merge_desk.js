@@ -8,6 +8,7 @@ window.mergeDesk ??= (() => {
   const REST = 0; // every method keeps A where its amount is 0
   const SETTLE = 140; // ms after the last move before it is sent
   const BREATH = 200; // ms after an answer in which Gradio may still drop the next click
+  const PATIENCE = 12000; // ms for the lists to have taken over what a recipe says
   const SAME_MOVE = 900; // ms within which moves of one fader are one step of undo
   const STRIPES = { L: ["lock", "Lock: locked faders move together (L)"], S: ["solo", "Solo: all others keep A (S)"],
     M: ["mute", "Mute: keep A here, remember the amount (M)"] };
@@ -17,6 +18,7 @@ window.mergeDesk ??= (() => {
     lock: new Set(), solo: new Set(), mute: new Set(), past: [], future: [], gesture: null, moved: ["", 0],
     live: true, stale: false, applied: false, sent: "", busy: null, queued: null, freed: 0, seq: 0, next: {},
     now: null, before: null, ofA: null, against: "", holding: false, effects: { items: [], held: {} },
+    engaged: null, heardAt: 0, looked: 0, settingUp: 0,
   };
   const seen = {};
   const rooms = {};
@@ -180,7 +182,7 @@ window.mergeDesk ??= (() => {
     if (early > 0) { timer = setTimeout(() => send(action), early); return; }
     if (action === "apply") Object.assign(desk, { stale: false, sent: wanted() });
     desk.busy = { action, seq: ++desk.seq, since: Date.now() };
-    desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task: progress() };
+    desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task: progress(), engaged: desk.engaged ?? "" };
     showProblem(null);
     showState();
     press("turn");
@@ -192,7 +194,10 @@ window.mergeDesk ??= (() => {
     setTimeout(() => { if (waiting && desk.busy === waiting) { desk.busy = null; showState(); } }, 10000);
   }
   /** Asks what shapes the merge besides the faders, before the next move does. */
-  const look = () => ask("look", { action: "look", parameters: parameters() });
+  function look() {
+    desk.looked = Date.now();
+    ask("look", { action: "look", parameters: parameters() });
+  }
   /** Rings a hidden button; what is asked goes along as the first input. Again and again until it is fetched. */
   function ask(bell, facts) {
     desk.next[bell] = { seq: ++desk.seq, ...facts };
@@ -219,9 +224,11 @@ window.mergeDesk ??= (() => {
     return [JSON.stringify(said), ...given.slice(1, count)];
   }
   const hear = {
-    scene(scene) {
+    scene(scene, at) {
       const old = desk.scene;
       desk.scene = scene;
+      if (!old && scene.engaged) ask("take", { action: "take" });
+      compareEngaged(scene.engaged, at);
       if (!faders().some((each) => each.name === desk.param)) desk.param = faders()[0]?.name ?? "alpha";
       for (const { name, default: usual } of scene.method.knobs) desk.knobs[name] ??= usual;
       const taken = scene.method.knobs.map((each) => each.name);
@@ -231,41 +238,116 @@ window.mergeDesk ??= (() => {
       desk.shape = shape;
       setStatus(scene.status);
       showProblem(scene.problem);
-      if (desk.applied && old && old.choice !== scene.choice) engage();
+      if (desk.applied && !desk.settingUp && old && old.choice !== scene.choice) engage();
       if (old?.choice !== scene.choice) look();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
     marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
-    answer(answer) {
+    answer(answer, at) {
       if (answer.status) setStatus(answer.status);
       if (!answer.action) return;
+      if (desk.busy?.seq === answer.seq && !answer.elsewhere) Object.assign(desk, { engaged: answer.engaged, heardAt: at });
       if (answer.action === "save") { showSheet(answer); return; }
-      if (answer.effects) hear.looked(answer);
+      if (answer.effects) hear.looked({ action: answer.action, effects: answer.effects });
       if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(answer.notes); }
       showProblem(answer.problem);
       if (desk.busy?.seq === answer.seq) finish(answer);
+      compareEngaged(answer.engaged, at);
+      if (answer.elsewhere) desk.engaged = answer.engaged; // it is told now: the next move may take its place
+    },
+    looked({ action, effects, status, engaged }, at) {
+      if (status) setStatus(status);
+      if (!action) return;
+      if (at) compareEngaged(engaged, at);
+      if (!effects) return;
+      desk.effects = effects;
+      if (desk.scene) show();
+    },
+    taken({ id, setup, align, notes }, at) {
+      if (!setup) return;
+      Object.assign(desk, { engaged: id, heardAt: at });
+      showElsewhere("");
+      if (setup.why) showElsewhere(`Its recipe has no faders: ${setup.why}. A move of this page replaces it.`, setup.recipe);
+      else setUp({ ...setup, align }, { quiet: true, done: () => showElsewhere(notes.join(" ")) });
     },
   };
-  hear.looked = ({ action, effects, status }) => {
-    if (status) setStatus(status);
-    if (!action || !effects) return;
-    desk.effects = effects;
-    if (desk.scene) show();
-  };
+
+  // --- the merge in memory, and other pages ---
+
+  /** Whether what is in memory is what this page last knew of; null takes over whatever there is. */
+  function compareEngaged(engaged, at) {
+    if (engaged === undefined || desk.busy || at < desk.heardAt) return;
+    desk.heardAt = at;
+    desk.engaged ??= engaged;
+    const told = part("elsewhere")?.dataset.other;
+    if (engaged === desk.engaged) { if (told && told !== engaged) showElsewhere(""); return; }
+    if (engaged && told !== engaged) showElsewhere("The merge in memory was changed elsewhere.", "", engaged);
+    if (!engaged) { desk.engaged = ""; showElsewhere("The merge was taken out of memory elsewhere."); }
+  }
+  /** other  the id of a merge that this page may take up */
+  function showElsewhere(words, recipe = "", other = "") {
+    const place = part("elsewhere");
+    if (!place) return;
+    place.dataset.other = other;
+    const take = button("Take it up", "Set this page up as the merge in memory is", () => ask("take", { action: "take" }), { "data-act": "take" });
+    const mine = button("Keep mine", "Leave this page as it is; its next move replaces the merge in memory", () => { desk.engaged = other; showElsewhere(""); }, { "data-act": "keep-mine" });
+    place.replaceChildren(...(words ? [make("div", { class: "md-problem md-calm", role: "status" }, make("p", {}, words),
+      recipe ? make("pre", { class: "md-recipe" }, recipe) : null, other ? make("div", { class: "md-toolbar" }, take, mine) : null)] : []));
+  }
+  /** Sets the desk up as Python said: Gradio sets the lists, and faders follow once the scene is theirs.
+   * quiet  it is in memory already, and nothing is to be drawn */
+  function setUp({ lists, amounts, knobs, extras: more, align }, { quiet = false, done } = {}) {
+    const begun = desk.settingUp = Date.now(); // until then a list that changes asks for nothing
+    const there = () => {
+      const now = JSON.parse(desk.scene.choice);
+      return ["a", "b", "c", "method", "vae"].every((word) => lists[word] == null || now[word] === lists[word]) && (align ?? now.align) === now.align;
+    };
+    const wait = setInterval(() => {
+      if (!there() && Date.now() - begun < PATIENCE) return;
+      clearInterval(wait);
+      if (desk.settingUp !== begun) return;
+      desk.settingUp = 0;
+      const before = snapshot();
+      for (const word of ["weights", "adjust"]) setExtra(word, more[word] ?? "");
+      desk.solo.clear();
+      desk.mute.clear();
+      for (const [param, values] of Object.entries(amounts)) for (const [slot, value] of Object.entries(values)) put(slot, value, param);
+      Object.assign(desk.knobs, knobs);
+      if (snapshot() !== before && (desk.applied || !quiet)) remember(before);
+      if (quiet) Object.assign(desk, { applied: true, sent: wanted() });
+      show();
+      look();
+      engage();
+      done?.();
+    }, 150);
+  }
+  function setExtra(name, value) {
+    if ((extras[name] ?? "") === value) return false;
+    if (value) extras[name] = value; else delete extras[name];
+    document.dispatchEvent(new CustomEvent("merge-desk-extra", { detail: { name, value } }));
+    return true;
+  }
+  /** Another page may have changed the merge while this one was out of sight. */
+  function lookAgain() {
+    if (document.visibilityState === "visible" && desk.scene && Date.now() - desk.looked > SAME_MOVE) look();
+  }
+  window.addEventListener("focus", lookAgain);
+  document.addEventListener("visibilitychange", lookAgain);
+
   function finish(answer) {
     const queued = desk.queued;
     Object.assign(desk, { busy: null, queued: null, freed: Date.now() });
-    if (answer.action === "apply") desk.applied = true;
+    if (answer.action === "apply" && !answer.elsewhere) { desk.applied = true; showElsewhere(""); }
     if (answer.action === "restore" && !answer.problem) Object.assign(desk, { applied: false, sent: "" });
     if (answer.picture) {
       const picture = { src: answer.picture, told: answer.infotext, against: answer.against };
       if (answer.action === "compare") desk.ofA = picture;
       else Object.assign(desk, { before: desk.now, now: picture });
     }
-    if (answer.problem && answer.action === "apply") Object.assign(desk, { stale: true, sent: "" });
+    if ((answer.problem || answer.elsewhere) && answer.action === "apply") Object.assign(desk, { stale: true, sent: "" });
     showPictures();
     showState();
-    if (queued) send(queued);
+    if (queued && !answer.elsewhere) send(queued);
   }
 
   // --- the board ---
@@ -491,6 +573,7 @@ window.mergeDesk ??= (() => {
         can.stop === "true" ? button("Stop", "Stop what is running; the model stays whole", stop, { "data-act": "stop", disabled: true }) : null,
         button("Restore", "Put the loaded checkpoint's own weights back", () => { clearTimeout(timer); send("restore"); }, { "data-act": "restore" })),
       make("div", { "data-part": "progress" }),
+      make("div", { "data-part": "elsewhere" }),
       make("div", { "data-part": "problem" }),
       make("div", { class: "md-pictures" }, frame("now", "Let go of a fader and the picture appears here."), frame("before", "The one before it stays here.")),
       make("details", { class: "md-told", "data-part": "told", hidden: true }, make("summary", {}, "Infotext"), make("pre")));
@@ -588,7 +671,7 @@ window.mergeDesk ??= (() => {
   function listenTo() {
     for (const name of Object.keys(hear)) {
       const said = $(`#merge_desk_${name} [data-merge-desk]`)?.dataset;
-      if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk)); }
+      if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk), Number(said.at)); }
     }
   }
   /** Rooms whose place has appeared, or appeared anew: some Gradios throw away what a closed tab holds. */
@@ -641,7 +724,9 @@ window.mergeDesk ??= (() => {
   const board = {
     slots: () => (desk.scene ? slots() : []),
     family: () => desk.scene?.family ?? "",
-    choice: () => desk.scene?.choice ?? "",
+    setUp,
+    /** The merge in memory was changed by another room of this very page. */
+    engagedHere: () => { desk.engaged = null; look(); },
     parameters: () => (desk.scene ? parameters() : {}),
     /** One step of undo: amounts by parameter and slot, and knobs by name; what is not named stays. */
     set: (amounts, knobs = {}) => change(() => {
@@ -652,9 +737,7 @@ window.mergeDesk ??= (() => {
     }),
     /** Something more that is asked for with every move, under a name of its own; "" takes it back. */
     extra: (name, value) => {
-      if ((extras[name] ?? "") === value) return;
-      if (value) extras[name] = value; else delete extras[name];
-      document.dispatchEvent(new CustomEvent("merge-desk-extra", { detail: { name, value } }));
+      if (!setExtra(name, value)) return;
       look();
       engage();
     },

@@ -8,7 +8,6 @@
   const NAMES = ["x", "y", "z"];
   const SETTLE = 600; // ms after the last key before the plan is asked for
   const PAUSE = 900; // ms between looks at a running grid
-  const PATIENCE = 12000; // ms for the lists to have taken over what a cell says
   const START = { x: ["alpha", "0-1 [5]"], y: ["seed", "1, 2, 3"], z: ["", ""] };
   const state = { kinds: [], axes: structuredClone(START), sheet: null, run: 0, at: 0, running: false, map: false, cells: {},
     blocks: null, told: "", problem: null, wants: null, shown: null, asked: 0, row: 0 };
@@ -75,21 +74,13 @@
     },
   };
   /** Lists are set by Gradio, and the scene that follows from them arrives a little later than this. */
-  function taken({ taken: found, problem }, since = Date.now()) {
+  function taken({ taken: found, problem }) {
     if (problem || !found) return;
     state.shown = found.recipe ? found : null;
     showRecipe();
     if (found.recipe) return;
-    const said = (word, value) => [`${word}='${value}'`, `${word}="${value}"`].some((each) => faders.choice().includes(each));
-    const there = ["a", "b", "c", "method"].every((word) => found.lists[word] == null || said(word, found.lists[word]));
-    if (!there && Date.now() - since < PATIENCE) {
-      setTimeout(() => taken({ taken: found, problem }, since), 100);
-      return;
-    }
-    const all = Object.keys(found.amounts).length ? found.amounts : { alpha: Object.fromEntries(faders.slots().map((slot) => [slot, 0])) };
-    for (const word of ["weights", "adjust"]) faders.extra(word, found.extras[word] ?? "");
-    faders.set(all, found.knobs);
-    open("mix");
+    const amounts = Object.keys(found.amounts).length ? found.amounts : { alpha: Object.fromEntries(faders.slots().map((slot) => [slot, 0])) };
+    faders.setUp({ ...found, amounts }, { done: () => open("mix") });
   }
   function save(name, url) {
     const link = make("a", { href: url, download: name });

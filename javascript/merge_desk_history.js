@@ -3,7 +3,6 @@
 (() => {
   "use strict";
 
-  const PATIENCE = 12000; // ms for the lists to have taken over what was pasted
   const RECIPE = /merge-desk recipe|Merge recipe:/;
   const HERE = { entries: null, query: "", starred: false, setup: null, problem: null, done: "", sheet: [], busy: 0, open: 0, name: "",
     format: "safetensors", typed: "" };
@@ -40,6 +39,7 @@
         HERE.sheet = told.sheet;
       }
       if (told.setup) take(told.setup);
+      if (told.action === "apply") faders.engagedHere();
       show(); // and nothing of what is being typed into is made anew
     },
   };
@@ -49,17 +49,7 @@
     HERE.setup = setup;
     const lists = setup.lists;
     if (!lists.method) { window.mergeDesk.open("history"); return; }
-    const begun = Date.now();
-    const said = (word, value) => [`${word}='${value}'`, `${word}="${value}"`].some((each) => faders.choice().includes(each));
-    const wait = setInterval(() => {
-      const there = ["a", "b", "c", "method"].every((word) => lists[word] == null || said(word, lists[word]));
-      if (!there && Date.now() - begun < PATIENCE) return;
-      clearInterval(wait);
-      for (const word of ["weights", "adjust"]) faders.extra(word, setup.extras[word] ?? "");
-      faders.set(setup.amounts, setup.knobs);
-      HERE.done = "The desk is set up.";
-      show();
-    }, 150);
+    faders.setUp(setup, { done: () => { HERE.done = "The desk is set up."; show(); } });
     window.mergeDesk.open("mix");
   }
 

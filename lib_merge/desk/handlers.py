@@ -9,13 +9,14 @@ import base64
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import Any, TypeVar, cast
 
 from lib_merge.architectures import Family, family_by_id, identify
 from lib_merge.desk import presets
 from lib_merge.desk.effect import Effects, effects_of, held_in_words, ignored_rules, moved_slots
+from lib_merge.desk.engaged import Engaged, engaged_id, engaged_of
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.presets import Preset
 from lib_merge.desk.view import (
@@ -80,7 +81,10 @@ class Offer:
 
 @dataclass(frozen=True)
 class Move:
-    """What the page sends: the number of the move, what to do, and where the faders stand."""
+    """What the page sends: the number of the move, what to do, and where the faders stand.
+
+    engaged  the merge in memory as far as the page knows (see desk.engaged), None to ask without regard
+    """
 
     seq: int = 0
     action: str = ""
@@ -89,6 +93,7 @@ class Move:
     name: str = ""
     new_name: str = ""
     family: str = ""
+    engaged: str | None = None
 
     @classmethod
     def read(cls, text: str) -> Move:
@@ -102,6 +107,7 @@ class Move:
             str(found.get("name", "")),
             str(found.get("new_name", "")),
             str(found.get("family", "")),
+            None if found.get("engaged") is None else str(found["engaged"]),
         )
 
 
@@ -144,7 +150,7 @@ class Desk:
         method = method_by_title(choice.method)
         unused = no_block_weights(method)
         return Scene(
-            repr(choice),
+            json.dumps(asdict(choice)),
             family.id,
             family.title,
             board_of(family),
@@ -157,6 +163,7 @@ class Desk:
             unused,
             _empty(choice, method.most_models or 2),
             status_line(self.mixer.status()),
+            engaged_id(self.mixer),
             problem or mine,
         )
 
@@ -207,6 +214,10 @@ class Desk:
             Answer(move.seq, move.action), lambda: Answer(0, "", effects=self._in_effect(move, choice))
         )
 
+    def take(self) -> Engaged:
+        """The merge that is in memory, for a page to take up."""
+        return engaged_of(self.mixer)
+
     def _answered(self, answer: Answer, act: Callable[[], Answer]) -> Answer:
         """What the act answers, or what went wrong; with the status that is true afterwards."""
         try:
@@ -214,12 +225,17 @@ class Desk:
             answer = replace(done, seq=answer.seq, action=answer.action)
         except Exception as error:
             answer = replace(answer, problem=_said(error))
+        answer = replace(answer, engaged=engaged_id(self.mixer))
         try:
             return replace(answer, status=status_line(self.mixer.status(), answer.status))
         except Exception as error:
             return replace(answer, problem=answer.problem or _said(error))
 
     def _apply(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
+        if move.engaged is not None and engaged_id(self.mixer) not in ("", move.engaged):
+            return Answer(
+                0, "", elsewhere=True
+            )  # a merge that this page has not seen is not replaced unasked
         body, before = self.body(choice, move.parameters), self.mixer.asked
         effects = self._in_effect(move, choice)
         held = held_in_words(effects, moved_slots(before, body))

@@ -116,10 +116,11 @@ class Reading:
 class Scene:
     """Everything that the faders are drawn from.
 
-    choice   what the lists above say; where it changes, what was swapped in is out of date
+    choice   what the lists above say, as JSON; where it changes, what was swapped in is out of date
     numbers  the names of a full list, in order, and `groups` the slots of those that are no slot
     empty    what to do first, "" where the desk is ready
     still    faders that do nothing now, each with the reason
+    engaged  the merge in memory, by its id (see desk.engaged), "" for none
     unused   why no fader does anything with this method, "" where faders do
     """
 
@@ -136,6 +137,7 @@ class Scene:
     unused: str
     empty: str
     status: str
+    engaged: str
     problem: Problem | None = None
 
 
@@ -161,6 +163,8 @@ class Answer:
     notes    what came of taking presets over
     against  what A's picture for comparison depends on: while it stays the same, so does that picture
     effects  what shapes the merge besides the faders
+    engaged  the merge in memory, by its id (see desk.engaged), "" for none
+    elsewhere  nothing was done: a merge is in memory that this page has not seen
     """
 
     seq: int
@@ -174,6 +178,8 @@ class Answer:
     presets: tuple[Preset, ...] | None = None
     notes: tuple[str, ...] = ()
     effects: Effects | None = None
+    engaged: str = ""
+    elsewhere: bool = False
     problem: Problem | None = None
 
 

@@ -120,5 +120,13 @@ class Desk:
     def picture(self, frame: str = "now") -> Any:
         return self.page.locator(f"[data-frame={frame}] img")
 
+    def take_out(self) -> None:
+        """Leave no merge in memory: the next page would take it up."""
+        if "(unsaved)" in self.part("status").text_content():
+            self.page.locator("#merge_desk_room_mix-button").click()
+            self.idle()
+            self.act("restore").click()
+            expect(self.part("status")).not_to_contain_text("(unsaved)", timeout=DRAWN)
+
     def idle(self) -> None:
         expect(self.page.locator("[data-frame=now]:not(.md-busy)")).to_be_visible(timeout=DRAWN)

@@ -61,6 +61,7 @@ def chromium() -> Generator[Any]:
 def desk(chromium: Any, desk_address: str) -> Generator[Desk]:
     opened = Desk(chromium, desk_address)
     yield opened
+    opened.take_out()
     opened.page.close()
 
 
@@ -397,6 +398,80 @@ def test_a_drag_of_a_held_fader_is_told_which_rule_holds_it(desk: Desk) -> None:
     desk.idle()
     desk.act("restore").click()
     expect(desk.part("status")).to_contain_text("as its file is", timeout=DRAWN)
+
+
+def held_merge(desk: Desk) -> None:
+    """Base and other, with a fader, a rule and Adjust, drawn."""
+    desk.begin("base", "other")
+    desk.page.locator("#merge_desk_room_weights-button").click()
+    desk.part("rules").fill("IN: 0.2")
+    desk.act("use-rules").check()
+    contrast = desk.page.locator("[data-adjust=contrast] input")
+    contrast.focus()
+    contrast.press("ArrowRight")
+    desk.page.locator("#merge_desk_room_mix-button").click()
+    desk.choose("vae", "B's")
+    desk.drag("OUT05", 0.5)
+    desk.act("draw").click()
+    expect(desk.part("status")).to_contain_text("base + other (unsaved) is in memory", timeout=DRAWN)
+    desk.idle()
+
+
+@pytest.mark.slow
+def test_a_page_that_is_opened_anew_takes_up_the_merge_in_memory_and_draws_nothing(desk: Desk) -> None:
+    held_merge(desk)
+    there = desk.at("OUT05")
+    desk.page.reload()
+    expect(desk.fader("OUT05")).to_have_value(f"{there:g}", timeout=60 * SECOND)
+    expect(desk.page.locator("#merge_desk_b input")).to_have_value("other")
+    expect(desk.page.locator("#merge_desk_vae input")).to_have_value("B's")
+    expect(desk.part("effect")).to_contain_text("rules IN: 0.2")
+    expect(desk.part("effect")).to_contain_text("Adjust contrast 0.1")
+    expect(desk.part("status")).to_contain_text("base + other (unsaved) is in memory")
+    desk.page.wait_for_timeout(SECOND)
+    assert not desk.page.locator("[data-frame=now].md-busy").is_visible()
+    assert desk.act("undo").is_disabled()
+    desk.page.locator("#merge_desk_room_weights-button").click()
+    expect(desk.part("rules")).to_have_value("IN: 0.2", timeout=20 * SECOND)
+    assert desk.act("use-rules").is_checked()
+    assert desk.complaints == []
+
+
+@pytest.mark.slow
+def test_of_two_tabs_each_is_told_when_the_other_changed_the_merge(
+    desk: Desk, chromium: Any, desk_address: str
+) -> None:
+    held_merge(desk)
+    other = Desk(chromium, desk_address)
+    expect(other.fader("OUT05")).to_have_value(f"{desk.at('OUT05'):g}", timeout=60 * SECOND)
+    other.act("live").press("Space")
+    other.drag("IN00", 0.9)
+    other.drag("M00", 0.8)
+    other.act("draw").click()
+    other.idle()
+    theirs, mine = other.part("status").text_content(), desk.at("OUT05")
+    # a move of the first page says so, and replaces nothing
+    desk.drag("OUT05", 0.9)
+    desk.act("draw").click()
+    expect(desk.part("elsewhere")).to_contain_text("changed elsewhere", timeout=20 * SECOND)
+    assert desk.part("status").text_content() == theirs
+    assert desk.at("OUT05") != mine  # nor is what was set here lost
+    desk.act("take").click()
+    expect(desk.fader("M00")).to_have_value(f"{other.at('M00'):g}", timeout=20 * SECOND)
+    expect(desk.part("elsewhere")).to_be_empty()
+    # and back again: the second page sees it when it comes into sight
+    desk.drag("M00", 0.1)
+    desk.act("draw").click()
+    desk.idle()
+    other.page.wait_for_timeout(SECOND)
+    other.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(other.part("elsewhere")).to_contain_text("changed elsewhere", timeout=20 * SECOND)
+    other.act("keep-mine").click()
+    other.act("draw").click()
+    other.idle()
+    expect(other.part("elsewhere")).to_be_empty()
+    assert [*desk.complaints, *other.complaints] == []
+    other.page.close()
 
 
 @pytest.mark.slow

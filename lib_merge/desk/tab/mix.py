@@ -11,6 +11,7 @@ from lib_merge.desk.tab.parts import PREFIX, Page, Room, bind, choice_of, gr, mo
 from lib_merge.desk.view import OF_THE_FILE, carrier
 
 FIELDS = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed", "styles")
+LISTS = ("a", "b", "c", "method", "vae", "dtype")
 LENT = "Pictures are drawn with the settings of the txt2img tab, and with this seed."
 
 
@@ -84,6 +85,13 @@ def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> Non
     def look(text: str, *given: Any) -> str:
         return carrier(desk.look(text, choice_of(given)))
 
+    def take(text: str) -> list[Any]:
+        found = desk.take()
+        said = dict(found.setup.lists) if found.setup else {}
+        updates = [gr.update(value=said[name]) if name in said else gr.update() for name in LISTS]
+        align = gr.update(value=found.align) if said else gr.update()
+        return [carrier(found), *updates, align]
+
     def save(text: str, *given: Any) -> list[Any]:
         answer = desk.save(text, choice_of(given[:count]), *given[count:])
         choices = list(desk.offer().checkpoints)
@@ -96,9 +104,11 @@ def _wire(page: Page, saving: Mapping[str, Any], ends: Mapping[str, Any]) -> Non
     bind(page, "turn", ends["turn"], page.wrap(turn), inputs, [ends["answer"]])
     bind(page, "keep", ends["keep"], keep, [], [ends["answer"]])
     bind(page, "look", ends["look"], look, lists.inputs, [ends["looked"]])
+    taken = [ends["taken"], *(getattr(lists, name) for name in LISTS), lists.align]
+    bind(page, "take", ends["take"], take, [], taken)
     lent = [saving[name] for name in ("name", "format", "overwrite", "of_the_file")]
     saved = [ends["answer"], lists.a, lists.b, lists.c]
     bind(page, "save", saving["button"], page.wrap(save), [*lists.inputs, *lent], saved)
 
 
-MIX = Room("mix", "Mix", ("answer", "looked"), ("turn", "keep", "look"), _place, _wire)
+MIX = Room("mix", "Mix", ("answer", "looked", "taken"), ("turn", "keep", "look", "take"), _place, _wire)
