@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SUPERMERGER = "hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, precosine and cosine"
 SHIFT = Knob(0, 1, help="0 is NOT A, but as much of A as there is; 1 is B, but for a few columns")
 AMOUNT_OF_B = Knob(0, 1, help="0 keeps A, 1 takes B; between, columns that differ go to B first")
-TINY = 1e-8  # a product of lengths below it counts as that, as in torch.nn.CosineSimilarity
+SHORTEST = 1e-8  # a column's length below it counts as that, as in torch.nn.CosineSimilarity
+# The same where the columns are normalised first: torch.nn.functional.normalize divides by at least 1e-12.
+SHORTEST_NORMALISED = 1e-12 * SHORTEST
 SPREAD = {"float64": "cosines are divided by their spread over the model, which may be a rounding error"}
 
 
@@ -40,6 +42,8 @@ def _sums(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
         total[0] += (one * two).sum(0)
         total[1] += one.square().sum(0)
         total[2] += two.square().sum(0)
+    if dtype != torch.float64 and not bool(total.isfinite().all()):
+        return _sums(a, b, torch.float64)  # squares beyond float32
     return total
 
 
@@ -49,9 +53,11 @@ def _as_rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(rows, tensor.numel() // max(rows, 1))
 
 
-def _columns(sums: Tensor) -> Tensor:
+def _columns(sums: Tensor, shortest: float) -> Tensor:
+    """The cosines of the columns, none of them shorter than so much."""
     product, square_a, square_b = sums
-    return product / (square_a * square_b).sqrt_().clamp_(min=TINY)
+    # one root of both: where the columns are equal the cosine is 1, to the bit
+    return product / (square_a.clamp(min=shortest**2) * square_b.clamp(min=shortest**2)).sqrt_()
 
 
 def _overall(sums: Tensor) -> float:
@@ -64,21 +70,21 @@ def _overall_of_columns(sums: Tensor) -> float:
     """The cosine of the whole tensors with every column at length 1."""
     _, square_a, square_b = sums
     filled = (square_a > 0).sum() * (square_b > 0).sum()
-    return float(_columns(sums).sum() / filled.sqrt()) if filled else math.nan
+    return float(_columns(sums, SHORTEST_NORMALISED).sum() / filled.sqrt()) if filled else math.nan
 
 
 def _look_a(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
-    return _columns(_sums(a, b, dtype))
+    return _columns(_sums(a, b, dtype), SHORTEST_NORMALISED)
 
 
 def _look_b(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
     sums = _sums(a, b, dtype)
-    return _columns(sums).add_(_overall(sums)).div_(2)
+    return _columns(sums, SHORTEST).add_(_overall(sums)).div_(2)
 
 
 def _measure_a(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
     sums = _sums(a, b, dtype)
-    return _columns(sums).add_(_overall_of_columns(sums)).div_(2)
+    return _columns(sums, SHORTEST_NORMALISED).add_(_overall_of_columns(sums)).div_(2)
 
 
 def bounds(looks: Sequence[Tensor]) -> tuple[float, float]:

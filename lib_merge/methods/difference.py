@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from lib_merge.methods.numerics import gram, stretches
 from lib_merge.registry import Knob, Survey, end, merge_method
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STRENGTH = 1.8  # of the train difference, as SuperMerger has it: twice the middle of its scale, less a tenth
+SHORTEST = 1e-8  # a row's length below it counts as that, as in torch.nn.functional.cosine_similarity
 AMOUNT = Knob(0, 2, help="0 keeps A, 1 is the usual amount")
 MEH = "s1dlx meh, sd_meh/merge_methods.py"
 
@@ -83,11 +84,24 @@ def extract(
     for start in range(0, base.shape[0], step):
         part = slice(start, start + step)
         one, two = first[part] - base[part], second[part] - base[part]
-        likeness = torch.nn.functional.cosine_similarity(one, two, -1).clamp_(-1, 1)
+        likeness = _row_cosines(one, two)
         same = likeness.add_(1).div_(2).pow_(gamma)
         share = torch.lerp(same, 1 - same, beta).unsqueeze_(-1)
         torch.addcmul(base[part], torch.lerp(one, two, alpha), share, out=out[part])
     return out.view(a.shape)
+
+
+def _row_cosines(one: Tensor, two: Tensor) -> Tensor:
+    """What torch.nn.functional.cosine_similarity gives over the last axis, also of squares beyond float32."""
+    lengths = [_row_lengths(rows) for rows in (one, two)]
+    if one.dtype != torch.float64 and not all(bool(length.isfinite().all()) for length in lengths):
+        return _row_cosines(one.double(), two.double()).to(one.dtype)
+    units = [rows / length.clamp_(min=SHORTEST) for rows, length in zip((one, two), lengths, strict=True)]
+    return units[0].mul_(units[1]).sum(-1).clamp_(-1, 1)
+
+
+def _row_lengths(rows: Tensor) -> Tensor:
+    return cast("Tensor", torch.linalg.vector_norm(rows, dim=-1, keepdim=True))
 
 
 @merge_method(

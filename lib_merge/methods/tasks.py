@@ -7,6 +7,7 @@ what is left is added.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -233,34 +234,58 @@ def model_stock(
 
 
 def _selection(base: Tensor, *models: Tensor, dtype: torch.dtype, density: float) -> tuple[float, ...]:
-    """The least variance that stays, and each model's weight."""
-
-    def spread(one: Tensor, *others: Tensor) -> Tensor:
-        return _variance([other - one for other in others])
-
+    """What to multiply differences by before they are squared, the least variance that stays, the weights."""
     tensors = (base, *models)
-    nonzero = sum(int(spread(*stretch).count_nonzero()) for stretch in stretches(tensors, dtype))
+    unit = 1.0
+    nonzero, largest = _count_variances(tensors, dtype, unit)
+    if not torch.finfo(dtype).tiny / torch.finfo(dtype).eps ** 2 < largest < math.inf:
+        unit = _unit(tensors, dtype)
+        nonzero, _ = _count_variances(tensors, dtype, unit)
+
+    def variance(one: Tensor, *others: Tensor) -> Tensor:
+        return _variance([other - one for other in others], unit)
+
     keep = kept(density, nonzero) if nonzero else 0
-    least = kth_smallest(tensors, spread, dtype, base.numel() - keep + 1) if 0 < keep < nonzero else 0.0
+    least = kth_smallest(tensors, variance, dtype, base.numel() - keep + 1) if 0 < keep < nonzero else 0.0
     powers = [0.0] * len(models)
     for one, *others in stretches(tensors, dtype):
         deltas = [other - one for other in others]
-        stays = (_variance(deltas) >= least).to(dtype)
+        stays = (_variance(deltas, unit) >= least).to(dtype)
         for index, delta in enumerate(deltas):
-            powers[index] += float(delta.mul_(stays).square_().sum(dtype=torch.float64))
+            powers[index] += float(delta.mul_(stays).mul_(unit).square_().sum(dtype=torch.float64))
     total = sum(powers)
-    return least, *(power / total if total else 1 / len(models) for power in powers)
+    return unit, least, *(power / total if total else 1 / len(models) for power in powers)
 
 
-def _variance(deltas: Sequence[Tensor]) -> Tensor:
-    """Of each number over the models."""
+def _count_variances(tensors: Sequence[Tensor], dtype: torch.dtype, unit: float) -> tuple[int, float]:
+    """How many variances are not 0, and the largest of all."""
+    nonzero, largest = 0, 0.0
+    for one, *others in stretches(tensors, dtype):
+        found = _variance([other - one for other in others], unit)
+        nonzero += int(found.count_nonzero())
+        largest = max(largest, float(found.max()))
+    return nonzero, largest
+
+
+def _unit(tensors: Sequence[Tensor], dtype: torch.dtype) -> float:
+    """The power of two that brings the largest difference near 1, within 2^-100 to 2^100."""
+    largest = 0.0
+    for one, *others in stretches(tensors, dtype):
+        largest = max(largest, *(float((other - one).abs().max()) for other in others))
+    exponent = max(-100, min(100, math.frexp(largest)[1])) if math.isfinite(largest) else 0
+    return 2.0**-exponent
+
+
+def _variance(deltas: Sequence[Tensor], unit: float) -> Tensor:
+    """Of each number over the models, differences times `unit`, so that squares stay within the format."""
     mean = torch.zeros_like(deltas[0])
     for delta in deltas:
         mean.add_(delta)
     mean.div_(len(deltas))
     total = torch.zeros_like(mean)
     for delta in deltas:
-        total.add_((delta - mean).square_())
+        apart = delta - mean
+        total.add_((apart if unit == 1 else apart.mul_(unit)).square_())
     return total.div_(len(deltas))
 
 
@@ -288,10 +313,10 @@ def sce(
     scale 0 is the base, to the bit. Of one model, or of equal ones, there is no variance and all stays.
     mergekit takes + where the votes are even; here the base stays.
     """
-    least, *weights = found or _selection(base, *models, dtype=base.dtype, density=density)
+    unit, least, *weights = found or _selection(base, *models, dtype=base.dtype, density=density)
     deltas = [model - base for model in models]
     if least > 0:
-        stays = _variance(deltas) >= least
+        stays = _variance(deltas, unit) >= least
         deltas = [delta.mul_(stays) for delta in deltas]
     sign = torch.zeros_like(base)
     for delta in deltas:

@@ -40,13 +40,22 @@ class Pair:
 
     def gains(self, part: Part, group: Group, arrangements: Arrangements) -> Gains:
         """The gains of every channel in every place."""
+        found = self._gains(part, group, arrangements, torch.float32)
+        if not math.isfinite(found.size):  # squares beyond float32
+            found = self._gains(part, group, arrangements, torch.float64)
+        return found
+
+    def _gains(self, part: Part, group: Group, arrangements: Arrangements, least: torch.dtype) -> Gains:
+        """The same, computed in the format `least` or a wider one."""
         own = {each.id for each in group.parts}
         total: Tensor | None = None
         sizes = [0.0, 0.0]
         for member in part.members:
             b = self.arranger.arranged(member.key, self.b.tensor(member.key), arrangements, own)
             for rows in zip(
-                self._unfold(self.a.tensor(member.key), member), self._unfold(b, member), strict=True
+                self._unfold(self.a.tensor(member.key), member, least),
+                self._unfold(b, member, least),
+                strict=True,
             ):
                 for side, each in enumerate(rows):
                     sizes[side] += float(torch.dot(each.reshape(-1), each.reshape(-1)))
@@ -54,9 +63,9 @@ class Pair:
         assert total is not None
         return Gains(total.cpu(), math.sqrt(sizes[0] * sizes[1]))
 
-    def _unfold(self, tensor: Tensor, member: Member) -> list[Tensor]:
+    def _unfold(self, tensor: Tensor, member: Member, least: torch.dtype) -> list[Tensor]:
         """Each taken segment as [n, the rest], in the format to compute in, on the device."""
-        wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+        wide = tensor.dtype if tensor.dtype == torch.float64 else least
         size = tensor.shape[member.axis] // member.segments
         rows = [tensor.narrow(member.axis, segment * size, size) for segment in member.taken]
         return [each.movedim(member.axis, 0).reshape(size, -1).to(self.device, wide) for each in rows]

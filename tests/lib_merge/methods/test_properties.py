@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from lib_merge.errors import MethodError
 from lib_merge.methods import METHODS, smooth
 from lib_merge.methods.medians import median_of_neighbours, middle, sorting
 from lib_merge.methods.numerics import STRETCH, coins, kth_smallest, throws
-from lib_merge.registry import seed_for
+from lib_merge.registry import Method, seed_for
 from tests.merging import same_bits
 
 TASKS = ["task_arithmetic", "ties", "dare", "della", "breadcrumbs", "model_stock", "sce"]
@@ -253,3 +254,27 @@ def test_half_a_turn_is_a_turn_even_towards_the_opposite(shape: tuple[int, ...])
         torch.testing.assert_close(half.norm(), a.norm())
         # half a turn is itself a turn of A: the whole turn towards it ends there
         torch.testing.assert_close(merged("rotate", a, half, **knobs), half, rtol=1e-4, atol=1e-4)
+
+
+# a limit, a length or a deviation is a setting or a constant that does not grow with the numbers
+ABSOLUTE = ("add_noise", "adjust", "near_swap")
+
+
+@pytest.mark.parametrize("shape", [(12, 7), (8, 4, 3, 3)], ids=str)
+@pytest.mark.parametrize("power", [83, 110])  # 1e25 and 1e33, whose squares float32 does not hold
+@pytest.mark.parametrize("method", [m for m in METHODS.all() if m.id not in ABSOLUTE], ids=lambda m: m.id)
+def test_large_numbers_are_merged_as_usual_ones_are(
+    method: Method, power: int, shape: tuple[int, ...]
+) -> None:
+    base, *others = (model.view(shape) for model in models(4, math.prod(shape)))
+    inputs = [base, *[base + other / 4 for other in others]][: method.most_models or 4]
+    knobs = {"shares": (0.25,) * 4} if method.id == "weighted_models" else {}
+    out = method(*[model * 2.0**power for model in inputs], **knobs)
+    torch.testing.assert_close(out / 2.0**power, method(*inputs, **knobs), rtol=1e-4, atol=1e-5)
+
+
+def test_sce_weighs_small_changes_as_it_does_large_ones() -> None:
+    _, *others = models(4, 60)
+    base, tiny = torch.zeros(60), 2.0**-90  # squares are 0 in float32
+    out = merged("sce", base, *[model * tiny for model in others])
+    torch.testing.assert_close(out / tiny, merged("sce", base, *others))

@@ -47,8 +47,8 @@ def train_difference(a: Array, b: Array, c: Array, alpha: float) -> Array:
 
 def extract(a: Array, b: Array, c: Array, alpha: float, beta: float, gamma: float) -> Array:
     one, two = ((x - a).reshape(len(a) if a.ndim > 1 else 1, -1) for x in (b, c))
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    cosine = np.clip((one * two).sum(1) / np.maximum(lengths, 1e-8), -1, 1)
+    lengths = [np.maximum(np.linalg.norm(rows, axis=1), 1e-8) for rows in (one, two)]
+    cosine = np.clip((one * two).sum(1) / lengths[0] / lengths[1], -1, 1)
     d = ((cosine + 1) / 2) ** gamma
     share = d + beta * (1 - 2 * d)
     return a + (((1 - alpha) * one + alpha * two) * share[:, None]).reshape(a.shape)
@@ -105,7 +105,8 @@ def supermerger_bounds(looks: Sequence[Array]) -> tuple[float, float]:
 
 
 def column_cosines(a: Array, b: Array) -> Array:
-    return (a * b).sum(0) / np.maximum(np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0), 1e-8)
+    lengths = [np.maximum(np.linalg.norm(model, axis=0), 1e-8) for model in (a, b)]
+    return (a * b).sum(0) / lengths[0] / lengths[1]
 
 
 def supermerger_cosine_a(a: Array, b: Array, alpha: float) -> Array:
@@ -215,6 +216,43 @@ def test_it_is_the_reference(
     np.testing.assert_allclose(
         ours(method, models, **settings), reference(*models, **settings), rtol=2e-5, atol=3e-6
     )
+
+
+def supermerger_cosine(letter: str, a: torch.Tensor, b: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Both stages of SuperMerger's mergers.py for one tensor, with the calls of torch that it makes."""
+    columns = torch.nn.CosineSimilarity(dim=0)
+    if letter == "a":
+        one, two = (torch.nn.functional.normalize(model, p=2, dim=0) for model in (a, b))
+    else:
+        one, two = a, b
+    overall = torch.dot(one.reshape(-1), two.reshape(-1)) / (torch.norm(one) * torch.norm(two))
+    combined = (columns(one, two) + overall) / 2
+    low, high = supermerger_bounds([(columns(one, two) if letter == "a" else combined).numpy()])
+    k = ((combined - low) / (high - low) - alpha).clip(min=0, max=1)
+    return b * (1 - k) + a * k
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-5, 1e-8, 1e-11])
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_columns_of_any_length_count_as_in_supermergers_own_code(letter: str, size: float) -> None:
+    # one column in three is as long as usual, one of `size`, one between
+    lengths = torch.tensor([1, size, size**0.5], dtype=torch.float64).repeat(4)
+    a, b = (torch.tensor(model) * lengths for model in grid((20, 12), 2, seed=3))
+    out = METHODS.get(f"supermerger_cosine_{letter}")(a.clone(), b.clone(), alpha=0.1)
+    want = supermerger_cosine(letter, a, b, 0.1)
+    torch.testing.assert_close(out / lengths, want / lengths, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-5, 1e-8])
+@pytest.mark.parametrize("by_kernel", [False, True])
+def test_rows_of_any_length_count_as_in_torchs_cosine_similarity(size: float, by_kernel: bool) -> None:
+    a, b, c = (torch.tensor(model) * size for model in grid((5, 3, 3, 3), 3))
+    rows = (b - a, c - a) if by_kernel else ((b - a).reshape(5, -1), (c - a).reshape(5, -1))
+    likeness = (torch.nn.functional.cosine_similarity(*rows, dim=-1) + 1) / 2
+    share = likeness.view(*likeness.shape, *[1] * (4 - likeness.ndim))
+    want = a + ((b - a) * 0.7 + (c - a) * 0.3) * share
+    out = METHODS.get("extract")(a, b, c, alpha=0.3, by_kernel=by_kernel)
+    torch.testing.assert_close(out / size, want / size, rtol=1e-9, atol=1e-9)
 
 
 def kept_largest(delta: Array, density: float, outliers: float = 0.0) -> Array:
@@ -329,6 +367,43 @@ def test_the_geometric_median_has_the_least_sum_of_distances() -> None:
     got = ours("geometric_median", models, shares=tuple(shares))
     best = scipy.optimize.minimize(cost, sum(models) / 5, method="Nelder-Mead", options={"xatol": 1e-10})
     assert cost(got) <= best.fun * (1 + 1e-6)
+
+
+def weiszfelds_rounds(models: Array, shares: Array) -> int:
+    """How often the mean weighted by inverse distances has to be taken until it stays where it is."""
+    point, rounds = shares @ models, 0
+    while True:
+        weights = shares / np.linalg.norm(models - point, axis=1)
+        new = weights @ models / weights.sum()
+        rounds += 1
+        if np.linalg.norm(new - point) < 1e-10:
+            return rounds
+        point = new
+
+
+def heavy_model(share: float) -> tuple[Array, Array]:
+    """Four models, of which the first has so great a share that the median is next to it."""
+    models = np.array([[0.0, 0, 0, 0], [1.0, 0.2, 0, 0], [0.1, 1.0, 0.3, 0], [0.3, -0.2, 1.0, 0.5]])
+    return models, np.array([share, *[(1 - share) / 3] * 3])
+
+
+@pytest.mark.parametrize(("share", "rounds"), [(0.25, 20), (0.38, 150), (0.404, 900)])
+def test_the_geometric_median_is_found_where_weiszfelds_rounds_hardly_move(share: float, rounds: int) -> None:
+    models, shares = heavy_model(share)
+    assert weiszfelds_rounds(models, shares) >= rounds
+    found = METHODS.get("geometric_median")(*map(torch.tensor, models), shares=tuple(shares)).numpy()
+    off = models - found
+    pull = shares @ (off / np.linalg.norm(off, axis=1)[:, None])
+    assert np.linalg.norm(pull) < 1e-9
+
+
+@pytest.mark.parametrize("share", [0.36, 0.405, 0.407, 0.6])
+def test_a_model_that_the_others_cannot_pull_away_is_the_geometric_median(share: float) -> None:
+    models, shares = heavy_model(share)
+    others = models[1:] / np.linalg.norm(models[1:], axis=1)[:, None]
+    assert (np.linalg.norm(shares[1:] @ others) < share) == (share > 0.406)
+    found = METHODS.get("geometric_median")(*map(torch.tensor, models), shares=tuple(shares)).numpy()
+    assert np.array_equal(found, models[0]) == (share > 0.406)
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (5, 9), (4, 2, 3, 3), (6, 4, 1, 1)], ids=str)

@@ -82,6 +82,14 @@ def test_so_it_is_under_noise() -> None:
     assert [key for key in a if not torch.equal(back[key], plain[key])] == []
 
 
+def test_so_it_is_of_numbers_whose_squares_float32_does_not_hold() -> None:
+    a = {key: value * 2.0**83 if value.is_floating_point() else value for key, value in model("sd1").items()}
+    groups = every_group("sd1", a)
+    hidden = arranged(a, groups, at_random(groups, seed=4))
+    back = after(solve(hidden, a), hidden)
+    assert [key for key in a if not torch.equal(back[key], a[key])] == []
+
+
 def test_turns_of_heads_are_found_as_well() -> None:
     a = model("sd1")
     groups = every_group("sd1", a)
