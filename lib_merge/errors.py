@@ -18,13 +18,19 @@ the rest beneath it. Anything else that escapes is a defect of ours.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+MOST_SHOWN = 2000  # characters of what, where or hint; it may quote a text of any length
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but \t and \n
+MOST_WORD = 100  # characters of a word that is looked up among known ones
 
 
 class MergeError(Exception):
-    """What happened, where, and what to do about it."""
+    """What happened, where, and what to do about it; all of it can be printed and encoded."""
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        what, where, hint = (printable(text) for text in (what, where, hint))
         self.what, self.where, self.hint = what, where, hint
         lines = [what, where and f"  at   {where}", hint and f"  try  {hint}"]
         super().__init__("\n".join(line for line in lines if line))
@@ -71,14 +77,29 @@ class PlanError(MergeError):
             only = self.problems[0]
             super().__init__(only.what, where=only.where, hint=only.hint)
             return
-        listed = "\n".join(f"{n}. {problem}" for n, problem in enumerate(self.problems, 1))
-        super().__init__(f"{len(self.problems)} things stand in the way of this merge:\n{listed}")
+        super().__init__(f"{len(self.problems)} things stand in the way of this merge:")
+        listed = [f"{n}. {problem}" for n, problem in enumerate(self.problems, 1)]
+        self.what = "\n".join([self.what, *listed])
+        self.args = (self.what,)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest known words as a hint, or the whole list where it is short, or nothing."""
     known = sorted(known)
+    if len(word) > MOST_WORD:
+        return ""
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
     return "one of " + ", ".join(known) if 0 < len(known) <= 12 else ""
+
+
+def printable(text: str) -> str:
+    """The text as any terminal takes it: control characters and halves of characters are escaped.
+
+    A text of more than MOST_SHOWN characters is cut in the middle.
+    """
+    if len(text) > MOST_SHOWN:
+        half = MOST_SHOWN // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lib_merge.architectures.families.common import block_names
 from lib_merge.architectures.family import Family, Layout
 from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.limits import MOST_NUMBERS, MOST_RULES, require_text
 
 STAYS_A = "A"
 LAST_OUT = "LAST_OUT"
@@ -144,7 +145,7 @@ def _spelled(names: Sequence[str]) -> str:
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
 
 
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 BETWEEN = re.compile(r"[\s,;]*")
 WORD = re.compile(r"[^\s,;]+")
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -156,6 +157,7 @@ def parse_numbers(text: str, *, where: str = "") -> tuple[float, ...]:
     A comma more at the end is overlooked. Two commas with nothing between them are not, since the
     numbers after them would silently move to the next block.
     """
+    require_text(text, MOST_RULES, "this list", where=where)
     start, end = _without_brackets(text)
     numbers: list[float] = []
     at = start
@@ -169,18 +171,23 @@ def parse_numbers(text: str, *, where: str = "") -> tuple[float, ...]:
         if word:
             numbers.append(_number(word.group(), len(numbers) + 1, text, at, where))
             at = word.end()
+        if len(numbers) > MOST_NUMBERS:
+            raise RecipeError(f"there are more than {MOST_NUMBERS} numbers", where=where, hint="26 for SD1")
     if not numbers:
         raise RecipeError("no numbers were given", where=where, hint="such as 0.5, or 26 for the blocks")
     return tuple(numbers)
 
 
 def _without_brackets(text: str) -> tuple[int, int]:
-    start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    while end - start >= 2 and BRACKETS.get(text[start]) == text[end - 1]:
+    start, end = 0, len(text)
+    while True:
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        if end - start < 2 or BRACKETS.get(text[start]) != text[end - 1]:
+            return start, end
         start, end = start + 1, end - 1
-        start += len(text[start:end]) - len(text[start:end].lstrip())
-        end = start + len(text[start:end].rstrip())
-    return start, end
 
 
 def _number(word: str, place: int, text: str, at: int, where: str) -> float:

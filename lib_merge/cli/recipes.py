@@ -94,20 +94,25 @@ def _change(known: History, options: argparse.Namespace) -> None:
 
 def _take_over(known: History, path: Path) -> None:
     """Every row of SuperMerger's history that can be said here; the others are told."""
-    from lib_merge.recipe.imports.webui import history_rows
+    from lib_merge.recipe.imports.history_csv import history_rows
+    from lib_merge.recipe.imports.webui import read_row
 
-    text = recipe_text(str(path))
-    rows = history_rows(text)
+    rows = history_rows(recipe_text(str(path)))
+    if not rows:
+        hint = "SuperMerger writes mergehistory.csv into its own folder"
+        raise MergeError("there is no merge in this history", where=str(path), hint=hint)
     taken = 0
     for row in rows:
         try:
-            read = recipe_in(text, row["id"])
+            read = read_row(row)
         except MergeError as problem:
             print(f"note: ID {row['id']}: {problem.what}", file=sys.stderr)
             continue
         number = known.add(read.recipe, SAVED, file=f"SuperMerger {row['id']}")
         known.name(number, row.get("name", ""))
         taken += 1
+    if not taken:
+        raise MergeError(f"none of the {len(rows)} merges in this history can be read", where=str(path))
     print(f"{taken} of {len(rows)} merges were taken over")
 
 

@@ -17,9 +17,8 @@ from lib_merge.grid.values import numbers, shown, split_list, split_sets
 from lib_merge.recipe import Rules, parse_rules
 from lib_merge.recipe.rules import XL
 
-BLOCKS_ONLY = r"(?:[A-Z][A-Z0-9-]*)?(?: +[A-Z][A-Z0-9-]*)*"
-ELEMENTS = r"(?:NOT +)?(?:\d+\.)*[a-z_][\w.]*(?: +(?:\d+\.)*[a-z_][\w.]*)*"
-OPEN_ENTRY = re.compile(rf" *{BLOCKS_ONLY} *: *(?:{ELEMENTS})? *")  # SuperMerger's, without its ratio
+BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9-]*")
+ELEMENT = re.compile(r"(?:\d+\.)*[a-z_][\w.]*")
 
 
 def block(name: str, parameter: str = "alpha") -> Kind:
@@ -54,9 +53,18 @@ def _pinned(entry: str, base: Base) -> Pins | Elements | Rules:
     names = [word.partition("=")[0] for word in entry.split()]
     if all(name.upper() == name and "*" not in name for name in names) and ":" not in entry:
         return read_pins(entry, base.family)
-    if ":" in entry and not OPEN_ENTRY.fullmatch(entry):
+    if ":" in entry and not _waits(entry):
         return parse_rules(entry)
     return Elements(entry) if Elements(entry).at(0.0) else {}
+
+
+def _waits(entry: str) -> bool:
+    """Whether it is SuperMerger's BLOCKS:ELEMENTS without its ratio."""
+    blocks, _, rest = entry.partition(":")
+    elements = rest.split()
+    elements = elements[elements[:1] == ["NOT"] and len(elements) > 1 :]
+    words = all(BLOCK_WORD.fullmatch(word) for word in blocks.split())
+    return words and all(ELEMENT.fullmatch(word) for word in elements)
 
 
 def blocks(parameter: str = "alpha") -> Kind:

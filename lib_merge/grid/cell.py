@@ -16,6 +16,7 @@ from lib_merge.picture import DrawSettings
 from lib_merge.plan import base_of
 from lib_merge.recipe import Recipe, Setting
 
+MOST_PROBLEMS = 20  # of one axis that are told at once
 # ranks: an axis of a lower one is applied first
 WHOLE, MODELS, AMOUNTS, FACTOR, BLOCKS, LIMITS, FORM, TEXTS, WORDS, NUMBERS = range(10)
 
@@ -128,10 +129,12 @@ class Waiting:
 def read_each(
     entries: Iterable[str], read: Callable[[str], object], label: Callable[[str], str] = str
 ) -> tuple[Value, ...]:
-    """Every entry read; everything that is wrong with any of them at once."""
+    """Every entry read; everything that is wrong with any of them at once, up to MOST_PROBLEMS."""
     values: list[Value] = []
     problems: list[MergeError] = []
     for entry in entries:
+        if len(problems) >= MOST_PROBLEMS:
+            break
         try:
             values.append(Value(label(entry), read(entry)))
         except PlanError as found:

@@ -35,7 +35,6 @@ from lib_merge.registry import Seed
 LETTERS = edit.LETTERS
 SPECIAL = {*CALCMODES.values(), edit.ADJUST}  # methods that are none of SuperMerger's plain modes
 MOST_LABEL = 32  # characters of one setting
-BETWEEN_LINES = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')  # outside of quotes
 
 
 # --- whole recipes ---
@@ -43,7 +42,10 @@ BETWEEN_LINES = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')  # outside of quotes
 
 def one_line(text: str) -> str:
     """A recipe on one line, `A = "ink"; B = "pastel"; M = weighted_sum(A, B)`, as the text it stands for."""
-    lines = "\n".join(part.strip() for part in BETWEEN_LINES.split(text.replace("\\n", "\n")))
+    # every other part of what stands between quotes is outside of them
+    parts = text.replace("\\n", "\n").split('"')
+    parts[::2] = [part.replace(";", "\n") for part in parts[::2]]
+    lines = "\n".join(line.strip() for line in '"'.join(parts).split("\n"))
     return lines if is_recipe(lines) else f"{FIRST_LINE}\n{lines}"
 
 

@@ -10,9 +10,9 @@ from typing import cast
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.grid.cell import NUMBERS, TEXTS, WORDS, Base, Cell, Kind, Value, read_each
 from lib_merge.grid.values import numbers, shown, split_lines, split_list
-from lib_merge.picture import read_setting
+from lib_merge.picture import LONGEST_TEXT, read_setting
 
-LORA = re.compile(r"<lora:(?P<name>[^:>]+)(?::(?P<weight>[^:>]*))?(?P<rest>:[^>]*)?>")
+LORA = re.compile(r"<lora:(?P<name>[^:<>]+)(?::(?P<weight>[^:<>]*))?(?P<rest>:[^<>]*)?>")
 NO_SEED = -1  # the WebUI's word for a seed that nobody chose
 
 
@@ -67,8 +67,11 @@ def _replaced(text: str, base: Base) -> Sequence[Value]:
 
 def _replace(cell: Cell, value: object, _: Base) -> Cell:
     old, new = cast("tuple[str, str]", value)
-    drawing = cell.drawing
-    return drawn(cell, prompt=drawing.prompt.replace(old, new), negative=drawing.negative.replace(old, new))
+    texts = {"prompt": cell.drawing.prompt, "negative": cell.drawing.negative}
+    for name, text in texts.items():
+        if len(text) + text.count(old) * (len(new) - len(old)) > LONGEST_TEXT:
+            raise RecipeError(f"'{new}' makes the {name} longer than {LONGEST_TEXT} characters")
+    return drawn(cell, **{name: text.replace(old, new) for name, text in texts.items()})
 
 
 REPLACED = Kind(

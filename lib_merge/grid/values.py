@@ -12,30 +12,41 @@ Numbers are worked out as fractions of the decimals that were written, so that 0
 from __future__ import annotations
 
 import csv
+import math
 import re
 from fractions import Fraction
 
 from lib_merge.errors import RecipeError
+from lib_merge.limits import MOST_AXIS, require_text
 
-DIGITS = r"(?:\d+\.?\d*|\.\d+)"
+DIGITS = r"(?:\d+(?:\.\d*)?|\.\d+)"
 NUMBER = rf"[+-]?{DIGITS}"
 COUNT, STEP = r"\s*\[\s*(?P<count>\d+)\s*\]", rf"\s*\(\s*(?P<step>[+-]{DIGITS})\s*\)"
 RANGE = re.compile(rf"(?P<first>{NUMBER})\s*-\s*(?P<last>{NUMBER})(?:{COUNT}|{STEP})?")
+MOST_VALUE = 1000  # characters of a number or range: Python refuses to read whole numbers of 4,300 digits
 MOST = 1000  # values on one axis; more is a slip of the finger
 HINT = "numbers (0, 0.25, 1), a range with a count (0-1 [5]) or with a step (0-1 (+0.25))"
 
 
 def split_list(text: str) -> tuple[str, ...]:
     """The entries of a list between commas or line ends; a value with a comma stands in double quotes."""
+    require_text(text, MOST_AXIS, "this axis")
     entries: list[str] = []
     for line in text.splitlines():
-        entries += next(csv.reader([line], skipinitialspace=True), list[str]())
-    return tuple(entry.strip() for entry in entries if entry.strip())
+        entries += next(csv.reader([line.replace("\0", " ")], skipinitialspace=True), list[str]())
+    return _few(tuple(entry.strip() for entry in entries if entry.strip()))
+
+
+def _few(entries: tuple[str, ...]) -> tuple[str, ...]:
+    if len(entries) > MOST:
+        raise RecipeError(f"there are {len(entries)} values on one axis", hint=f"{MOST} at most")
+    return entries
 
 
 def split_lines(text: str) -> tuple[str, ...]:
     """One value a line; empty lines are passed over."""
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    require_text(text, MOST_AXIS, "this axis")
+    return _few(tuple(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def split_sets(text: str, *, always: bool = False) -> tuple[str, ...]:
@@ -43,10 +54,16 @@ def split_sets(text: str, *, always: bool = False) -> tuple[str, ...]:
 
     A set of several lines comes back as one, with semicolons.
     """
-    sets = [split_lines(each) for each in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").strip())]
+    require_text(text, MOST_AXIS, "this axis")
+    sets: list[list[str]] = [[]]
+    for line in text.strip().splitlines():
+        if line.strip():
+            sets[-1].append(line.strip())
+        elif sets[-1]:
+            sets.append([])
     if len(sets) < 2 and not always:
         return split_lines(text)
-    return tuple("; ".join(lines) for lines in sets if lines)
+    return _few(tuple("; ".join(lines) for lines in sets if lines))
 
 
 def numbers(text: str, *, whole: bool = False, where: str = "") -> tuple[float, ...]:
@@ -62,12 +79,22 @@ def numbers(text: str, *, whole: bool = False, where: str = "") -> tuple[float, 
     if whole:
         odd = [each for each in found if each.denominator != 1]
         if odd and "[" not in text:
-            raise RecipeError(f"{float(odd[0]):g} is no whole number", where=where)
+            raise RecipeError(f"{_float(odd[0], where):g} is no whole number", where=where)
         found = [Fraction(round(each)) for each in found]
-    return tuple(int(each) if whole else float(each) for each in found)
+    return tuple(int(each) if whole else _float(each, where) for each in found)
+
+
+def _float(number: Fraction, where: str) -> float:
+    try:
+        return float(number)
+    except OverflowError as cause:
+        what = f"a number with {len(str(math.floor(abs(number))))} digits is too large"
+        raise RecipeError(what, where=where, hint=HINT) from cause
 
 
 def _entry(entry: str, where: str) -> list[Fraction]:
+    if len(entry) > MOST_VALUE:
+        raise RecipeError(f"'{entry}' is too long for a number", where=where, hint=HINT)
     if re.fullmatch(NUMBER, entry):
         return [Fraction(entry)]
     found = RANGE.fullmatch(entry)

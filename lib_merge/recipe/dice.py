@@ -120,8 +120,7 @@ def has_letters(text: str) -> bool:
 
 def read_dice(text: str, layout: str, where: str) -> Dice:
     """What stands between the brackets of a list with letters: entries, then `seed = 7` and the like."""
-    first = OPTION.search(text)
-    listed = text[: first.start()] if first else text
+    listed = text[: _options_at(text)]
     entries = [_entry(word, where) for word in re.split(r"[\s,]+", listed.strip(" ,\n"))]
     given: dict[str, tuple[float, ...]] = {}
     at = len(listed)
@@ -151,6 +150,17 @@ def read_dice(text: str, layout: str, where: str) -> Dice:
         _whole(given, "digits", usual.digits, 12, where),
         _whole(given, "skip", usual.skip, 1000, where),
     )
+
+
+def _options_at(text: str) -> int:
+    """Where the name before the first = begins; the text's length where there is none."""
+    equals = text.find("=")
+    if equals < 0:
+        return len(text)
+    at = len(text[:equals].rstrip())
+    while at > 0 and (text[at - 1].isalnum() or text[at - 1] == "_"):
+        at -= 1
+    return at
 
 
 def _entry(word: str, where: str) -> float | str:

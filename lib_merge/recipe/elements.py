@@ -35,12 +35,17 @@ def _words(words: Sequence[str]) -> Words:
 
 def with_extended(lines: Sequence[Line], *, always: bool) -> tuple[Line, ...]:
     """The lines, SuperMerger's entries read as extended where one of them can be nothing else."""
-    ours = [line for line in lines if isinstance(line, Rule) and line.tool == SUPERMERGER]
-    if not always and not any(word in ONLY_EXTENDED for rule in ours for word in _ends(rule)):
+    ours = [isinstance(line, Rule) and line.tool == SUPERMERGER for line in lines]
+    words = (word for line, own in zip(lines, ours, strict=True) if own for word in _ends(line))
+    if not always and not any(word in ONLY_EXTENDED for word in words):
         return tuple(lines)
-    return tuple(replace(line, tool=EXTENDED) if line in ours else line for line in lines)
+    return tuple(_extended(line) if own else line for line, own in zip(lines, ours, strict=True))
 
 
-def _ends(rule: Rule) -> Iterator[str]:
-    for word in rule.target.blocks.words:
+def _extended(line: Line) -> Line:
+    return replace(line, tool=EXTENDED) if isinstance(line, Rule) else line
+
+
+def _ends(line: Line) -> Iterator[str]:
+    for word in line.target.blocks.words if isinstance(line, Rule) else ():
         yield from word.split("-")

@@ -8,7 +8,7 @@ compares by value, and nothing in it depends on the machine it was made on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from lib_merge.dtypes import EIGHT_BITS, Dtype
@@ -100,7 +100,7 @@ class Recipe:
 def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
     """What is wrong with a recipe as such, before any file is looked at."""
     yield from problems_of_alignments(recipe.ingredients)
-    known: list[str] = []
+    known: dict[str, None] = {}
     for part in (*recipe.ingredients, *recipe.steps):
         if part.name in known:
             yield RecipeError(
@@ -108,7 +108,7 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
             )
         if isinstance(part, Step):
             yield from problems_of_step(part, known)
-        known.append(part.name)
+        known[part.name] = None
     if recipe.stepwise and recipe.dtype in EIGHT_BITS:
         yield RecipeError(
             "eight bits are too few to round to after every step", hint="fp16, or one rounding at the end"
@@ -125,7 +125,7 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
         )
 
 
-def problems_of_step(step: Step, known: Sequence[str]) -> Iterator[RecipeError]:
+def problems_of_step(step: Step, known: Collection[str]) -> Iterator[RecipeError]:
     """What is wrong with one step; `known` are the names that stand before it."""
     for name in step.inputs:
         if name not in known:

@@ -21,14 +21,14 @@ Canonical lines (recipe/text.py) stand among these as they are.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lib_merge.architectures import DEFAULT_LAYOUT
 from lib_merge.errors import RecipeError
-from lib_merge.recipe.sums import Writer, read_sum
+from lib_merge.limits import MOST_ENTRY, MOST_RECIPE, require_shallow, require_text
+from lib_merge.recipe.sums import Writer, read_sum, unquoted
 from lib_merge.recipe.text import FIRST_LINE, is_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
@@ -36,7 +36,7 @@ OPENING, CLOSING = "([{", ")]}"
 STRICT = re.compile(r'\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*"|save\b(?!\s*=)|merge-desk\b)')
 CALL = re.compile(r"\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*)?([A-Za-z_]\w*)\(")
 SETS = re.compile(
-    r"(?:(?:^|[\n,;])\s*(?P<behind>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:]"
+    r"(?:(?:^|[\n,;])[^\S\n]*(?P<behind>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:]"
     r"|\s(?P<beside>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:](?=\s*[\d.\0]))",
     re.IGNORECASE,
 )
@@ -67,6 +67,7 @@ class Expanded:
 
 def expand(text: str) -> Expanded:
     """Canonical lines for what mixers write; canonical text comes back as it is."""
+    require_text(text, MOST_RECIPE, "this recipe")
     statements = list(_statements(text))
     if is_recipe(text) and all(_is_strict(each.text) for each in statements):
         return Expanded(text, tuple(range(1, text.count("\n") + 2)))
@@ -112,15 +113,25 @@ def _without_comment(line: str) -> str:
 
 def _joined(statements: Sequence[Statement]) -> list[Statement]:
     """A line that does nothing but set alpha belongs to the line before it."""
-    found: list[Statement] = []
+    groups: list[list[Statement]] = []
+    open_ended = False
     for each in statements:
-        setting = SETS.match(each.text)
-        if found and setting and not _is_strict(found[-1].text):
-            gap = "\n" * max(1, each.line - found[-1].line - found[-1].text.count("\n"))
-            found[-1] = Statement(found[-1].text + gap + each.text, found[-1].line)
+        if open_ended and SETS.match(each.text):
+            groups[-1].append(each)
         else:
-            found.append(each)
-    return found
+            groups.append([each])
+            open_ended = not _is_strict(each.text)
+    return [_as_one(group) for group in groups]
+
+
+def _as_one(statements: Sequence[Statement]) -> Statement:
+    """The statements as one, its lines as far apart as they are written."""
+    text, line = "", statements[0].line
+    for each in statements:
+        text += "\n" * max(1, each.line - line) if text else ""
+        text += each.text
+        line = each.line + each.text.count("\n")
+    return Statement(text, statements[0].line)
 
 
 def _is_strict(text: str) -> bool:
@@ -144,8 +155,9 @@ def _closes(text: str, opening: int) -> int:
 def _taken(statements: Sequence[Statement]) -> list[str]:
     """Names that canonical lines define, wherever they stand."""
     found = (re.match(r"\s*([A-Za-z_][A-Za-z0-9_-]*)\s*=", each.text) for each in statements)
-    strict = [each for each in statements if STRICT.match(each.text)]
-    return [match[1] for match, each in zip(found, statements, strict=True) if match and each in strict]
+    return [
+        match[1] for match, each in zip(found, statements, strict=True) if match and STRICT.match(each.text)
+    ]
 
 
 def _lines(statement: Statement, writer: Writer, *, implicit: bool) -> list[str]:
@@ -157,8 +169,10 @@ def _lines(statement: Statement, writer: Writer, *, implicit: bool) -> list[str]
     if _is_line(text, writer if implicit else None):
         defined = re.match(r"\s*([A-Za-z_][A-Za-z0-9_-]*)\s*=", text)
         if defined:
-            writer.idents[defined[1]] = defined[1]
+            writer.define(defined[1])
         return [text]
+    require_text(text, MOST_ENTRY, "this line", where=f"line {statement.line}")
+    require_shallow(text, "this line", where=f"line {statement.line}")
     bare, settings = _cut_settings(statement)
     result, sum_at, sum_text = _sides(statement, bare)
     made = read_sum(sum_text, lambda at: statement.where(sum_at + at))
@@ -176,7 +190,7 @@ def _is_line(text: str, writer: Writer | None = None) -> bool:
     call = CALL.match(text)
     if call is None or not _is_strict(text):
         return False
-    plain = re.sub(r"\[[^\]]*\]|\{[^}]*\}", "", _unquoted(text[call.end() - 1 :]).strip("() \n"))
+    plain = re.sub(r"\[[^\[\]]*\]|\{[^{}]*\}", "", _unquoted(text[call.end() - 1 :]).strip("() \n"))
     names = [part.strip() for part in plain.split(",") if "=" not in part and part.strip()]
     if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) for name in names):
         return False
@@ -205,7 +219,7 @@ def _amount(text: str, where: str) -> str:
     """An amount as canonical lines hold it."""
     bare = text.strip()
     if bare.startswith('"'):
-        bare = str(json.loads(bare))
+        bare = unquoted(bare, where)
     if bare[:1] in OPENING and bare[-1:] in CLOSING and bare[:1] != "{":
         bare = bare[1:-1]
     try:
@@ -235,16 +249,16 @@ def _sides(statement: Statement, bare: str) -> tuple[str, int, str]:
         )
     left, right = bare[: equals[0]], bare[equals[0] + 1 :]
     if _is_name(right) and not (_is_name(left) and not left.strip().startswith('"')):
-        return _named(right), 0, left
+        return _named(right, statement), 0, left
     if _is_name(left):
-        return _named(left), equals[0] + 1, right
+        return _named(left, statement), equals[0] + 1, right
     hint = "A x 0.7 + B x 0.3 = M, or M = A x 0.7 + B x 0.3"
     raise RecipeError("neither side of = is a plain name", where=statement.where(equals[0]), hint=hint)
 
 
-def _named(text: str) -> str:
+def _named(text: str, statement: Statement) -> str:
     bare = text.strip()
-    return str(json.loads(bare)) if bare.startswith('"') else bare
+    return unquoted(bare, statement.where(0)) if bare.startswith('"') else bare
 
 
 def _is_name(text: str) -> bool:

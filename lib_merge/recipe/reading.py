@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import CheckpointError, RecipeError
+from lib_merge.json_data import dump
+from lib_merge.limits import MOST_HISTORY, require_text
 from lib_merge.recipe.imports import Imported, import_text
+from lib_merge.recipe.imports.history_csv import decoded
 from lib_merge.recipe.model import Recipe
 from lib_merge.recipe.parse import parse_recipe
 from lib_merge.recipe.text import is_recipe
@@ -21,9 +25,9 @@ IN_INFOTEXT = re.compile(rf'{RECIPE}: ("(?:\\.|[^"\\])*"|[^,\n]+)')
 OTHERS = ("sd_merge_recipe", "sd_merge_models")  # of AUTOMATIC1111, SuperMerger, Model Mixer
 MODELS = (".safetensors", ".ckpt", ".pt", ".pth")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
+HISTORY = ".csv"  # SuperMerger's, in whatever encoding
 COMMENT = 0x9286  # Exif's UserComment, where JPEG and WebP carry an infotext
 EXIF = 0x8769
-MOST = 1 << 22  # bytes of a text that may be a recipe
 
 
 def recipe_text(given: str) -> str:
@@ -43,11 +47,15 @@ def recipe_text(given: str) -> str:
     if path.suffix.lower() in MODELS:
         return metadata_text(path)
     try:
-        if path.stat().st_size > MOST:
+        if path.stat().st_size > 2 * MOST_HISTORY:  # bytes, of which a character takes at least one
             raise RecipeError("this file is too large for a recipe", where=given)
-        return path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
+        if path.suffix.lower() == HISTORY or raw.startswith((BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE)):
+            return decoded(raw)
+        return raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as cause:
-        raise RecipeError("the recipe cannot be read", where=f"{given}: {cause}") from cause
+        hint = "save it as UTF-8"
+        raise RecipeError("the recipe cannot be read", where=f"{given}: {cause}", hint=hint) from cause
 
 
 def read_recipe(given: str) -> Recipe:
@@ -70,6 +78,7 @@ def recipe_of(text: str) -> Recipe:
 
 def recipe_in(text: str, entry: str = "") -> Imported:
     """`recipe_of` with what has to be said about it; `entry` is a row of a history, by its ID."""
+    require_text(text, MOST_HISTORY)
     if is_recipe(text):
         return Imported(parse_recipe(text), "")
     if own := from_infotext(text):
@@ -90,7 +99,7 @@ def from_infotext(text: str) -> str:
 
 def in_infotext(recipe: str) -> str:
     """What an infotext says of a recipe, quoted as A1111 does it."""
-    return f"{RECIPE}: {json.dumps(recipe, ensure_ascii=False)}"
+    return f"{RECIPE}: {dump(recipe)}"
 
 
 def metadata_text(path: Path) -> str:

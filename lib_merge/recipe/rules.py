@@ -46,7 +46,7 @@ from functools import cached_property
 
 from lib_merge.recipe.dice import Dice, print_dice
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
-from lib_merge.recipe.untitled import is_selector, selector_pattern
+from lib_merge.recipe.untitled import Selector, is_selector, selector_pattern
 
 SUPERMERGER, UNTITLED = "supermerger", "untitledmerger"
 EXTENDED = "supermerger-xl"
@@ -288,15 +288,36 @@ def count_names(word: str) -> int:
     return sum(any(c.isalnum() for c in part) for part in word.split("."))
 
 
-def pattern_of(word: str, tool: str = "") -> re.Pattern[str]:
+@dataclass(frozen=True)
+class Stars:
+    """A word with stars, which has to fit a whole name: what stands between them, in order."""
+
+    first: str
+    between: tuple[str, ...]
+    last: str
+
+    def search(self, key: str) -> bool:
+        """Whether it fits a key."""
+        at, end = len(self.first), len(key) - len(self.last)
+        if end < at or not key.startswith(self.first) or not key.endswith(self.last):
+            return False
+        for part in self.between:
+            found = key.find(part, at, end)
+            if found < 0:
+                return False
+            at = found + len(part)
+        return True
+
+
+def pattern_of(word: str, tool: str = "") -> re.Pattern[str] | Selector | Stars:
     """What a word for names has to be found by; see the top of this module."""
     if tool in (SUPERMERGER, EXTENDED):
         return re.compile(re.escape(word))
     if is_selector(word):
         return selector_pattern(word)
-    body = ".*".join(map(re.escape, word.split("*")))
     if "*" in word:
-        return re.compile(f"^{body}$")
+        first, *between, last = word.split("*")
+        return Stars(first, tuple(filter(None, between)), last)
     start = r"(?<!\d)" if word[:1].isdigit() else ""
     end = r"(?!\d)" if word[-1:].isdigit() else ""
-    return re.compile(f"{start}{body}{end}")
+    return re.compile(f"{start}{re.escape(word)}{end}")

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, parse_numbers
 from lib_merge.errors import RecipeError, did_you_mean
+from lib_merge.limits import MOST_ENTRY, MOST_RULES, require_shallow, require_text
 from lib_merge.recipe.dice import (
     ELEMENT_U,
     LETTER,
@@ -46,10 +47,13 @@ from lib_merge.recipe.rules import (
     Words,
     constant,
 )
-from lib_merge.recipe.untitled import Sliders, is_selector
+from lib_merge.recipe.untitled import Sliders, is_selector, selector_pattern
 
 BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
-NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+MOST_LINES = 1000  # rules in one text
+MOST_WORDS = 200  # in one target
+NAME = re.compile(r"[A-Za-z_][\w-]*")
 PLACE = rf"(?:[+-]?{NUMBER.pattern}|{LETTER})"
 LISTED = re.compile(rf"\s*{PLACE}(?:[\s,]+{PLACE})+[\s,]*(?:(?<=[\s,])seed\s*=\s*\d+\s*)?")
 
@@ -60,15 +64,20 @@ def parse_rules(text: str, *, layout: str = DEFAULT_LAYOUT.id, slider: float | N
     layout  how a plain list of numbers is read
     slider  what UntitledMerger's slider_a stands at, where the text does not say so
     """
+    require_text(text, MOST_RULES, "these rules")
     lines: list[Line] = []
     sliders, extended = Sliders(slider), False
     for number, line in enumerate(text.split("\n"), 1):
         for entry in _entries(line.split("#", 1)[0]):
             where = f"line {number}: {entry}"
+            require_text(entry, MOST_ENTRY, "this rule", where=where)
+            require_shallow(entry, "this rule", where=where)
             if USE_EXTENDED.fullmatch(entry):
                 extended = True
             elif not sliders.set(entry):
                 lines.append(_Entry(sliders.fill(entry, where), where, layout).line())
+            if len(lines) > MOST_LINES:
+                raise RecipeError(f"there are more than {MOST_LINES} rules", where=where)
     if not lines:
         raise RecipeError("there is no rule", hint="such as OUT: 0.5")
     return Rules(with_extended(lines, always=extended))
@@ -126,6 +135,8 @@ class _Entry:
         found: dict[str, list[str]] = {BLOCK: [], KEY: []}
         negated: dict[str, bool] = {BLOCK: False, KEY: False}
         pending = False
+        if text.count(" ") > MOST_WORDS:
+            self._fail(f"there are more than {MOST_WORDS} words before the ':'", "several rules")
         for word in text.split():
             if word == NOT:
                 pending = True
@@ -167,6 +178,10 @@ class _Entry:
             )
         # it reads its targets in small letters
         target = Target(names=Words((selector.strip().lower(),)))
+        try:
+            selector_pattern(selector.strip())
+        except RecipeError as problem:
+            raise self._error(problem.what, problem.hint) from problem
         return Rule(target, self._amount(len(selector) + 1), UNTITLED)
 
     # --- amounts ---
@@ -176,15 +191,14 @@ class _Entry:
         if start == 0 and LISTED.fullmatch(self.text):
             return Mix(((1.0, self._listed(self.layout, self.text)),))
         mix = self._mix()
-        if self._rest():
-            self._fail(
-                f"'{self._rest()}' is not understood", "an amount is such as 0.5, GRAD_V, or 0.5*GRAD_V + 0.1"
-            )
+        self._skip_spaces()
+        if rest := self.text[self.at :]:
+            self._fail(f"'{rest}' is not understood", "an amount is such as 0.5, GRAD_V, or 0.5*GRAD_V + 0.1")
         return mix
 
     def _mix(self) -> Mix:
         terms = [self._term()]
-        while self._rest()[:1] in ("+", "-"):
+        while self._stands("+") or self._stands("-"):
             terms.append(self._term())
         return Mix(tuple(terms))
 
@@ -203,13 +217,13 @@ class _Entry:
         return sign * (1.0 if factor is None else factor) + 0.0, curve
 
     def _curve(self) -> Curve:
-        rest = self._rest()
         for spelling, name in preset_names().items():
-            after = rest[len(spelling) : len(spelling) + 1]
-            if rest.startswith(spelling) and not (after.isalnum() or (after in ("_", ".") and after)):
-                self.at += len(self.text[self.at :]) - len(rest) + len(spelling)
-                return Preset(name)
-        word = re.match(r"[A-Za-z_][\w-]*", rest)
+            if self._stands(spelling):
+                after = self.text[self.at + len(spelling) : self.at + len(spelling) + 1]
+                if not (after.isalnum() or (after in ("_", ".") and after)):
+                    self.at += len(spelling)
+                    return Preset(name)
+        word = NAME.match(self.text, self.at)
         name = word.group() if word else ""
         if name in (UNIFORM, NORMAL):
             self._skip(name)
@@ -219,7 +233,7 @@ class _Entry:
             return self._list(name)
         if name in ROLLS or name in PRESETS:
             self._skip(name)
-            options = self._brackets("(", ")") if self._rest().startswith("(") else ""
+            options = self._brackets("(", ")") if self._stands("(") else ""
             return rolled(PRESETS.get(name, name), options, self.where)
         known = [*preset_names(), *PRESETS, *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
         what = f"'{name}' is no preset" if name else "an amount is expected"
@@ -281,10 +295,9 @@ class _Entry:
         raise self._error(f"'{closing}' is missing", "")
 
     def _number_if_any(self) -> float | None:
-        rest = self._rest()
-        if any(rest.startswith(name) for name in preset_names() if name[0].isdigit()):
+        if any(self._stands(name) for name in preset_names() if name[0].isdigit()):
             return None
-        match = NUMBER.match(rest)
+        match = NUMBER.match(self.text, self.at)
         if match is None:
             return None
         value = float(match.group())
@@ -300,14 +313,19 @@ class _Entry:
         return number
 
     def _skip(self, word: str) -> bool:
-        rest = self._rest()
-        if not rest.startswith(word):
-            return False
-        self.at += len(self.text[self.at :]) - len(rest) + len(word)
-        return True
+        """Go behind a word where it stands next."""
+        stands = self._stands(word)
+        self.at += len(word) if stands else 0
+        return stands
 
-    def _rest(self) -> str:
-        return self.text[self.at :].lstrip()
+    def _stands(self, word: str) -> bool:
+        """Whether a word stands next, behind spaces."""
+        self._skip_spaces()
+        return self.text.startswith(word, self.at)
+
+    def _skip_spaces(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
 
     def _fail(self, what: str, hint: str) -> NoReturn:
         raise self._error(what, hint)

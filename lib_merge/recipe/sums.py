@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import accumulate
 from typing import NoReturn
 
 from lib_merge.architectures import DEFAULT_LAYOUT
 from lib_merge.errors import RecipeError
+from lib_merge.json_data import dump
 from lib_merge.methods import METHODS
 from lib_merge.recipe.presets import preset_names
 from lib_merge.recipe.text import print_setting
@@ -27,7 +27,7 @@ WORD = re.compile(
       | (?P<symbol>(?:alpha|beta|gamma)(?:_\d+)?(?![\w.-]))
       | (?P<weights>\[[^\]]*\]|\{[^}]*\}|[a-z][a-z-]*\[[^\]]*\])
       | (?P<list>\((?=[^()]*,)[\s\d.,;eE+-]+\))
-      | (?P<number>(?:\d+\.?\d*|\.\d+)%?(?![\w-]|\.\w))
+      | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)%?(?![\w-]|\.\w))
       | (?P<times>[*×·]|[xX](?=\s|\(|$|[\d.]))
       | (?P<minus>-(?=[\s(]))
       | (?P<mark>[+():])
@@ -95,6 +95,15 @@ class Token:
     at: int
 
 
+def unquoted(text: str, where: str) -> str:
+    """What a text in quotes says."""
+    try:
+        return str(json.loads(text))
+    except ValueError as cause:
+        hint = "a backslash is written \\\\"
+        raise RecipeError("this text in quotes cannot be read", where=where, hint=hint) from cause
+
+
 def read_sum(text: str, where: Where) -> Sum:
     """The sum that a text is; an error names the place."""
     reader = _Reader(_tokens(text, where), text, where)
@@ -139,8 +148,9 @@ def _stands_behind(tokens: Sequence[Token]) -> bool:
 
 def _closing(text: str, opening: int, where: Where) -> int:
     """Where the bracket that opens there has closed."""
-    depths = accumulate((c in "([{") - (c in ")]}") for c in text[opening:])
-    for place, depth in enumerate(depths, opening):
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += (text[place] in "([{") - (text[place] in ")]}")
         if depth == 0:
             return place + 1
     raise RecipeError("a bracket is not closed", where=where(opening), hint="a ) is missing")
@@ -215,7 +225,7 @@ class _Reader:
             self.at += 1
             return Scale(weights=token.text)
         if token.kind in ("word", "string") and self.tokens[self.at - 1].kind == "times":
-            bare = str(json.loads(token.text)) if token.kind == "string" else token.text
+            bare = unquoted(token.text, self.where(token.at)) if token.kind == "string" else token.text
             if bare in preset_names() or (token.kind == "string" and re.search(r":\s*[\d.]", bare)):
                 self.at += 1
                 return Scale(weights=bare)
@@ -225,7 +235,7 @@ class _Reader:
         token = self.peek()
         self.at += 1
         if token.kind == "string":
-            return Model(str(json.loads(token.text)), token.at)
+            return Model(unquoted(token.text, self.where(token.at)), token.at)
         if token.kind == "call":
             method, _, arguments = token.text.partition("(")
             return Call(method, arguments[:-1], token.at)
@@ -256,10 +266,11 @@ class Writer:
     taken: Iterable[str]
     idents: dict[str, str] = field(default_factory=dict[str, str])
     deltas: set[str] = field(default_factory=set[str])
-    made: int = 0
+    numbers: dict[str, int] = field(default_factory=dict[str, int])  # the last one behind each name
 
     def __post_init__(self) -> None:
         self.idents |= {name: name for name in self.taken}
+        self.numbers |= dict.fromkeys(self.taken, 1)
 
     def write(self, found: Sum, result: str, amounts: Mapping[str, str], where: str) -> list[str]:
         """The lines that make `result` of a sum; an unnamed one is called M, M2, ..."""
@@ -267,7 +278,7 @@ class Writer:
         state = _State(lines, self._amounts(found, amounts), where)
         if len(found.terms) == 1 and found.terms[0].scale is None and isinstance(found.terms[0].model, Model):
             file = found.terms[0].model.name
-            return [f"{self.name(result or file, new=True)} = {json.dumps(file, ensure_ascii=False)}"]
+            return [f"{self.name(result or file, new=True)} = {dump(file)}"]
         self.sum(found, state, result or "M")
         return lines
 
@@ -280,6 +291,11 @@ class Writer:
             amounts["alpha"] = weights(behind)
         return amounts
 
+    def define(self, ident: str) -> None:
+        """A canonical line has defined this identifier."""
+        self.idents[ident] = ident
+        self.numbers.setdefault(ident, 1)
+
     def name(self, written: str, *, new: bool = False) -> str:
         """The identifier of a name; a new one where it is to be defined."""
         if written in self.idents and not new:
@@ -287,9 +303,11 @@ class Writer:
         bare = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"\.(safetensors|ckpt|pt)$", "", written)).strip("_")
         bare = bare if re.match(r"[A-Za-z_]", bare) else f"m_{bare}"
         bare = f"{bare}_" if bare in ("save", "rules") else bare
-        ident, number = bare, 2
-        while ident in self.idents.values():
-            ident, number = f"{bare}_{number}", number + 1
+        ident = bare
+        while ident in self.numbers:
+            self.numbers[bare] += 1
+            ident = f"{bare}_{self.numbers[bare]}"
+        self.numbers[ident] = 1
         self.idents[written] = ident
         return ident
 
@@ -301,7 +319,7 @@ class Writer:
             return self.call(model, state, f"{hint}_part")
         if model.name not in self.idents:
             file = model.name
-            state.lines.append(f"{self.name(file)} = {json.dumps(file, ensure_ascii=False)}")
+            state.lines.append(f"{self.name(file)} = {dump(file)}")
         return self.idents[model.name]
 
     def call(self, call: Call, state: _State, result: str) -> str:

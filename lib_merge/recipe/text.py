@@ -28,6 +28,7 @@ from typing import NoReturn
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
+from lib_merge.json_data import dump
 from lib_merge.recipe.alignment import MODELS, REBASIN, print_alignment, read_alignment
 from lib_merge.recipe.model import VAE_WORDS, Amount, Ingredient, Recipe, Setting, Step, problems_of_step
 from lib_merge.recipe.numbers import Numbers, Slots, print_number, print_numbers
@@ -43,7 +44,7 @@ TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*)
       | (?P<newline>\n)
       | (?P<string>"(?:[^"\\\n]|\\.)*")
-      | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_-]*)
       | (?P<mark>[=(){}\[\],:*])""",
     re.VERBOSE,
@@ -91,7 +92,7 @@ def _print_saving(recipe: Recipe) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return dump(text)
 
 
 def _print_step(step: Step) -> str:
@@ -113,7 +114,7 @@ def print_setting(setting: Setting) -> str:
     if isinstance(setting, bool):
         return "true" if setting else "false"
     if isinstance(setting, str):
-        return json.dumps(setting, ensure_ascii=False)
+        return dump(setting)
     return print_number(setting)
 
 
@@ -136,6 +137,7 @@ class _Parser:
         self.ingredients: list[Ingredient] = []
         self.steps: list[Step] = []
         self.save: dict[str, str] = {}
+        self.known: dict[str, None] = {}  # names that are defined so far
 
     def recipe(self) -> Recipe:
         """The whole text."""
@@ -197,22 +199,24 @@ class _Parser:
             file, hashes = self._string(), self._hashes()
             sha256, autov3 = (hashes.get(each, "") for each in HASHES)
             self.ingredients.append(Ingredient(name.text, file, sha256, autov3))
+            self.known[name.text] = None
             return
         method = self._take("name", "a file name in quotes or a merge method")
         self._take("(", f"'(' after {method.text}")
         if method.text == REBASIN:
             self.ingredients.append(self._aligned(name.text))
+            self.known[name.text] = None
             return
         inputs, settings = self._arguments()
         step = Step(name.text, method.text, tuple(inputs), tuple(sorted(settings.items())))
         self._check(step, method)
         self.steps.append(step)
+        self.known[name.text] = None
 
     def _check(self, step: Step, token: Token) -> None:
         """What is wrong with a step as such is told with the place where it stands."""
-        known = [each.name for each in (*self.ingredients, *self.steps)]
         try:
-            for problem in problems_of_step(step, known):
+            for problem in problems_of_step(step, self.known):
                 raise problem
         except MergeError as problem:
             where = self._where(token) + (f" ({problem.where})" if problem.where else "")

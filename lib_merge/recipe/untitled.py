@@ -17,15 +17,17 @@ PARTS = {
     "all": "",
     "clip": "cond",
     "base": "cond",
-    "unet": r"model\.diffusion_model",
-    "in": r"model\.diffusion_model\.input_blocks",
-    "out": r"model\.diffusion_model\.output_blocks",
-    "mid": r"model\.diffusion_model\.middle_block",
+    "unet": "model.diffusion_model",
+    "in": "model.diffusion_model.input_blocks",
+    "out": "model.diffusion_model.output_blocks",
+    "mid": "model.diffusion_model.middle_block",
 }
 NUMBERS = re.compile(r"[\d,-]*\d[\d,-]*")
+MOST_PLACE = 3  # digits of a block's number
+DIGITS = re.compile(r"\d+")
 SPAN = re.compile(r"\d+-\d+|\d+")
 SLIDER = re.compile(r"\bslider_[a-d]\b", re.IGNORECASE)
-SET = re.compile(rf"({SLIDER.pattern})\s*[:=]\s*([+-]?(?:\d+\.?\d*|\.\d+))", re.IGNORECASE)
+SET = re.compile(rf"({SLIDER.pattern})\s*[:=]\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))", re.IGNORECASE)
 
 
 @dataclass
@@ -64,16 +66,50 @@ def is_selector(word: str) -> bool:
     return (part in PARTS or (bool(dot) and part.lower() in PARTS)) and " " not in word
 
 
-def selector_pattern(selector: str) -> re.Pattern[str]:
-    """The regular expression that it stands for."""
+@dataclass(frozen=True)
+class Selector:
+    """What a target looks for in a key: how it begins, then names and numbers of blocks, in order."""
+
+    begin: str
+    words: tuple[str | frozenset[str], ...]
+
+    def search(self, key: str) -> bool:
+        """Whether it hits a key; in one pass, where a regular expression may take many."""
+        places = {len(self.begin)} if key.startswith(self.begin) else set[int]()
+        for word in self.words:
+            if not places:
+                return False
+            if isinstance(word, str):
+                places = _ends_of(word, key, min(places))
+            else:
+                places = {end for place in places if (end := _behind_number(word, key, place))}
+        return bool(places)
+
+
+def _ends_of(word: str, key: str, at: int) -> set[int]:
+    """Every place behind a name from a place on."""
+    return {place + len(word) for place in range(at, len(key) + 1) if key.startswith(word, place)}
+
+
+def _behind_number(numbers: frozenset[str], key: str, at: int) -> int:
+    """Where the first number from a place on ends, if it stands between dots and is one of these; else 0."""
+    found = DIGITS.search(key, at)
+    if found is None or found.start() == at or found[0] not in numbers:
+        return 0
+    dots = key[found.start() - 1], key[found.end() : found.end() + 1]
+    return found.end() + 1 if dots == (".", ".") else 0
+
+
+def selector_pattern(selector: str) -> Selector:
+    """What a target looks for; RecipeError for a block number that no model has."""
     part, *words = _bare(selector).lower().split(".")
-    found = "^" + PARTS[part]
+    found: list[str | frozenset[str]] = []
     for word in words:
         if NUMBERS.fullmatch(word):
-            found += rf"\D*\.(?:{'|'.join(_numbers(word))})\."
-        else:
-            found += f".*{re.escape(word)}"
-    return re.compile(found)
+            found.append(frozenset(_numbers(word)))
+        elif word or found[-1:] != [""]:  # nothing between dots is anything at all, once
+            found.append(word)
+    return Selector(PARTS[part], tuple(found))
 
 
 def _bare(word: str) -> str:
@@ -85,5 +121,7 @@ def _numbers(word: str) -> list[str]:
     numbers: list[str] = []
     for span in SPAN.findall(word):
         first, _, last = span.partition("-")
+        if len(first) > MOST_PLACE or len(last) > MOST_PLACE:
+            raise RecipeError(f"no model has a block {last or first}", hint="in.2-5: 0.5")
         numbers += [str(number) for number in range(int(first), int(last or first) + 1)]
     return numbers

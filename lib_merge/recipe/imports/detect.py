@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import cast
 
 from lib_merge.errors import RecipeError
+from lib_merge.json_data import load
+from lib_merge.limits import MOST_RECIPE, require_text
 from lib_merge.recipe.imports.common import Imported
+from lib_merge.recipe.imports.history_csv import is_history
 from lib_merge.recipe.imports.mecha import read_mecha
 from lib_merge.recipe.imports.mergekit import read_mergekit
 from lib_merge.recipe.imports.model_mixer import is_infotext, read_infotext, read_metadata
-from lib_merge.recipe.imports.webui import HISTORY_BEGINS, read_a1111, read_history, read_supermerger
+from lib_merge.recipe.imports.webui import read_a1111, read_history, read_supermerger
 
 Fields = Mapping[str, object]
 
@@ -23,8 +25,9 @@ def import_text(text: str, entry: str = "") -> Imported | None:
     entry  which row of a history, by its ID; the last where it is ""
     """
     bare = text.lstrip("\ufeff \t\r\n")
-    if bare.startswith(HISTORY_BEGINS):
+    if is_history(bare):
         return read_history(bare, entry)
+    require_text(text, MOST_RECIPE)
     if bare.startswith("version 0.1"):
         return read_mecha(bare)
     if bare.startswith("{"):
@@ -63,7 +66,7 @@ def _loads(value: object) -> Fields | None:
         if not isinstance(value, str):
             return None
         try:
-            value = cast(object, json.loads(value))
+            value = load(value)
         except ValueError:
             return None
     return None

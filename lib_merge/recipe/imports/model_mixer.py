@@ -16,7 +16,7 @@ from lib_merge.recipe.model import Amount
 
 TOOL = "Model Mixer"
 PREFIX = "ModelMixer "
-FIELD = re.compile(rf'{PREFIX}([a-z][^:,\n]*): ("(?:\\.|[^"\\])*"|[^,\n]*)')
+FIELD = re.compile(rf'{PREFIX}([a-z][^:,\n]{{0,40}}): ("(?:\\.|[^"\\])*"|[^,\n]*)')
 TITLE = re.compile(r"^(.*?)(?: \[([0-9a-f]{8,64})\])?$")
 DIFFERENCE = ("Add-Diff", "Add difference", "Diff")
 

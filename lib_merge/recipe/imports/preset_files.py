@@ -7,11 +7,12 @@ scripts/untitled/merger.py (parse_arguments).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from lib_merge.json_data import load
+from lib_merge.limits import MOST_RECIPE, require_text
 from lib_merge.recipe.dice import PRESETS, has_letters
 
 LETTERED = "it is drawn anew each time: write it, or {name}, among the rules of the room Weights"
@@ -23,6 +24,7 @@ def read_presets(text: str) -> tuple[dict[str, str], list[str]]:
     SuperMerger's stand one a line, the name and the numbers between tabs, or the older `name:numbers`;
     UntitledMerger's in JSON, the number of its sliders that are on, then targets and where they stand.
     """
+    require_text(text, MOST_RECIPE, "this preset file")
     if text.lstrip().startswith("{"):
         return _sliders(text)
     found: dict[str, str] = {}
@@ -42,15 +44,16 @@ def read_presets(text: str) -> tuple[dict[str, str], list[str]]:
 
 def _sliders(text: str) -> tuple[dict[str, str], list[str]]:
     try:
-        given = cast("dict[str, Any]", json.loads(text))
+        loaded = load(text)
+        given = cast("dict[str, Any]", loaded if isinstance(loaded, dict) else {})
     except ValueError:
         return {}, ["this begins as JSON and is none"]
     found: dict[str, str] = {}
     odd: list[str] = []
     for name, row in given.items():
         try:
-            found[name] = "\n".join(_enabled(row))
-        except (TypeError, ValueError, IndexError):
+            found[name] = "\n".join(_enabled(cast("Sequence[Any]", row)))
+        except (TypeError, ValueError, IndexError, OverflowError):
             odd.append(f"{name}: these are no sliders of UntitledMerger")
     return found, odd
 

@@ -7,8 +7,6 @@ VAE too: the VAE is blended.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -16,38 +14,13 @@ from typing import cast
 from lib_merge.dtypes import F16
 from lib_merge.errors import RecipeError
 from lib_merge.recipe.imports.common import Imported, Maker, block_weights, number_of, text_of
+from lib_merge.recipe.imports.history_csv import check_row, history_rows
 from lib_merge.recipe.model import BLEND, Amount, Setting
 from lib_merge.recipe.rules import over
 from lib_merge.recipe.rules_text import parse_rules
 
 A1111, SUPERMERGER = "AUTOMATIC1111's merger", "SuperMerger"
-HISTORY_BEGINS = '"ID","time","name","weights alpha"'
 LETTER_RATIO = re.compile(r":\s*([RUX])\s*$")
-COLUMNS = [
-    "id",
-    "time",
-    "name",
-    "weights_alpha",
-    "weights_beta",
-    "model_a",
-    "model_b",
-    "model_c",
-    "base_alpha",
-    "base_beta",
-    "mode",
-    "mbw",
-    "custom_name",
-    "save_sets",
-    "id_sets",
-    "elemental_merge",
-    "calcmode",
-    "seed",
-    "adjust",
-    "option",
-    "inex",
-    "blocks",
-    "elements",
-]
 # calcmode -> (our method, whether it takes beta), for its modes Weight sum and Add difference
 CALCMODES = {
     "cosineA": "supermerger_cosine_a",
@@ -117,6 +90,12 @@ def read_history(text: str, entry: str = "") -> Imported:
         raise RecipeError(
             f"{SUPERMERGER}: this history has no ID {entry}", hint=f"IDs {rows[0]['id']} to {rows[-1]['id']}"
         )
+    return read_row(row)
+
+
+def read_row(row: Mapping[str, str]) -> Imported:
+    """The merge that one row of a history tells."""
+    check_row(row)
     maker = Maker(SUPERMERGER)
     files = {
         word: (f"[{row[f'model_{word}']}]", row[f"model_{word}"])
@@ -131,12 +110,6 @@ def read_history(text: str, entry: str = "") -> Imported:
             f"its list '{row.get('inex')}' {row.get('blocks')} {row.get('elements')} is not carried over"
         )
     return _supermerger(maker, row, files)
-
-
-def history_rows(text: str) -> list[dict[str, str]]:
-    """Every row of a mergehistory.csv that can be read, by the names of COLUMNS."""
-    rows = [row for row in csv.reader(io.StringIO(text)) if row and row[0].strip().isdigit()]
-    return [dict(zip(COLUMNS, (cell.strip() for cell in row), strict=False)) for row in rows]
 
 
 def _supermerger(maker: Maker, found: Mapping[str, object], files: Mapping[str, tuple[str, str]]) -> Imported:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +26,7 @@ from lib_merge.recipe import (
     parse_recipe,
     parse_rules,
     print_recipe,
+    read_imported,
     read_weights,
     recipe_in,
     recipe_of,
@@ -343,3 +346,66 @@ def test_a_file_that_a1111_merged_is_built_again_here(
     key = "model.diffusion_model.middle_block.0.in_layers.2.weight"
     made = load_file("new.safetensors")
     assert same_bits(made[key], (0.75 * a[key].float() + 0.25 * b[key].float()).half())
+
+
+COLUMNS = [
+    *(
+        "ID",
+        "time",
+        "name",
+        "weights alpha",
+        "weights beta",
+        "model A",
+        "model B",
+        "model C",
+        "alpha",
+        "beta",
+    ),
+    *("mode", "use MBW", "custum name", "save setting", "use ID", "elemental merge", "calcmode"),
+    *("random seed", "adjust", "option", "In/Ex", "blocks", "elements"),
+]
+ROW = [
+    *("1", "2024-05-01", "混合", "0.5,0.2", "", "aaaaaaaaaa", "bbbbbbbbbb", "", "0.35", "0.25"),
+    *("Weight sum:A*(1-alpha)+B*alpha", "False", "", "[]", "", "", "normal"),
+    *("123", "", "", "Off", "[]", ""),
+]
+
+
+def saved_again(delimiter: str, quoting: int, **changed: str) -> str:
+    """The history as a spreadsheet saves it, with some cells as it changes them."""
+    row = [changed.get(name.replace(" ", "_"), cell) for name, cell in zip(COLUMNS, ROW, strict=True)]
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, quoting=quoting)
+    writer.writerows([COLUMNS, row])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp932"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
+def test_a_history_is_read_as_a_spreadsheet_saves_it(
+    encoding: str, delimiter: str, quoting: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "mergehistory.csv"
+    path.write_bytes(saved_again(delimiter, quoting, alpha="0,35", use_MBW="FALSE").encode(encoding))
+    (step,) = read_imported(str(path)).recipe.steps
+    assert dict(step.settings) == {"alpha": 0.35}
+
+
+def test_a_history_with_bare_line_ends_of_an_old_macintosh_is_read() -> None:
+    text = saved_again(",", csv.QUOTE_ALL).replace("\r\n", "\r")
+    assert recipe_of(text).steps[0].method == "weighted_sum"
+
+
+def test_a_hash_that_a_spreadsheet_has_changed_is_mended_or_told() -> None:
+    mended = recipe_of(saved_again(";", csv.QUOTE_MINIMAL, model_A="12345678"))
+    assert mended.ingredients[0].sha256 == "0012345678"
+    with pytest.raises(MergeError, match="which is no hash"):
+        recipe_of(saved_again(";", csv.QUOTE_MINIMAL, model_A="1,23E+09"))
+
+
+@pytest.mark.parametrize("rows", [[], ["no row at all"]])
+def test_a_history_of_which_nothing_can_be_taken_over_is_an_error(rows: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mergehistory.csv"
+    path.write_text("\n".join([",".join(COLUMNS), *rows]), encoding="utf-8")
+    assert main(["history", "--import", str(path), "--data", str(tmp_path)]) == 2

@@ -9,7 +9,7 @@ from lib_merge.architectures import FAMILIES, family_by_id
 from lib_merge.errors import RecipeError
 from lib_merge.recipe import Numbers, Rules, Slots, over, parse_rules, print_rules, read_weights
 from lib_merge.recipe.presets import ALIASES, ROLES, about, curve, curves, preset_names
-from lib_merge.recipe.rules import Divider, Preset, Rule, Target, Words, constant
+from lib_merge.recipe.rules import Divider, Preset, Rule, Target, Words, constant, pattern_of
 from tests.strategies import rules
 
 
@@ -147,3 +147,14 @@ def test_a_family_without_such_a_preset_says_so() -> None:
         curve("GRAD_V", family_by_id("flux"))
     with pytest.raises(RecipeError, match="no preset 'OUT12'"):
         curve("OUT12", family_by_id("sdxl"))
+
+
+def test_a_word_with_many_stars_is_fitted_in_one_pass() -> None:
+    word = pattern_of("*".join(["model", *("a" * 200), "weight"]))
+    assert not word.search("model." + "a" * 190 + ".weight")
+    assert word.search("model." + "a" * 210 + ".weight")
+
+
+def test_a_block_number_that_no_model_has_is_refused_and_not_counted_up_to() -> None:
+    with pytest.raises(RecipeError, match="no model has a block"):
+        parse_rules("in.0-999999999: 0.5")
