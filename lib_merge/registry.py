@@ -344,7 +344,9 @@ def _read_signature(function: Callable[..., Any]) -> _Read:
     if not inspect.getdoc(function):
         raise ValueError(f"{function.__name__} has no docstring")
     # `Tensor` is imported for type checkers alone: a stand-in keeps torch out of this process
-    hints = typing.get_type_hints(function, localns={"Tensor": _Weight, "Delta": _Delta}, include_extras=True)
+    names = {"Tensor": _Weight, "Delta": _Delta}
+    # not typing.get_type_hints: until Python 3.11 it wraps what defaults to None into Optional, marks and all
+    hints = inspect.get_annotations(function, locals=names, eval_str=True)
     read = _Read()
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints[name]
