@@ -14,7 +14,7 @@ window.mergeDesk ??= (() => {
     M: ["mute", "Mute: keep A here, remember the amount (M)"] };
 
   const desk = {
-    scene: null, marks: {}, param: "alpha", layout: "supermerger", values: {}, knobs: {},
+    scene: null, marks: {}, broken: [], between: "|", param: "alpha", layout: "supermerger", values: {}, knobs: {},
     lock: new Set(), solo: new Set(), mute: new Set(), past: [], future: [], gesture: null, moved: ["", 0],
     live: true, stale: false, applied: false, sent: "", busy: null, queued: null, freed: 0, seq: 0, next: {},
     now: null, before: null, ofA: null, against: "", holding: false, effects: { items: [], held: {} },
@@ -181,8 +181,9 @@ window.mergeDesk ??= (() => {
     const early = desk.freed + BREATH - Date.now();
     if (early > 0) { timer = setTimeout(() => send(action), early); return; }
     if (action === "apply") Object.assign(desk, { stale: false, sent: wanted() });
-    desk.busy = { action, seq: ++desk.seq, since: Date.now() };
-    desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task: progress(), engaged: desk.engaged ?? "" };
+    const task = progress();
+    desk.busy = { action, seq: ++desk.seq, since: Date.now(), task };
+    desk.next.turn = { seq: desk.seq, action, parameters: parameters(), task, engaged: desk.engaged ?? "" };
     showProblem(null);
     showState();
     press("turn");
@@ -206,17 +207,22 @@ window.mergeDesk ??= (() => {
     return desk.seq;
   }
   const keep = (action, facts) => ask("keep", { action, family: desk.scene.family, ...facts });
-  /** A WebUI's own progress bar, where there is one. */
+  /** A WebUI's own progress bar, where there is one. It waits for a task that may be refused before it begins, so
+   * that `ended` takes it away; the WebUI removes it from a place of its own, which may be gone by then. */
   function progress() {
     if (typeof window.requestProgress !== "function" || typeof window.randomId !== "function") return "";
     const task = window.randomId();
-    window.requestProgress(task, part("progress"), $("[data-frame=now]"), () => {});
+    const bar = make("div");
+    part("progress").append(make("div", { "data-task": task }, bar));
+    window.requestProgress(task, bar, $("[data-frame=now]"), () => ended(task));
     return task;
   }
+  const ended = (task) => { if (task) document.querySelectorAll(`[data-task="${task}"]`).forEach((each) => each.remove()); };
   /** The first input of an event, filled in on its way to Python. */
   function fill(given, count, name) {
     if (name === "save") {
-      desk.next.save = { seq: ++desk.seq, action: "save", parameters: desk.scene ? parameters() : {}, task: progress() };
+      desk.saving = progress();
+      desk.next.save = { seq: ++desk.seq, action: "save", parameters: desk.scene ? parameters() : {}, task: desk.saving };
       part("sheet")?.replaceChildren(make("p", { class: "md-hint" }, "Saving …"));
     }
     const said = desk.next[name] ?? {};
@@ -227,6 +233,8 @@ window.mergeDesk ??= (() => {
     scene(scene, at) {
       const old = desk.scene;
       desk.scene = scene;
+      const { a, b } = JSON.parse(scene.choice);
+      if (`${a}|${b}` !== desk.between) { Object.assign(desk, { marks: {}, broken: [], told: "", between: `${a}|${b}` }); showMarks(); } // never those of another pair
       if (!old && scene.engaged) ask("take", { action: "take" });
       compareEngaged(scene.engaged, at);
       if (!faders().some((each) => each.name === desk.param)) desk.param = faders()[0]?.name ?? "alpha";
@@ -242,12 +250,12 @@ window.mergeDesk ??= (() => {
       if (old?.choice !== scene.choice) look();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
-    marks({ a, b, at: marks }) { Object.assign(desk, { marks, told: "" }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
+    marks({ a, b, at: marks, broken }) { Object.assign(desk, { marks, broken, told: "", between: `${a}|${b}` }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
     answer(answer, at) {
       if (answer.status) setStatus(answer.status);
-      if (!answer.action) return;
+      if (!answer.action) { if (answer.problem) showProblem(answer.problem); return; }
       if (desk.busy?.seq === answer.seq && !answer.elsewhere) Object.assign(desk, { engaged: answer.engaged, heardAt: at });
-      if (answer.action === "save") { showSheet(answer); return; }
+      if (answer.action === "save") { ended(desk.saving); showSheet(answer); return; }
       if (answer.effects) hear.looked({ action: answer.action, effects: answer.effects });
       if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(answer.notes); }
       showProblem(answer.problem);
@@ -336,6 +344,7 @@ window.mergeDesk ??= (() => {
 
   function finish(answer) {
     const queued = desk.queued;
+    ended(desk.busy.task);
     Object.assign(desk, { busy: null, queued: null, freed: Date.now() });
     if (answer.action === "apply" && !answer.elsewhere) { desk.applied = true; showElsewhere(""); }
     if (answer.action === "restore" && !answer.problem) Object.assign(desk, { applied: false, sent: "" });
@@ -545,12 +554,15 @@ window.mergeDesk ??= (() => {
     const known = Object.keys(desk.marks).length > 0;
     for (const each of document.querySelectorAll(".md-fader")) {
       const far = desk.marks[each.dataset.slot];
+      const broken = desk.broken.includes(each.dataset.slot);
       each.style.setProperty("--far", far === undefined ? 0 : far / most);
       each.classList.toggle("md-marked", far !== undefined);
-      each.firstChild.title = far === undefined ? "" : desk.told ? `${desk.told}${(far * 100).toFixed(1)} %` : far === 0 ? "A and B are equal here" : `A and B differ by ${(far * 100).toFixed(1)} % here`;
+      each.classList.toggle("md-broken", broken);
+      each.firstChild.title = broken ? "A or B holds numbers here that are not finite (NaN or infinity): the room Report tells which" : far === undefined ? "" : desk.told ? `${desk.told}${(far * 100).toFixed(1)} %` : far === 0 ? "A and B are equal here" : `A and B differ by ${(far * 100).toFixed(1)} % here`;
     }
     const legend = part("legend");
-    if (legend) legend.replaceChildren(...(known ? [desk.told || "A and B differ: ", make("i", { style: "--far:.05" }), " little ", make("i", { style: "--far:.5" }), make("i", { style: "--far:1" }), ` ${(most * 100).toFixed(0)} %`] : []));
+    const odd = desk.broken.length ? [make("b", { class: "md-bad", title: "Check health, in the room Report, tells which tensors" }, `not finite in A or B: ${desk.broken.slice(0, 3).join(", ")}${desk.broken.length > 3 ? " …" : ""} `)] : [];
+    if (legend) legend.replaceChildren(...odd, ...(known ? [desk.told || "A and B differ: ", make("i", { style: "--far:.05" }), " little ", make("i", { style: "--far:.5" }), make("i", { style: "--far:1" }), ` ${(most * 100).toFixed(0)} %`] : []));
   }
 
   // --- the stage ---
@@ -671,7 +683,11 @@ window.mergeDesk ??= (() => {
   function listenTo() {
     for (const name of Object.keys(hear)) {
       const said = $(`#merge_desk_${name} [data-merge-desk]`)?.dataset;
-      if (said && said.at !== seen[name]) { seen[name] = said.at; hear[name](JSON.parse(said.mergeDesk), Number(said.at)); }
+      if (!said || said.at === seen[name]) continue;
+      seen[name] = said.at;
+      let answer = null;
+      try { answer = JSON.parse(said.mergeDesk); } catch { showProblem({ what: "An answer of Merge Desk could not be read", where: name, hint: "reload the page", more: [] }); }
+      if (answer) hear[name](answer, Number(said.at));
     }
   }
   /** Rooms whose place has appeared, or appeared anew: some Gradios throw away what a closed tab holds. */
@@ -753,5 +769,5 @@ window.mergeDesk ??= (() => {
       ?? document.querySelectorAll("#merge_desk_rooms > .tab-nav > button")[nth];
     button?.click();
   }
-  return { fill, room, ask, stop: () => press("stop"), open, faders: board, tools: { $, make, button, mount, part, clamp, tidy, progress, problemBox } };
+  return { fill, room, ask, stop: () => press("stop"), open, faders: board, tools: { $, make, button, mount, part, clamp, tidy, progress, ended, problemBox } };
 })();

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const { ask, room, faders, open, tools } = window.mergeDesk;
-  const { $, make, button, mount, part, progress, problemBox } = tools;
+  const { $, make, button, mount, part, progress, ended, problemBox } = tools;
 
   const NAMES = ["x", "y", "z"];
   const SETTLE = 600; // ms after the last key before the plan is asked for
@@ -25,7 +25,8 @@
     timer = setTimeout(() => { if (!state.running) send("plan"); }, SETTLE);
   }
   function start(action) {
-    send(action, { task: progress() });
+    state.task = progress();
+    send(action, { task: state.task });
     state.wants = action;
     showState();
   }
@@ -58,7 +59,7 @@
       else if (answer.action === "hello") plan();
       else if (answer.file) save(...answer.file);
       else if (answer.action === "take") taken(answer);
-      if (answer.action === state.wants) state.wants = null;
+      if (answer.action === state.wants) { state.wants = null; if (answer.problem) ended(state.task); }
       showProblem();
       showState();
     },

@@ -6,12 +6,13 @@
   const RECIPE = /merge-desk recipe|Merge recipe:/;
   const HERE = { entries: null, query: "", starred: false, setup: null, problem: null, done: "", sheet: [], busy: 0, open: 0, name: "",
     format: "safetensors", typed: "" };
-  const { $, make, button, mount, part, problemBox, progress } = window.mergeDesk.tools;
+  const { $, make, button, mount, part, problemBox, progress, ended } = window.mergeDesk.tools;
   const faders = window.mergeDesk.faders;
 
   // --- asking ---
 
   function ask(action, facts = {}) {
+    HERE.task = facts.task ?? "";
     HERE.busy = window.mergeDesk.ask("remember", { action, query: HERE.query, starred: HERE.starred, ...facts });
     show();
   }
@@ -32,6 +33,7 @@
     remembered(told) {
       if (!told.action || told.seq !== HERE.busy) return;
       HERE.busy = 0;
+      ended(HERE.task);
       HERE.problem = told.problem;
       if (told.entries) HERE.entries = told.entries;
       if (told.action !== "list" && told.action !== "star" && told.action !== "name" && told.action !== "drop") {
@@ -117,7 +119,7 @@
         make("input", { class: "md-called", value: entry.name, placeholder: entry.title, title: entry.title, "aria-label": "Name of this merge",
           onchange: (e) => ask("name", { id: entry.id, name: e.target.value }) }),
         make("p", { class: "md-hint" }, `${entry.at} · ${entry.kind}${entry.file ? ` as ${entry.file}` : ""}`),
-        make("div", { class: "md-together" },
+        make("div", { class: "md-together md-entry-tools" },
           button("Restore", "Set the desk up as it was", () => ask("restore", { id: entry.id }), { "data-act": "history-restore" }),
           button(entry.star ? "★" : "☆", entry.star ? "Take the star away" : "Keep: star it", () => ask("star", { id: entry.id, star: !entry.star }), { "data-act": "history-star", "aria-pressed": String(entry.star) }),
           button("Recipe", "Show the recipe", () => { HERE.open = opened ? 0 : entry.id; show(); }),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib_merge.desk.handlers import Choice, Desk
-from lib_merge.errors import MergeError
+from lib_merge.desk.view import said
 from lib_merge.execute import opened
 from lib_merge.execute.alignment import solve
 from lib_merge.rebasin.report import AlignmentReport, report_of
@@ -17,7 +17,8 @@ def alignment_note(desk: Desk, choice: Choice) -> str:
         return ""
     try:
         return " ".join(_sentence(name, report) for name, report in reports_of(desk, choice).items())
-    except MergeError as problem:
+    except Exception as error:
+        problem = said(error)
         return " ".join(filter(None, (f"Not aligned: {problem.what}.", problem.where, problem.hint)))
 
 

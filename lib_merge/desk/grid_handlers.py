@@ -7,8 +7,6 @@ there. Plain values in, plain values out, and every error as a `Problem`.
 from __future__ import annotations
 
 import base64
-import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -26,7 +24,7 @@ from lib_merge.desk.grid_view import (
 )
 from lib_merge.desk.handlers import Choice, Desk
 from lib_merge.desk.studio import Studio
-from lib_merge.desk.view import Problem, problem_of
+from lib_merge.desk.view import page_number, read_page, said
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import Asked, Cell, Finished, GridPlan, Order, Store, order_of, plan_in_words
 from lib_merge.grid.axes import NAMES, Place
@@ -35,8 +33,6 @@ from lib_merge.grid.files import as_csv, encoded_moving, encoded_sheet, grid_as_
 from lib_merge.grid.sheet import draw_row, tiles_of
 
 SHEET, TABLE, ROW = "grid.png", "grid.csv", "row.webp"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,22 +50,28 @@ class GridMove:
     @classmethod
     def read(cls, text: str) -> GridMove:
         """From the page's JSON."""
-        found = cast("dict[str, Any]", json.loads(text or "{}"))
-        given = cast("dict[str, list[str]]", found.get("axes") or {})
-        axes = {
-            name: Asked(" ".join(given[name][0].split()), given[name][1])
-            for name in NAMES
-            if name in given and given[name][0].strip()
-        }
-        place = [int(at) for at in found.get("place") or (0, 0, 0)]
+        found = read_page(text)
+        try:
+            given = cast("dict[str, list[str]]", found.get("axes") or {})
+            axes = {
+                name: Asked(" ".join(given[name][0].split()), given[name][1])
+                for name in NAMES
+                if name in given and given[name][0].strip()
+            }
+            place = [int(at) for at in found.get("place") or (0, 0, 0)]
+            parameters = dict(found.get("parameters") or {})
+            if len(place) != len(NAMES):
+                raise ValueError(place)
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as cause:
+            raise RecipeError("the page sent a grid that cannot be read", hint="reload the page") from cause
         return cls(
-            int(found.get("seq", 0)),
+            page_number(found, "seq"),
             str(found.get("action", "")),
             str(found.get("task", "")),
-            dict(found.get("parameters") or {}),
+            parameters,
             axes,
             (place[0], place[1], place[2]),
-            int(found.get("row", 0)),
+            page_number(found, "row"),
         )
 
 
@@ -83,7 +85,10 @@ class GridRoom:
 
     def turn(self, text: str, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         """Plan, start, resume, stop, map, or make a file of what is there."""
-        move = GridMove.read(text)
+        try:
+            move = GridMove.read(text)
+        except MergeError as problem:
+            return GridAnswer(0, "", problem=said(problem))
         acts: dict[str, Callable[[GridMove, Choice, Mapping[str, Any]], GridAnswer]] = {
             "hello": self._hello,
             "plan": self._told,
@@ -101,7 +106,7 @@ class GridRoom:
             done = acts[move.action](move, choice, fields)
             return replace(done, seq=move.seq, action=move.action)
         except Exception as error:
-            return GridAnswer(move.seq, move.action, problem=_said(error))
+            return GridAnswer(move.seq, move.action, problem=said(error))
 
     def _hello(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         """A page has opened: what the lists offer, and the grid that is or was last."""
@@ -143,33 +148,38 @@ class GridRoom:
 
     def look(self, text: str) -> GridNews:
         """What is new since the page looked last; called again and again, so it touches no model."""
-        found = cast("dict[str, Any]", json.loads(text or "{}"))
         now = self._grids.now
         if now is None:
             return GridNews()
+        try:
+            found = read_page(text)
+            at = page_number(found, "at") if found.get("run") == now.number else 0
+        except MergeError as problem:
+            return GridNews(now.number, problem=said(problem))
         running = now.running
-        at = int(found.get("at", 0)) if found.get("run") == now.number else 0
         events = now.events[at : at + 24]
         at += len(events)
         cells = tuple(_cell_view(each, now.store) for each in events)
         ended = not running and at >= len(now.events)
         told = now.ended if ended else now.progress()
         blocks = now.blocks() if now.map and ended else None
-        problem = _said(now.failure) if ended and now.failure else None
+        problem = said(now.failure) if ended and now.failure else None
         return GridNews(now.number, at, not ended, told, cells, blocks, problem)
 
     def take(self, text: str) -> tuple[GridAnswer, Cell | None]:
         """A cell's settings for the desk: what the lists are to say, and where the faders go."""
-        move = GridMove.read(text)
         now = self._grids.now
+        seq = 0
         try:
+            move = GridMove.read(text)
+            seq = move.seq
             work = next((each for each in now.plan.work if each.place == move.place), None) if now else None
             if now is None or work is None:
                 raise RecipeError("this cell is of another grid", hint="start it again")
             taken = taken_of(self._mixer, now.studio.asked(work.cell.recipe))
             return GridAnswer(move.seq, "take", taken=taken), work.cell
         except Exception as error:
-            return GridAnswer(move.seq, "take", problem=_said(error)), None
+            return GridAnswer(seq, "take", problem=said(error)), None
 
     def _file(self, move: GridMove, choice: Choice, fields: Mapping[str, Any]) -> GridAnswer:
         now = self._grids.now
@@ -224,9 +234,3 @@ def _cell_view(done: Finished, store: Store) -> CellView:
 
 def _data_url(raw: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}"
-
-
-def _said(error: Exception) -> Problem:
-    if not isinstance(error, MergeError):
-        log.exception("Merge Desk met an error of its own", exc_info=error)
-    return problem_of(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
@@ -27,6 +28,7 @@ from lib_merge.desk.view import (
     VAE_OF_A,
     VAES,
     Answer,
+    Marks,
     Problem,
     Scene,
     board_of,
@@ -35,11 +37,13 @@ from lib_merge.desk.view import (
     method_by_title,
     method_view,
     no_block_weights,
-    problem_of,
+    page_number,
+    read_page,
     readings_of,
+    said,
     status_line,
 )
-from lib_merge.errors import MergeError
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.hosts.host import DrawSettings, Picture, find
 from lib_merge.hosts.pictures import png_facts
 from lib_merge.picture import read_settings
@@ -98,12 +102,15 @@ class Move:
     @classmethod
     def read(cls, text: str) -> Move:
         """From the page's JSON; what is missing is as in a fresh page."""
-        found = cast("dict[str, Any]", json.loads(text or "{}"))
+        found = read_page(text)
+        parameters: object = found.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise RecipeError("the page sent its faders in no form that is known", hint="reload the page")
         return cls(
-            int(found.get("seq", 0)),
+            page_number(found, "seq"),
             str(found.get("action", "")),
             str(found.get("task", "")),
-            dict(found.get("parameters") or {}),
+            cast("dict[str, object]", parameters),
             str(found.get("name", "")),
             str(found.get("new_name", "")),
             str(found.get("family", "")),
@@ -145,7 +152,7 @@ class Desk:
         try:
             family = self._family(choice.a) or family
         except Exception as error:
-            problem = _said(error)
+            problem = said(error)
         known, mine = self._presets(family)
         method = method_by_title(choice.method)
         unused = no_block_weights(method)
@@ -164,7 +171,7 @@ class Desk:
             _empty(choice, method.most_models or 2),
             status_line(self.mixer.status()),
             engaged_id(self.mixer),
-            problem or mine,
+            problem or mine or self._misfit(choice, method),
         )
 
     def _family(self, name: str) -> Family | None:
@@ -173,63 +180,74 @@ class Desk:
         header = self.mixer.header(find(self.mixer.host.checkpoints(), name))
         return identify(header.tensors, metadata=header.metadata, where=name).family
 
+    def _misfit(self, choice: Choice, method: Method) -> Problem | None:
+        """Why these models cannot be merged, said before the first move; reads headers alone."""
+        if _empty(choice, method.most_models or 2):
+            return None
+        try:
+            self.mixer.plan(self.body(choice, {}))
+        except Exception as error:
+            return said(error)
+        return None
+
     def _presets(self, family: Family) -> tuple[tuple[Preset, ...], Problem | None]:
         known = presets.shipped(family)
         try:
             own = presets.own(self.mixer.host.data())
         except Exception as error:
-            return known, _said(error)
+            return known, said(error)
         return (*(each for each in own if each.family == family.id), *known), None
 
-    def marks(self, choice: Choice) -> Mapping[str, float]:
+    def marks(self, choice: Choice) -> Marks:
         """How far A and B lie apart at each fader; nothing where that cannot be said."""
+        none = Marks(choice.a, choice.b)
         if not choice.a or not choice.b:
-            return {}
+            return none
         try:
-            return self.mixer.differences(choice.a, choice.b)
+            found = self.mixer.differences(choice.a, choice.b)
         except Exception as error:
-            log.info("no marks of difference: %s", error)  # a merge of the two will say so aloud
-            return {}
+            log.info("no marks of difference: %s", error)  # the scene says why the two do not fit
+            return none
+        finite = {slot: far for slot, far in found.items() if math.isfinite(far)}
+        return replace(none, at=finite, broken=tuple(slot for slot in found if slot not in finite))
 
     # --- moves ---
 
     def turn(self, text: str, choice: Choice, fields: Mapping[str, Any]) -> Answer:
         """One move of the page: swap in and draw, draw A alone, restore."""
-        move = Move.read(text)
         doing = {"apply": self._apply, "compare": self._compare, "restore": self._restore}
-        if not move.action:  # a click more than the page meant: nothing is asked
-            return self._answered(Answer(0, ""), lambda: Answer(0, ""))
 
-        def act() -> Answer:
+        def act(move: Move) -> Answer:
+            if move.action not in doing:  # a click more than the page meant: nothing is asked
+                return Answer(0, "")
             settings = self.settings(fields)
             done = doing[move.action](move, choice, settings)
             return replace(done, against=_against(choice, settings))
 
-        return self._answered(Answer(move.seq, move.action), act)
+        return self._answered(text, act)
 
     def look(self, text: str, choice: Choice) -> Answer:
         """What is in memory, and what shapes the merge besides the faders; nothing is swapped in."""
-        move = Move.read(text)
-        return self._answered(
-            Answer(move.seq, move.action), lambda: Answer(0, "", effects=self._in_effect(move, choice))
-        )
+        return self._answered(text, lambda move: Answer(0, "", effects=self._in_effect(move, choice)))
 
     def take(self) -> Engaged:
         """The merge that is in memory, for a page to take up."""
         return engaged_of(self.mixer)
 
-    def _answered(self, answer: Answer, act: Callable[[], Answer]) -> Answer:
-        """What the act answers, or what went wrong; with the status that is true afterwards."""
+    def _answered(self, text: str, act: Callable[[Move], Answer]) -> Answer:
+        """What the act answers to a move of the page, or what went wrong; with the status afterwards."""
+        answer = Answer(0, "")
         try:
-            done = act()
-            answer = replace(done, seq=answer.seq, action=answer.action)
+            move = Move.read(text)
+            answer = replace(answer, seq=move.seq, action=move.action)
+            answer = replace(act(move), seq=move.seq, action=move.action)
         except Exception as error:
-            answer = replace(answer, problem=_said(error))
+            answer = replace(answer, problem=said(error))
         answer = replace(answer, engaged=engaged_id(self.mixer))
         try:
             return replace(answer, status=status_line(self.mixer.status(), answer.status))
         except Exception as error:
-            return replace(answer, problem=answer.problem or _said(error))
+            return replace(answer, problem=answer.problem or said(error))
 
     def _apply(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
         if move.engaged is not None and engaged_id(self.mixer) not in ("", move.engaged):
@@ -278,9 +296,8 @@ class Desk:
         of_the_file: Sequence[str] = (),
     ) -> Answer:
         """Write the merge under a name; `of_the_file` are words of view.OF_THE_FILE."""
-        move = Move.read(text)
 
-        def write() -> Answer:
+        def write(move: Move) -> Answer:
             body = dict(self.body(choice, move.parameters))
             for asked in of_the_file:
                 body |= OF_THE_FILE[asked]
@@ -289,14 +306,13 @@ class Desk:
             cut = (("Cut to fit", saved.overflow.note()),) if saved.overflow else ()
             return Answer(0, "", sheet=(*sheet.rows(), *cut), card=card_of(sheet))
 
-        return self._answered(Answer(move.seq, "save"), write)
+        return replace(self._answered(text, write), action="save")
 
     def keep(self, text: str) -> Answer:
         """Save, import, rename or delete presets of the user's; the whole list comes back."""
-        move = Move.read(text)
-        family = family_by_id(move.family or USUAL_FAMILY)
 
-        def change() -> Answer:
+        def change(move: Move) -> Answer:
+            family = family_by_id(move.family or USUAL_FAMILY)
             folder = self.mixer.host.data()
             notes: tuple[str, ...] = ()
             if move.action == "keep":
@@ -311,7 +327,7 @@ class Desk:
                 presets.drop(folder, move.name, family.id)
             return Answer(0, "", presets=self._presets(family)[0], notes=notes)
 
-        return self._answered(Answer(move.seq, move.action), change)
+        return self._answered(text, change)
 
     def body(self, choice: Choice, parameters: Mapping[str, object]) -> Body:
         """What the mixer is asked for; raises in plain words where something is not chosen yet."""
@@ -388,9 +404,3 @@ def _data_url(picture: Picture) -> str:
     stream = BytesIO()
     picture.image.save(stream, format="PNG", pnginfo=png_facts(picture.infotext))
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def _said(error: Exception) -> Problem:
-    if not isinstance(error, MergeError):
-        log.exception("Merge Desk met an error of its own", exc_info=error)
-    return problem_of(error)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from lib_merge.desk.history import History, as_data
 from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.paste import Setup, read_pasted, setup_of
-from lib_merge.desk.view import Problem, fact_sheet, problem_of
+from lib_merge.desk.view import Problem, fact_sheet, page_number, read_page, said
 from lib_merge.errors import MergeError
 from lib_merge.hosts.saving import FORMATS
 from lib_merge.recipe import recipe_of
 
 LIMIT = 60  # entries that are shown at once
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,11 @@ class Memory:
 
     def ask(self, text: str) -> Told:
         """One request of the page; whatever happens, an answer."""
-        asked = cast("dict[str, Any]", json.loads(text or "{}"))
-        action, seq = str(asked.get("action", "")), int(asked.get("seq", 0))
+        try:
+            asked = read_page(text)
+            action, seq = str(asked.get("action", "")), page_number(asked, "seq")
+        except MergeError as problem:
+            return Told(problem=said(problem))
         doing = {
             "list": self._list,
             "star": self._star,
@@ -69,11 +68,8 @@ class Memory:
             return Told(action, seq)
         try:
             return replace(doing[action](asked), action=action, seq=seq)
-        except MergeError as problem:
-            return Told(action, seq, problem=problem_of(problem))
         except Exception as error:
-            log.exception("Merge Desk met an error of its own", exc_info=error)
-            return Told(action, seq, problem=problem_of(error))
+            return Told(action, seq, problem=said(error))
 
     def _entries(self, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         query, starred = str(asked.get("query", "")), bool(asked.get("starred"))
@@ -88,19 +84,19 @@ class Memory:
         return Told(entries=self._entries(asked))
 
     def _star(self, asked: Mapping[str, Any]) -> Told:
-        self._history.star(int(asked["id"]), bool(asked.get("star")))
+        self._history.star(page_number(asked, "id"), bool(asked.get("star")))
         return self._list(asked)
 
     def _name(self, asked: Mapping[str, Any]) -> Told:
-        self._history.name(int(asked["id"]), str(asked.get("name", "")))
+        self._history.name(page_number(asked, "id"), str(asked.get("name", "")))
         return self._list(asked)
 
     def _drop(self, asked: Mapping[str, Any]) -> Told:
-        self._history.drop(int(asked["id"]))
+        self._history.drop(page_number(asked, "id"))
         return self._list(asked)
 
     def _restore(self, asked: Mapping[str, Any]) -> Told:
-        entry = self._history.get(int(asked["id"]))
+        entry = self._history.get(page_number(asked, "id"))
         return Told(setup=setup_of(self._mixer, self._mixer.locate(recipe_of(entry.recipe))))
 
     def _paste(self, asked: Mapping[str, Any]) -> Told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +10,12 @@ from math import cos, sin
 from typing import Any
 
 from lib_merge.desk.handlers import Choice, Move
-from lib_merge.desk.view import Knobs, desk_methods, knobs_of, method_by_title
+from lib_merge.desk.view import Knobs, Problem, desk_methods, knobs_of, method_by_title, said
+from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
 from lib_merge.registry import PURPOSES, Method
+
+log = logging.getLogger(__name__)
 
 ROWS, COLUMNS = 4, 6  # of the tensors that drawings are made of: some methods look at rows
 DIGITS = 3
@@ -53,17 +57,26 @@ class Shelf:
     seq: int
     chosen: str
     groups: tuple[Group, ...] = ()
+    problem: Problem | None = None
 
 
 def shelf(text: str, choice: Choice) -> Shelf:
     """Answers the room: `open` brings the cards, anything else what is chosen."""
-    move = Move.read(text)
-    return Shelf(move.seq, method_by_title(choice.method).id, groups() if move.action == "open" else ())
+    chosen = method_by_title(choice.method).id
+    try:
+        move = Move.read(text)
+    except MergeError as error:
+        return Shelf(0, chosen, problem=said(error))
+    return Shelf(move.seq, chosen, groups() if move.action == "open" else ())
 
 
 def title_of(text: str) -> str | None:
     """What the list above calls the method that a move names; None where the desk cannot use it."""
-    name = Move.read(text).name
+    try:
+        name = Move.read(text).name
+    except MergeError as error:
+        log.warning("%s", error)
+        return None
     return next((method.title for method in desk_methods() if method.id == name), None)
 
 

@@ -6,25 +6,20 @@ One report is made at a time; how far it is can be asked meanwhile, and it can b
 from __future__ import annotations
 
 import base64
-import json
-import logging
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 from lib_merge.desk.handlers import Choice
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.desk.report_show import checked_of, kinds, report_of
 from lib_merge.desk.report_view import Offer, ReportAnswer
-from lib_merge.desk.view import Problem, problem_of
-from lib_merge.errors import MergeError, StoppedError
+from lib_merge.desk.view import Problem, page_number, read_page, said
+from lib_merge.errors import RecipeError, StoppedError
 from lib_merge.hosts.host import Ckpt, HostError, find
 
 STOPPED = Problem("Stopped; there is no report.", calm=True)
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,19 +79,20 @@ class ReportDesk:
 
         text  the page's JSON: seq, action, and `body` as the API takes it
         """
-        asked = cast("dict[str, Any]", json.loads(text or "{}"))
-        answer = ReportAnswer(int(asked.get("seq", 0)), str(asked.get("action", "")))
-        if not answer.action:  # a click more than the page meant
-            return answer
-        body = cast("Mapping[str, object]", asked.get("body") or {})
+        answer = ReportAnswer(0, "")
         try:
-            done = self._do(answer.action, body, choice)
+            asked = read_page(text)
+            answer = replace(answer, seq=page_number(asked, "seq"), action=str(asked.get("action", "")))
+            if not answer.action:  # a click more than the page meant
+                return answer
+            body: object = asked.get("body") or {}
+            if not isinstance(body, dict):
+                raise RecipeError("the page sent something that cannot be read", hint="reload the page")
+            done = self._do(answer.action, cast("Body", body), choice)
         except StoppedError:
             return replace(answer, problem=STOPPED)
         except Exception as error:
-            if not isinstance(error, MergeError):
-                log.exception("Merge Desk met an error of its own", exc_info=error)
-            return replace(answer, problem=problem_of(error))
+            return replace(answer, problem=said(error))
         return replace(done, seq=answer.seq, action=answer.action)
 
     def far(self) -> Progressing:

@@ -6,12 +6,14 @@ Nothing here knows Gradio or a host's model; everything is turned into JSON for 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, Component, Family, read_numbers
 from lib_merge.checkpoint import Header, TensorInfo, read_header
@@ -23,6 +25,8 @@ from lib_merge.errors import MergeError, PlanError, RecipeError, StoppedError
 from lib_merge.methods import METHODS
 from lib_merge.registry import Method
 from lib_merge.report.sheet import FactSheet, sheet_of
+
+log = logging.getLogger(__name__)
 
 FADED = ("alpha", "beta")  # parameters that have a fader for each block; the others are single sliders
 SENTENCES = (
@@ -139,6 +143,20 @@ class Scene:
     status: str
     engaged: str
     problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How far A and B lie apart at each fader.
+
+    at      slot -> relative difference
+    broken  slots where A or B holds numbers that are not finite
+    """
+
+    a: str
+    b: str
+    at: Mapping[str, float] = field(default_factory=dict[str, float])
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -363,8 +381,49 @@ def fact_sheet(saved: Saved) -> FactSheet:
 
 
 def to_json(value: Any) -> str:
-    """A value of this module as JSON."""
-    return json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
+    """A value of this module as JSON; numbers that JSON has no word for (NaN, infinity) are null."""
+    plain: object = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    try:
+        return json.dumps(plain, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(plain), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    """The value with None for every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in cast("Sequence[object]", value)]
+    return value
+
+
+def read_page(text: str) -> dict[str, Any]:
+    """What the page's script sends: a JSON object. RecipeError for anything else."""
+    try:
+        found: object = json.loads(text or "{}")
+    except (ValueError, RecursionError) as cause:
+        raise RecipeError("the page sent something that cannot be read", hint="reload the page") from cause
+    if not isinstance(found, dict):
+        raise RecipeError("the page sent something that cannot be read", hint="reload the page")
+    return cast("dict[str, Any]", found)
+
+
+def page_number(found: Mapping[str, Any], name: str) -> int:
+    """A whole number that the page's script sends, 0 where it sends none."""
+    value: object = found.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) > 2**53:
+        raise RecipeError(f"the page sent '{name}' as no number", hint="reload the page")
+    return int(value)
+
+
+def said(error: BaseException) -> Problem:
+    """An error as the page shows it; one that is no MergeError is a defect of ours, and logged."""
+    if not isinstance(error, MergeError):
+        log.exception("Merge Desk met an error of its own", exc_info=error)
+    return problem_of(error)
 
 
 def carrier(value: Any) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from lib_merge.architectures import DEFAULT_LAYOUT, Family, family_by_id
 from lib_merge.desk.handlers import USUAL_FAMILY, Choice, Desk, Move
-from lib_merge.desk.view import Knobs, Problem, knobs_of, problem_of
-from lib_merge.errors import MergeError
+from lib_merge.desk.view import Knobs, Problem, knobs_of, said
 from lib_merge.hosts.host import find
 from lib_merge.methods import METHODS
 from lib_merge.plan.ruler import Hit
@@ -45,16 +44,17 @@ def tried(desk: Desk, text: str, choice: Choice) -> Trial:
 
     text  the page's JSON: the rules under parameters.text
     """
-    move = Move.read(text)
-    if move.action == "open":
-        known = curves(_family(move)) or curves(family_by_id(USUAL_FAMILY))
-        names = tuple((name, about(name)) for name in known)
-        return Trial(move.seq, move.action, EXAMPLE, adjust=knobs_of(METHODS.get("adjust")), names=names)
+    move = Move()
     try:
+        move = Move.read(text)
+        if move.action == "open":
+            known = curves(_family(move)) or curves(family_by_id(USUAL_FAMILY))
+            names = tuple((name, about(name)) for name in known)
+            return Trial(move.seq, move.action, EXAMPLE, adjust=knobs_of(METHODS.get("adjust")), names=names)
         amount = read_weights(str(move.parameters.get("text", "")), layout=DEFAULT_LAYOUT.id)
         report = _report(desk, amount, choice, _family(move))
-    except MergeError as error:
-        return Trial(move.seq, move.action, problem=problem_of(error))
+    except Exception as error:
+        return Trial(move.seq, move.action or "test", problem=said(error))
     ways: dict[str, dict[str, int]] = {}
     slots: dict[str, dict[float, int]] = {}
     for ending in report.endings:

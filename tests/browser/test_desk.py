@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from samples.assemble import assemble
 from tests.browser.driver import DRAWN, SECOND, VIEW, Desk, expect, start, stop, sync_api
@@ -39,6 +40,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk") / "models"
     assemble(folder)
     write_tiny(folder / "xl.safetensors", "sdxl")
+    broken = load_file(folder / "ink.safetensors")
+    broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
+    save_file(broken, folder / "broken.safetensors")
     return folder
 
 
@@ -545,11 +549,81 @@ def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
     expect(problem).to_contain_text("choose another name, or allow overwriting", timeout=DRAWN)
 
 
+def test_a_b_with_nan_shows_no_marks_of_the_pair_before_and_says_where_it_is(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.choose("b", "broken")
+    expect(desk.part("legend")).to_contain_text("not finite in A or B: OUT05", timeout=30 * SECOND)
+    expect(desk.page.locator("[data-slot=OUT05].md-broken")).to_be_visible()
+    expect(desk.page.locator("[data-slot=OUT05].md-marked")).to_have_count(0)
+    expect(desk.page.locator("[data-slot=OUT04].md-marked")).to_be_visible()
+    assert desk.complaints == []
+
+
+@pytest.mark.parametrize(("field", "value", "told"), [("steps", "-3", "-3"), ("width", "100", "100")])
+def test_a_field_that_nothing_can_be_drawn_with_is_told_in_one_sentence(
+    desk: Desk, field: str, value: str, told: str
+) -> None:
+    desk.begin("base", "pastel")
+    desk.page.locator(f"#merge_desk_{field} input").fill(value)
+    desk.page.keyboard.press("Tab")
+    desk.drag("OUT05", 0.5)
+    desk.act("draw").click()
+    problem = desk.part("problem").get_by_role("alert")
+    expect(problem).to_contain_text(f"{field} cannot be {told}", timeout=20 * SECOND)
+    expect(problem).not_to_contain_text("error of its own")
+    expect(desk.part("status")).to_have_text("base is in memory, as its file is.")
+
+
+def test_a_refused_save_leaves_no_progress_bar_of_the_webui(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.evaluate("""() => {  // as AUTOMATIC1111's page does it: the bar goes when its task has ended
+        window.randomId = () => `task(${Math.random()})`;
+        window.requestProgress = (task, place) => {
+            const bar = document.createElement("div");
+            bar.className = "progressDiv";
+            bar.textContent = "Waiting...";
+            place.parentNode.insertBefore(bar, place);
+        };
+    }""")
+    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_name :is(textarea, input)").fill("a/b")
+    desk.page.locator("#merge_desk_save").click()
+    expect(desk.part("sheet").get_by_role("alert")).to_contain_text("no folders", timeout=20 * SECOND)
+    expect(desk.page.locator(".progressDiv")).to_have_count(0)
+    desk.page.locator("#merge_desk_steps input").fill("-3")
+    desk.page.keyboard.press("Tab")
+    desk.act("draw").click()  # and so does a refused move
+    expect(desk.part("problem").get_by_role("alert")).to_contain_text("steps", timeout=20 * SECOND)
+    expect(desk.page.locator(".progressDiv")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_long_name_widens_no_room_and_the_buttons_of_a_card_stand_on_one_line(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.drag("ALL", 0.5)
+    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_name :is(textarea, input)").fill("long" * 37)
+    desk.page.locator("#merge_desk_save").click()
+    expect(desk.part("sheet")).to_contain_text("longlong", timeout=DRAWN)
+    for room in ("mix", "history", "report"):
+        desk.page.locator(f"#merge_desk_room_{room}-button").click()
+        expect(desk.page.get_by_text("longlong").locator("visible=true").first).to_be_visible(
+            timeout=30 * SECOND
+        )
+        assert desk.page.evaluate("document.documentElement.scrollWidth") <= VIEW["width"]
+        if room == "history":
+            card = desk.page.locator("[data-entry]").first
+            tops = [each.bounding_box()["y"] for each in card.locator("button").all()]
+            assert len(tops) == 4
+            assert max(tops) - min(tops) < 8
+
+
 def test_models_that_do_not_fit_are_refused_in_plain_words(desk: Desk) -> None:
     desk.choose("b", "xl")
     expect(desk.part("empty")).to_be_hidden(timeout=20 * SECOND)
-    desk.drag("OUT05", 0.5)
     problem = desk.part("problem").get_by_role("alert")
+    expect(problem).to_contain_text("they cannot be merged", timeout=20 * SECOND)  # before any move
+    desk.drag("OUT05", 0.5)
     expect(problem).to_contain_text("they cannot be merged", timeout=20 * SECOND)
     expect(problem).to_contain_text("choose models of one family")
     assert desk.at("OUT05") == pytest.approx(0.5, abs=0.02)  # nothing is lost

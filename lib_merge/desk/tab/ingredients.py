@@ -58,8 +58,7 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
         return [carrier(desk.scene(choice)), gr.update(visible=models > 2)]
 
     def marks(*chosen: str | None) -> str:
-        choice = choice_of(chosen)
-        return carrier({"a": choice.a, "b": choice.b, "at": dict(desk.marks(choice))})
+        return carrier(desk.marks(choice_of(chosen)))
 
     def offered(again: bool) -> Callable[..., list[Any]]:
         def fill(*chosen: str | None) -> list[Any]:

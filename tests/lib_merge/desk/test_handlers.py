@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib_merge.architectures import family_by_id
+from lib_merge.desk.grid_handlers import GridRoom
 from lib_merge.desk.handlers import Choice, Desk
-from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer, desk_methods
+from lib_merge.desk.history_view import Memory
+from lib_merge.desk.methods import shelf
+from lib_merge.desk.report_handlers import ReportDesk
+from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer, Marks, desk_methods, to_json
+from lib_merge.desk.weights import tried
 from lib_merge.errors import MergeError, NumbersError
 from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import Amounts
@@ -289,7 +295,86 @@ def test_presets_of_another_tool_are_taken_over_with_a_word_on_what_was_not(desk
 
 
 def test_differences_mark_the_faders_and_their_failure_is_silent(desk: Desk, mixer: PaperMixer) -> None:
-    assert desk.marks(BOTH)["OUT05"] == 0.2
-    assert desk.marks(Choice("ink")) == {}
+    assert desk.marks(BOTH).at["OUT05"] == 0.2
+    assert desk.marks(Choice("ink")) == Marks("ink", "")
     mixer.differences = lambda a, b: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-    assert desk.marks(BOTH) == {}
+    assert desk.marks(BOTH) == Marks("ink", "pastel")
+
+
+def test_a_block_that_is_not_finite_is_named_and_reaches_the_page_as_json(
+    desk: Desk, mixer: PaperMixer
+) -> None:
+    found = {"IN00": 0.02, "OUT05": math.nan, "M00": math.inf}
+    mixer.differences = lambda a, b: found  # type: ignore[assignment, method-assign]
+    marks = desk.marks(BOTH)
+    assert (marks.at, marks.broken) == ({"IN00": 0.02}, ("OUT05", "M00"))
+    assert json.loads(to_json(marks), parse_constant=pytest.fail)["broken"] == ["OUT05", "M00"]
+
+
+def test_a_b_of_another_family_is_told_before_the_first_move(desk: Desk, mixer: PaperMixer) -> None:
+    write_tiny(mixer.host.checkpoints()[0].path.with_name("xl.safetensors"), "sdxl")
+    problem = desk.scene(Choice("ink", "xl", method="Weighted sum")).problem
+    assert problem is not None
+    assert problem.what.endswith("they cannot be merged")
+    assert desk.scene(BOTH).problem is None
+    assert desk.scene(Choice("ink", "xl", method="Triple sum")).problem is None  # C is asked for first
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"steps": -3}, "steps cannot be -3"),
+        ({"width": 100}, "width cannot be 100"),
+        ({"height": 0}, "height cannot be 0"),
+        ({"seed": 1e300}, "seed cannot be a number of 997 bits"),
+        ({"cfg": math.nan}, "cfg must be a number, not nan"),
+    ],
+)
+def test_a_field_that_nothing_can_be_drawn_with_is_one_sentence(
+    desk: Desk, mixer: PaperMixer, fields: dict[str, object], what: str
+) -> None:
+    answer = desk.turn(move("apply"), BOTH, fields)
+    assert answer.problem is not None
+    assert answer.problem.what == what
+    assert answer.problem.hint
+    assert mixer.bodies == []
+
+
+JUNK = (
+    "{",
+    "[]",
+    "null",
+    '"a"',
+    "[" * 100_000,
+    '{"seq": "x"}',
+    '{"seq": NaN}',
+    '{"seq": 1e999}',
+    '{"seq": [1]}',
+    '{"action": "look", "parameters": [1]}',
+)
+
+
+@pytest.mark.parametrize("text", JUNK, ids=range(len(JUNK)))
+def test_whatever_the_page_sends_is_answered_in_a_sentence_of_ours(
+    desk: Desk, mixer: PaperMixer, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    grid, report, memory = GridRoom(desk), ReportDesk(mixer), Memory(mixer)
+    answers = [
+        desk.turn(text, BOTH, {}),
+        desk.look(text, BOTH),
+        desk.keep(text),
+        desk.save(text, BOTH, "mix", "safetensors", False),
+        tried(desk, text, BOTH),
+        grid.turn(text, BOTH, {}),
+        grid.take(text)[0],
+        report.ask(text, BOTH),
+        memory.ask(text),
+        shelf(text, BOTH),
+    ]
+    problems = [answer.problem for answer in answers if getattr(answer, "problem", None)]
+    assert all(answer.problem for answer in answers[:3])
+    assert not [each for each in problems if each and "error of its own" in each.what]
+    assert mixer.bodies == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    for answer in answers:
+        json.loads(to_json(answer), parse_constant=pytest.fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +19,7 @@ from lib_merge.desk.view import (
     problem_of,
     readings_of,
     status_line,
+    to_json,
 )
 from lib_merge.errors import MergeError, PlanError, StoppedError
 from lib_merge.live import MergeIdent, SwapReport
@@ -133,6 +135,12 @@ def test_a_defect_of_ours_is_told_without_a_traceback() -> None:
     problem = problem_of(KeyError("x"))
     assert "error of its own" in problem.what
     assert problem.where == "KeyError: 'x'"
+
+
+def test_no_number_that_json_lacks_reaches_the_page() -> None:
+    odd = {"x": math.nan, "y": [1.5, -math.inf], "z": ({"OUT05": math.inf},), "n": 2, "s": "NaN"}
+    plain = json.loads(to_json(odd), parse_constant=pytest.fail)
+    assert plain == {"x": None, "y": [1.5, None], "z": [{"OUT05": None}], "n": 2, "s": "NaN"}
 
 
 def test_a_carrier_brings_any_text_to_the_page_unharmed() -> None:
