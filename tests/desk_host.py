@@ -59,7 +59,7 @@ class PaperHost:
         self.stopped += 1
 
     @contextmanager
-    def job(self, label: str, task: str = "") -> Generator[Progress]:
+    def job(self, label: str, task: str = "", *, model: bool = True) -> Generator[Progress]:
         yield Silent()
 
 

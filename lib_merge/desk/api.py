@@ -302,6 +302,7 @@ def status_as_data(status: Status) -> Data:
         "live": ident_as_data(status.live) if status.live else None,
         "last": report_as_data(status.last) if status.last else None,
         "refusal": status.refusal,
+        "note": status.note,
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.studio import Studio, paint
-from lib_merge.errors import RecipeError
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import (
     Asked,
     Base,
@@ -137,6 +137,10 @@ class Grids:
 
     def begin(self, plan: GridPlan, studio: Studio, task: str = "") -> Running:
         """Start it in the background; cells that are there already are kept."""
+        host = self._mixer.host
+        if not host.surface().live:
+            hint = "save merges to files; the WebUI's own X/Y/Z script compares them by 'Checkpoint name'"
+            raise MergeError(f"the cells of a grid cannot be drawn here: {host.loaded().refusal}", hint=hint)
         with self._lock:
             if self.now is not None and self.now.running:
                 raise RecipeError("a grid is being drawn already", hint="Stop ends it and keeps its cells")

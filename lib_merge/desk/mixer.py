@@ -40,6 +40,7 @@ Body = Mapping[str, object]
 Stamp = tuple[int, int]
 
 log = logging.getLogger(__name__)
+ALTERED = "another extension has changed them; a merge, or choosing another checkpoint and back, undoes that"
 MOST_NAME = 150  # characters of a file name, so that every file system takes it
 
 
@@ -51,12 +52,14 @@ class Status:
     live     the merge that was swapped in, None where the model is the checkpoint's own
     last     what the last swap did
     refusal  why nothing can be swapped in, "" where something can
+    note     what else a person must know: weights that are not the file's, errors of ours inside the host
     """
 
     base: str
     live: MergeIdent | None
     last: SwapReport | None
     refusal: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Mixer:
         self.session = LiveSession(device=host.device(), threads=threads, alignments=alignments)
         self.asked: Body | None = None  # what the user has engaged, to be applied again where it got lost
         self.rooms: dict[str, object] = {}  # what rooms keep while their pages come and go
+        self.troubles: dict[str, str] = {}  # where we failed inside the host -> what is told on the page
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
         self.book = HashBook(host.data())
@@ -93,7 +97,21 @@ class Mixer:
         loaded = self.host.loaded()
         live = self.session.ident if self.is_live() else None
         base = loaded.checkpoint.name if loaded.checkpoint else ""
-        return Status(base, live, self._last if live else None, loaded.refusal)
+        notes = list(self.troubles.values())
+        if base and live is None and not loaded.refusal and self._altered():
+            notes.insert(0, f"The weights in memory are not those of {base}'s file: {ALTERED}.")
+        return Status(base, live, self._last if live else None, loaded.refusal, " ".join(notes))
+
+    def _altered(self) -> bool:
+        """Whether another extension has changed the weights; a host that cannot tell says nothing."""
+        look = getattr(self.host, "altered", None)
+        return look is not None and look()
+
+    def trouble(self, where: str, failure: Exception) -> None:
+        """An error of ours in the middle of the host's own work, which goes on without us."""
+        log.exception("Merge Desk failed at %s", where, exc_info=failure)
+        why = str(failure) or type(failure).__name__
+        self.troubles[where] = f"Merge Desk failed at {where}, and the WebUI went on without it: {why}."
 
     def is_live(self) -> bool:
         """Whether the host's model holds the merge of the last swap; cheap, and takes no lock."""
@@ -288,7 +306,7 @@ class Mixer:
         if problems:
             raise PlanError(problems)
         device = self.host.device()
-        with self.host.job("Merge Desk: saving", task) as progress:
+        with self.host.job("Merge Desk: saving", task, model=False) as progress:
             plan = make_plan(self.hashed(asked, progress), self._all_headers(asked))
             overflow = save_merge(
                 plan,

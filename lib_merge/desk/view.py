@@ -311,16 +311,21 @@ def no_block_weights(method: Method) -> str:
 
 
 def status_line(status: Status, held: str = "") -> str:
-    """What is in memory, in one sentence.
+    """What is in memory, in one sentence, and what else must be known.
 
     held  of the faders that were moved, those that rules hold: said in place of "Nothing changed"
     """
+    return f"{_memory_line(status, held)} {status.note}".rstrip()
+
+
+def _memory_line(status: Status, held: str) -> str:
     if status.refusal:
         return f"Nothing can be swapped in now: {status.refusal}."
     if not status.base:
         return "No checkpoint is loaded yet."
     if status.live is None:
-        return f"{status.base} is in memory, as its file is."
+        as_file = "" if status.note else ", as its file is"
+        return f"{status.base} is in memory{as_file}."
     line = f"{status.live.name} is in memory, on top of {status.base}."
     last = status.last
     if last is None:

@@ -17,6 +17,7 @@ from lib_merge.grid.axes import kinds, with_pins
 from lib_merge.grid.cell import MODELS, Base, Cell, Kind, Value
 from lib_merge.grid.values import split_list
 from lib_merge.hosts.host import HostError
+from lib_merge.hosts.webui import RECIPE_OPTION
 from lib_merge.picture import DrawSettings
 from lib_merge.progress import Progress, Silent
 from lib_merge.recipe import Ingredient, Recipe, Step
@@ -59,7 +60,7 @@ class Axes:
         self._mixer = mixer
         self._kinds = {kind.id: kind for kind in kinds() if kind.id in OFFERED}
         self._read: dict[tuple[str, str], Value] = {}
-        self._used = False
+        self.moved = False  # whether a job has had other weights than those that are engaged
 
     # --- joining the script ---
 
@@ -68,7 +69,8 @@ class Axes:
 
         script  the module; None where the host has none
         """
-        if script is None or any(option.label.startswith(PREFIX) for option in script.axis_options):
+        options = getattr(script, "axis_options", None)
+        if options is None or any(option.label.startswith(PREFIX) for option in options):
             return
         for name in OFFERED:
             script.axis_options.append(self._option(script.AxisOption, self._kinds[name]))
@@ -159,7 +161,7 @@ class Axes:
         The host swallows what a script raises here, and would draw with other weights than the cell says.
         What its sampler raises it shows, leaves that cell empty, and goes on.
         """
-        self._used = True
+        self.moved = True
         try:
             self._merge(p, progress or Silent())
         except Exception as failure:
@@ -174,6 +176,10 @@ class Axes:
         noted = cast("Mapping[str, str]", getattr(p, NOTE))
         if p.override_settings.get("sd_model_checkpoint"):
             raise RecipeError("this job chooses a checkpoint of its own", hint="the axis '[Merge] model A'")
+        if p.override_settings.get(RECIPE_OPTION):
+            raise RecipeError(
+                "this job brings a recipe of its own", hint="take it out of 'Override settings'"
+            )
         base = self._base()
         if self._mixer.asked is None and not {"model B", "checkpoint", "recipe", "merge ID"} & set(noted):
             hint = "swap a merge in on the tab first, or let an axis be '[Merge] model B'"
@@ -189,15 +195,16 @@ class Axes:
     def ended(self) -> None:
         """The script is done: what was in memory before is there again."""
         self._read.clear()
-        if not self._used:
+        if not self.moved:
             return
-        self._used = False
+        self.moved = False
         mixer = self._mixer
         try:
             if mixer.asked is not None:
                 mixer.apply_inside(mixer.asked, Silent())
                 return
-        except MergeError:
+        except MergeError as failure:
+            mixer.trouble("the end of an X/Y/Z plot", failure)
             mixer.asked = None
         mixer.restore_inside()
 

@@ -8,6 +8,7 @@ honestly what is in memory, and whose identity is the one test of that.
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import re
 import weakref
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.checkpoint import open_checkpoint, read_header
+from lib_merge.errors import MergeError
 from lib_merge.hosts.host import Ckpt, HostError, Loaded
 from lib_merge.hosts.webui import WebUIHost, host_module
 from lib_merge.live import LiveModel, MergeIdent
@@ -29,11 +32,15 @@ TEXT = ("cond_stage_model.", "conditioner.")
 PARTS = (UNET, VAE, *TEXT)
 ENDING = ".livemerge"  # no file has it, but it leaves the stem, by which VAE, yaml and json are found
 WRAPPED = re.compile(r"\.wrapped(?=\.)")  # what the host's hijack puts between
+READ_IN_PART = ".safetensors"  # a legacy file would be read whole
+BLOCK = re.compile(r"model\.diffusion_model\.(?:(?:in|out)put_blocks\.\d+|[a-z_]+)\.")
 
 CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
 }
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,23 +71,31 @@ class _Seen:
 class A1111Host(WebUIHost):
     """A1111 1.10 and what keeps to its model code (ux)."""
 
-    id = "a1111"
-    title = "AUTOMATIC1111"
-
     def __init__(self) -> None:
+        super().__init__("a1111", "AUTOMATIC1111", refusal="")
         self._seen: _Seen | None = None
         self._checked: tuple[weakref.ref[Any], str] | None = None
+        self._compared: tuple[weakref.ref[Any], Sequence[str]] | None = None
 
     def wake(self) -> None:
-        """As the host does before each picture: a refiner may still be in memory, or nothing be there yet."""
+        """As the host does before each picture: a refiner may still be in memory, or nothing be there yet.
+
+        The host itself would not load again what a failed load has left unfinished: its name is that of
+        the checkpoint that is chosen.
+        """
         models = host_module("sd_models")
         try:
             if models.model_data.was_loaded_at_least_once:
                 models.reload_model_weights()
             else:
                 _ = host_module("shared").sd_model
+            model = _model()
+            if model is not None and not _whole(model):
+                self.load()
         except Exception as cause:  # whatever the host's loaders raise
-            raise HostError("the WebUI could not load its checkpoint", where=str(cause)) from cause
+            raise HostError(
+                "the WebUI could not load its checkpoint", where=str(cause), hint=self._another()
+            ) from cause
 
     def tidy(self) -> None:
         """Where the host keeps several models, a merge that the user has left would stay among them, though
@@ -119,14 +134,16 @@ class A1111Host(WebUIHost):
         here = Path(model.sd_model_checkpoint) if model is not None else None
         path = checkpoint.path if checkpoint else here
         if path is None:
-            raise HostError("no checkpoint is loaded yet", hint="choose one in the WebUI")
+            raise HostError("no checkpoint is loaded yet", hint=self._another())
         models.reload_model_weights(info=_info(path), forced_reload=path == here)
 
     def model(self) -> LiveModel:
         """The model in memory, its places looked up when they are first needed."""
         loaded = self.loaded()
-        if loaded.refusal or loaded.checkpoint is None:
-            raise HostError(loaded.refusal or "no checkpoint is loaded yet")
+        if loaded.refusal:
+            raise HostError(loaded.refusal)
+        if loaded.checkpoint is None:
+            raise HostError("no checkpoint is loaded yet", hint=self._another())
         return A1111Model(self, _model())
 
     def token(self, model: Any) -> object:
@@ -136,6 +153,61 @@ class A1111Host(WebUIHost):
             self._seen = _Seen(weakref.ref(model), info, info.filename)
         return self._seen
 
+    def apart(self, info: Any) -> Any:
+        """A refiner's or a hires checkpoint as the host must be told it, so that it loads the file: while a
+        merge lies over that very checkpoint it would take the merge for it, by the spelling of its path.
+        """
+        model = _model()
+        if _pinned(model) is None or info is None or info.filename != model.sd_model_checkpoint:
+            return info
+        folder, name = os.path.split(info.filename)
+        other = copy.copy(info)
+        other.filename = os.path.join(folder, ".", name)  # noqa: PTH118  pathlib would tidy it up
+        other.calculate_shorthash = info.calculate_shorthash  # its own would join the host's list
+        return other
+
+    def condition_again(self, p: Any) -> None:
+        """Work out what a job's second pass goes by anew: the weights are others than a moment ago."""
+        p.hr_c = p.hr_uc = None
+        with host_module("devices").autocast(), torch.no_grad():
+            p.calculate_hr_conds()
+
+    def altered(self) -> bool:
+        """Whether the weights in memory are not those of the file that the host names, though no merge of
+        ours is there: one row of one tensor of each block is compared.
+
+        False while a job runs, where LoRAs are in the weights, and where the file cannot be read in part.
+        """
+        model, queue = _model(), host_module("call_queue").queue_lock
+        if model is None or _pinned(model) or not _whole(model):
+            return False
+        path = Path(model.sd_model_checkpoint)
+        if path.suffix.lower() != READ_IN_PART or not queue.acquire(blocking=False):
+            return False
+        try:
+            return _differs(model, path, self._samples(model))
+        except (MergeError, OSError) as cause:
+            log.info("the weights in memory could not be compared: %s", cause)
+            return False
+        finally:
+            queue.release()
+
+    def _samples(self, model: Any) -> Sequence[str]:
+        if self._compared is None or self._compared[0]() is not model:
+            self._compared = weakref.ref(model), _largest_of_blocks(model)
+        return self._compared[1]
+
+    def _another(self) -> str:
+        """What to choose: the host takes the name that is chosen already for one that it has loaded."""
+        here = getattr(_model(), "sd_model_checkpoint", None)
+        chosen = str(self.option("sd_model_checkpoint", "") or "")
+        for each in self.checkpoints():
+            if here is None and chosen.startswith((f"{each.name}.", f"{each.path.name} ")):
+                continue
+            if str(each.path) != here and _readable(each.path):
+                return f"choose another checkpoint in the WebUI, such as {each.name}"
+        return "choose another checkpoint in the WebUI"
+
     def _refusal(self, model: Any) -> str:
         unet = host_module("sd_unet").current_unet
         if unet is not None:
@@ -144,8 +216,11 @@ class A1111Host(WebUIHost):
             )
         if getattr(model, "is_sd3", False) or not hasattr(model.model, "diffusion_model"):
             return "models of this kind are not merged in memory"
-        if model not in host_module("sd_models").model_data.loaded_sd_models or not _hijacked(model):
-            return "the last change of checkpoint failed and left no whole model; choose a checkpoint again"
+        if not _whole(model):
+            return (
+                "the last change of checkpoint failed and left no whole model; "
+                f"{self._another()}, or merge: that loads it first"
+            )
         if not model.lowvram and _place(model) != host_module("devices").device.type:
             return "the model was sent away from the device that draws; load it back first"
         if self._checked is None or self._checked[0]() is not model:
@@ -308,6 +383,50 @@ def _empty_prompt(model: Any) -> None:
     devices = host_module("devices")
     with devices.autocast(), torch.no_grad():
         model.cond_stage_model_empty_prompt = host_module("sd_models").get_empty_cond(model)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return bool(read_header(path).tensors)
+    except MergeError:
+        return False
+
+
+def _whole(model: Any) -> bool:
+    """Whether the last load came to its end; a failed one leaves the model out of the host's list."""
+    return model in host_module("sd_models").model_data.loaded_sd_models and _hijacked(model)
+
+
+def _largest_of_blocks(model: Any) -> Sequence[str]:
+    """The key of the largest matrix of each block of the U-Net."""
+    found: dict[str, tuple[int, str]] = {}
+    for name, owner, leaf in _parameters(model):
+        block, parameter = BLOCK.match(name), getattr(owner, leaf)
+        if block and parameter.ndim > 1:
+            found[block[0]] = max(found.get(block[0], (0, "")), (parameter.numel(), name))
+    return tuple(name for _, name in found.values())
+
+
+def _differs(model: Any, path: Path, keys: Sequence[str]) -> bool:
+    places = {name: (owner, leaf) for name, owner, leaf in _parameters(model) if name in keys}
+    with open_checkpoint(path) as file, torch.inference_mode():
+        for key, (owner, leaf) in places.items():
+            place = getattr(owner, leaf)
+            if key not in file.header.tensors or place.is_meta or getattr(owner, "network_current_names", ()):
+                continue
+            if not _row_equal(place, file.tensor(key)):
+                return True
+    return False
+
+
+def _row_equal(place: Tensor, stored: Tensor) -> bool:
+    """The first row, in the number format of the place; to eight bits the host may go by way of sixteen."""
+    if place.shape != stored.shape:
+        return False
+    held, row = place[0].cpu(), stored[0]
+    return torch.equal(held.float(), row.to(held.dtype).float()) or torch.equal(
+        held.float(), row.half().to(held.dtype).float()
+    )
 
 
 def _hijacked(model: Any) -> bool:

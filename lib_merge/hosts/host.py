@@ -53,13 +53,15 @@ class Loaded:
 class Surface:
     """Which of the host's own abilities the desk may show.
 
-    draws       whether it draws pictures at all
+    draws       whether it draws pictures of merges
+    live        whether merges are swapped into its model; where not, files are all that is worked on
     samplers    names for a list of samplers, empty where there is no choice
     schedulers  likewise
     loras       whether a prompt may name LoRAs
     """
 
     draws: bool = True
+    live: bool = True
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
     loras: bool = True
@@ -88,10 +90,11 @@ class Host(Protocol):
         """What is in memory now; loads nothing."""
         ...
 
-    def job(self, label: str, task: str = "") -> AbstractContextManager[Progress]:
+    def job(self, label: str, task: str = "", *, model: bool = True) -> AbstractContextManager[Progress]:
         """The model to ourselves; the host's progress bar and *Interrupt* belong to it meanwhile.
 
-        task  the id under which the host's page asks for progress, empty where none does
+        task   the id under which the host's page asks for progress, empty where none does
+        model  False for what works on files alone: the host then loads nothing for it
         """
         ...
 

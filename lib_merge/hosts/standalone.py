@@ -123,7 +123,7 @@ class StandaloneHost:
         return Loaded(self._chosen)
 
     @contextmanager
-    def job(self, label: str, task: str = "") -> Generator[Progress]:
+    def job(self, label: str, task: str = "", *, model: bool = True) -> Generator[Progress]:
         """One at a time."""
         with self._door:
             self._stop.clear()

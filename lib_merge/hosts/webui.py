@@ -1,25 +1,29 @@
 """What the WebUIs share, A1111 and those that descend from it: lists, jobs, previews, folders.
 
-Their own package is called `modules`; it has no types, and is reached through `host_module` alone.
+Their own package is called `modules`; it has no types, and is reached through `host_module` alone. What
+one of them may lack is reached through `part`, so that a WebUI that nobody has tried is read as far as
+it goes, and never gets an exception of ours.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import MergeError, StoppedError
 from lib_merge.grid.files import TEXT_KEY
-from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
+from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface, find
 from lib_merge.hosts.pictures import usual_size
-from lib_merge.live import MergeIdent
+from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
 from lib_merge.recipe import RECIPE
 
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
 
 KEPT: dict[str, Any] = {}  # what outlives *Reload UI*, which runs scripts/ anew but keeps our package
 GRAIN = 1000  # steps of the host's progress bar
+ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth")
+RECIPE_OPTION = "merge_desk_recipe"  # a job's own recipe among its override settings
+NO_LIVE = "Merge Desk cannot swap merges into the memory of this WebUI; saving them to files works"
+
+log = logging.getLogger(__name__)
 
 
 def host_module(name: str) -> Any:
@@ -35,18 +44,45 @@ def host_module(name: str) -> Any:
     return importlib.import_module(f"modules.{name}")
 
 
-class WebUIHost:
-    """The part of a host that does not depend on how it holds its model; hosts.host has the promises."""
+def part(module: str, name: str, default: Any = None) -> Any:
+    """An attribute of one of the host's modules; the default where this host has no such thing."""
+    try:
+        return getattr(host_module(module), name, default)
+    except Exception as cause:  # whatever the import of a module of theirs raises
+        log.debug("modules.%s cannot be read: %s", module, cause)
+        return default
 
-    id = "webui"
-    title = "WebUI"
+
+class WebUIHost:
+    """A WebUI whose model is left alone; one that merges are swapped into says so by overriding.
+
+    refusal  why nothing is swapped in
+    hosts.host has the promises of the methods.
+    """
+
     merged: Path | None = None  # the checkpoint that the last merge was swapped into
+
+    def __init__(self, id: str = "webui", title: str = "WebUI", refusal: str = NO_LIVE) -> None:
+        self.id, self.title, self.refusal = id, title, refusal
+        self._own_lock = threading.Lock()  # where the host has no queue
 
     # --- what each WebUI does its own way ---
 
     def loaded(self) -> Loaded:
-        """What is in memory."""
-        raise NotImplementedError
+        """The checkpoint that the host's setting names: what it draws with, now or from its next job on."""
+        title = str(self.option("sd_model_checkpoint", "") or "")
+        try:
+            return Loaded(find(self.checkpoints(), title), self.refusal)
+        except HostError:
+            return Loaded(None, self.refusal)
+
+    def model(self) -> LiveModel:
+        """Refused; see hosts.host."""
+        raise HostError(self.loaded().refusal, hint="save the merge to a file and load that")
+
+    def load(self, checkpoint: Ckpt | None = None) -> None:
+        """Refused; see hosts.host."""
+        raise HostError(self.loaded().refusal, hint="choose the checkpoint in the WebUI")
 
     def wake(self) -> None:
         """At a job's begin: has the host load the checkpoint that the user chose, where it has not."""
@@ -56,31 +92,47 @@ class WebUIHost:
 
     def ident(self) -> MergeIdent | None:
         """The merge in memory."""
-        raise NotImplementedError
+        return None
 
     def signature(self) -> tuple[str, str | None]:
         """Name and hash that an infotext gives the model in memory."""
-        raise NotImplementedError
+        raise HostError(self.loaded().refusal)
+
+    def apart(self, info: Any) -> Any:
+        """A refiner's or a hires checkpoint, as the host must be told it to load the file."""
+        return info
+
+    def condition_again(self, p: Any) -> None:
+        """Inside a job's second pass: what it goes by is worked out anew, with the weights as they are."""
 
     # --- lists ---
 
     def surface(self) -> Surface:
-        """The samplers and schedulers that the host's own lists show."""
-        samplers = tuple(str(name) for name in host_module("sd_samplers").visible_sampler_names())
-        schedulers = tuple(str(each.label) for each in host_module("sd_schedulers").schedulers)
-        return Surface(samplers=samplers, schedulers=schedulers)
+        """The samplers and schedulers that the host's own lists show; no pictures, where none can show a
+        merge."""
+        samplers, schedulers = _samplers(), part("sd_schedulers", "schedulers", ())
+        labels = tuple(str(getattr(each, "label", each)) for each in schedulers)
+        live = not self.refusal
+        return Surface(draws=live, live=live, samplers=samplers, schedulers=labels)
 
     def checkpoints(self, *, refresh: bool = False) -> Sequence[Ckpt]:
-        """The host's list; names are the host's, less the file's ending where that is unambiguous."""
-        models = host_module("sd_models")
-        if refresh:
-            models.list_models()
-        infos = list(dict.fromkeys(models.checkpoints_list.values()))
-        return _named((str(info.name), Path(info.filename)) for info in infos)
+        """The host's list; names are the host's, less the file's ending where that is unambiguous. Where it
+        keeps none that can be read: the files in its folders.
+        """
+        if refresh and (list_models := part("sd_models", "list_models")):
+            list_models()
+        infos = part("sd_models", "checkpoints_list")
+        if not isinstance(infos, Mapping):
+            return _named(_files(self.folders()))
+        listed = list(dict.fromkeys(infos.values()))
+        return _named((str(info.name), Path(info.filename)) for info in listed if _has_file(info))
 
     def vaes(self) -> Sequence[Ckpt]:
-        """The host's list of VAE files."""
-        return _named((name, Path(path)) for name, path in host_module("sd_vae").vae_dict.items())
+        """The host's list of VAE files; where it keeps none: the files in its folders of VAEs."""
+        known = part("sd_vae", "vae_dict")
+        if not isinstance(known, Mapping):
+            return _named(_files(_folders_of("vae", part("paths", "models_path"), "VAE")))
+        return _named((str(name), Path(path)) for name, path in known.items())
 
     def named(self, path: Path) -> Ckpt:
         """A file under the name that the list gives it; its own where the list has lost it."""
@@ -90,43 +142,45 @@ class WebUIHost:
     # --- jobs ---
 
     @contextmanager
-    def job(self, label: str, task: str = "") -> Generator[Progress]:
-        """The host's queue, its progress bar and its *Interrupt*."""
-        progress, state = host_module("progress"), host_module("shared").state
-        if task:
-            progress.add_task_to_queue(task)
-        with host_module("call_queue").queue_lock:
-            state.begin(job=task or label)
-            if task:
-                progress.start_task(task)
+    def job(self, label: str, task: str = "", *, model: bool = True) -> Generator[Progress]:
+        """The host's queue, its progress bar and its *Interrupt*.
+
+        model  whether the job touches the model; what works on files alone waits for no checkpoint
+        """
+        state = _state()
+        _told("progress", "add_task_to_queue", task)
+        with part("call_queue", "queue_lock") or self._own_lock:
+            _begin(state, task or label)
+            _told("progress", "start_task", task)
             try:
-                self.wake()
-                self.tidy()
+                if model:
+                    self.wake()
+                    self.tidy()
                 yield JobProgress(state)
             finally:
-                if task:
-                    progress.finish_task(task)
-                state.end()
-                state.skipped = state.interrupted = state.stopping_generation = False
+                _told("progress", "finish_task", task)
+                _end(state)
 
     def inside(self) -> Progress:
         """The progress of the job that is running already."""
-        return JobProgress(host_module("shared").state, silent=True)
+        return JobProgress(_state(), silent=True)
 
     def interrupt(self) -> None:
         """What the host's *Interrupt* button does."""
-        host_module("shared").state.interrupt()
+        state = _state()
+        if hasattr(state, "interrupt"):
+            state.interrupt()
 
     def device(self) -> str:
         """Where the host computes; the CPU where that has no double precision, which sums need."""
-        device = host_module("devices").device
-        return "cpu" if device.type not in ("cpu", "cuda") else str(device)
+        device = part("devices", "device")
+        return str(device) if getattr(device, "type", "") in ("cpu", "cuda") else "cpu"
 
     # --- pictures ---
 
     def usual(self) -> DrawSettings:
         """The host's first sampler, and the size that the loaded checkpoint was made for."""
-        samplers = host_module("sd_samplers").visible_sampler_names()
+        samplers = _samplers()
         width, height = self._usual_size()
         return DrawSettings(
             sampler=samplers[0] if samplers else "",
@@ -183,19 +237,21 @@ class WebUIHost:
 
     def option(self, key: str, default: Any) -> Any:
         """A setting of the user's; its default until the host has registered it."""
-        return getattr(host_module("shared").opts, key, default)
+        return getattr(part("shared", "opts"), key, default)
 
     # --- files ---
 
     def folders(self) -> Sequence[Path]:
-        """Where the host looks for checkpoints: the folder of its command line first."""
-        own = host_module("shared").cmd_opts.ckpt_dir
-        folders = [Path(folder) for folder in (own, host_module("sd_models").model_path) if folder]
-        return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
+        """Where the host looks for checkpoints: the folders of its command line first."""
+        folders = _folders_of("ckpt", part("sd_models", "model_path"))
+        return folders or _folders_of("ckpt", part("paths", "models_path"), "Stable-diffusion")
 
     def saved(self, path: Path) -> Ckpt:
         """It is registered by itself: a scan would make new objects of all the others."""
-        host_module("sd_models").CheckpointInfo(str(path)).register()
+        try:
+            host_module("sd_models").CheckpointInfo(str(path)).register()
+        except Exception as cause:  # the file is written; a list that a person can refresh undoes nothing
+            log.warning("the WebUI could not add %s to its list, refresh it: %s", path.name, cause)
         return self.named(path)
 
     def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
@@ -221,7 +277,7 @@ class WebUIHost:
 
     def data(self) -> Path:
         """A folder of our own beside the host's."""
-        folder = Path(host_module("paths").data_path) / "merge-desk"
+        folder = Path(part("paths", "data_path") or part("paths_internal", "data_path") or ".") / "merge-desk"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -253,7 +309,61 @@ class JobProgress:
 
     def stopped(self) -> bool:
         """Whether *Interrupt* was pressed."""
-        return bool(self._state.interrupted or self._state.stopping_generation)
+        state = self._state
+        return bool(getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False))
+
+
+def _state() -> Any:
+    """What the host tells of its running job; a blank one where it has none."""
+    return part("shared", "state") or SimpleNamespace()
+
+
+def _begin(state: Any, job: str) -> None:
+    if hasattr(state, "begin"):
+        state.begin(job)
+
+
+def _end(state: Any) -> None:
+    if hasattr(state, "end"):
+        state.end()
+    state.skipped = state.interrupted = state.stopping_generation = False
+
+
+def _told(module: str, name: str, task: str) -> None:
+    """The host's own list of tasks, where the page has given this one an id."""
+    tell = part(module, name)
+    if task and tell is not None:
+        tell(task)
+
+
+def _samplers() -> tuple[str, ...]:
+    names = part("sd_samplers", "visible_sampler_names")
+    return tuple(str(name) for name in names()) if names else ()
+
+
+def _has_file(info: Any) -> bool:
+    return bool(getattr(info, "name", None) and getattr(info, "filename", None))
+
+
+def _folders_of(kind: str, usual: Any, *below: str) -> tuple[Path, ...]:
+    """The existing folders of a kind: those of the command line, one (A1111) or several (Neo), and the usual.
+
+    kind  "ckpt" or "vae", as in `--ckpt-dir` and `--vae-dirs`
+    """
+    flags = part("shared", "cmd_opts")
+    own = [getattr(flags, f"{kind}_dir", None), *(getattr(flags, f"{kind}_dirs", None) or ())]
+    folders = [Path(each) for each in own if each]
+    if usual:
+        folders.append(Path(usual, *below))
+    return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
+
+
+def _files(folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Checkpoints below the folders, under the names that a list of the host's would give them."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in ENDINGS and path.is_file():
+                yield str(path.relative_to(folder)), path
 
 
 def _named(files: Iterable[tuple[str, Path]]) -> tuple[Ckpt, ...]:

@@ -15,9 +15,10 @@ from lib_merge.desk.watch import Watch
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import Ckpt
 from lib_merge.hosts.standalone import StandaloneHost
-from lib_merge.hosts.webui import RECIPE
+from lib_merge.hosts.webui import RECIPE, RECIPE_OPTION
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Silent
+from lib_merge.recipe import parse_recipe, without_hashes
 from tests.full_size import write_tiny
 from tests.live_model import Memory
 
@@ -82,9 +83,19 @@ class FakeWebUI(StandaloneHost):
     def interrupt(self) -> None:
         self.interrupted += 1
 
+    def apart(self, info: Any) -> Any:
+        return ("apart", info)
+
+    def condition_again(self, p: Any) -> None:
+        p.conditioned += 1
+
 
 class Job:
     """What the host draws a job from."""
+
+    hr_checkpoint_info: Any = None
+    refiner_checkpoint_info: Any = None
+    conditioned = 0
 
     def __init__(self, **override: str) -> None:
         self.override_settings: dict[str, str] = override
@@ -216,6 +227,152 @@ def test_whatever_goes_wrong_stops_the_job(
     assert desk.mixer.asked is None
 
 
+def test_an_error_of_ours_before_any_merge_leaves_the_job_alone(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AttributeError("'SdModelData' object has no attribute 'loaded_sd_models'")
+
+    monkeypatch.setattr(desk.host, "tidy", fail)
+    job = run(desk)
+    assert desk.host.interrupted == 0
+    assert (job.comments, job.extra_generation_params) == ([], {RECIPE: "left over"})
+    assert "loaded_sd_models" in desk.mixer.status().note
+    monkeypatch.undo()
+    run(desk)
+    assert desk.mixer.status().note == ""
+
+
+# --- weights of a job's own ---
+
+
+def weights(desk: Any) -> dict[str, torch.Tensor]:
+    return desk.host.model().copy()
+
+
+def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_a_job_that_chooses_the_checkpoint_under_the_merge_gets_that_checkpoint(desk: Any) -> None:
+    plain = weights(desk)
+    live = desk.mixer.apply(SUM).ident
+    merged = weights(desk)
+    job = run(desk, sd_model_checkpoint="a.safetensors")  # the X/Y/Z script's axis, or a pasted hash
+    assert same(weights(desk), plain)
+    assert (job.sd_model_name, RECIPE in job.extra_generation_params) == ("a", False)
+    assert "a's alone" in job.comments[0]
+    desk.watch.before(job)  # its second batch
+    assert same(weights(desk), plain)
+    assert run(desk).sd_model_hash == live.id
+    assert same(weights(desk), merged)
+
+
+def test_a_plot_over_checkpoints_leaves_the_engaged_merge_in_memory(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    merged = weights(desk)
+    run(desk, sd_model_checkpoint="a.safetensors")
+    desk.watch.axes.ended()
+    assert same(weights(desk), merged)
+
+
+def recipe_of_sum(desk: Any, **more: object) -> str:
+    """As a picture's infotext carries it; afterwards nothing is engaged."""
+    recipe = desk.mixer.apply({**SUM, **more}).ident.recipe
+    desk.mixer.restore()
+    return recipe
+
+
+def test_a_pictures_recipe_is_drawn_with_and_gone_without(desk: Any) -> None:
+    plain = weights(desk)
+    recipe = recipe_of_sum(desk)
+    job = run(desk, **{RECIPE_OPTION: recipe})
+    assert (job.sd_model_name, job.comments) == ("a + b (unsaved)", [])
+    told = parse_recipe(job.extra_generation_params[RECIPE])  # hashes are learnt meanwhile
+    assert without_hashes(told) == without_hashes(parse_recipe(recipe))
+    merged = weights(desk)
+    assert not same(merged, plain)
+    assert desk.mixer.asked is None
+    desk.watch.before(job)  # its second batch
+    assert same(weights(desk), merged)
+    assert run(desk).sd_model_name == "a"
+    assert same(weights(desk), plain)
+
+
+def test_a_pictures_recipe_comes_before_what_is_engaged_for_its_job_alone(desk: Any) -> None:
+    own = recipe_of_sum(desk, b="c")
+    live = desk.mixer.apply(SUM).ident
+    merged = weights(desk)
+    assert run(desk, **{RECIPE_OPTION: own}).sd_model_name == "a + c (unsaved)"
+    assert not same(weights(desk), merged)
+    assert run(desk).sd_model_hash == live.id
+    assert same(weights(desk), merged)
+
+
+@pytest.mark.parametrize("engaged", [False, True])
+def test_a_recipe_whose_files_are_gone_is_told_and_the_infotext_is_honest(desk: Any, engaged: bool) -> None:
+    recipe = recipe_of_sum(desk, b="c")
+    (desk.models / "c.safetensors").unlink()
+    if engaged:
+        desk.mixer.apply(SUM)
+    before = weights(desk)
+    job = run(desk, **{RECIPE_OPTION: recipe})
+    assert "was not swapped in" in job.comments[0]
+    assert "c.safetensors" in job.comments[0]
+    assert desk.host.interrupted == 0
+    assert job.sd_model_name == ("a + b (unsaved)" if engaged else "a")
+    assert (RECIPE in job.extra_generation_params) == engaged
+    assert same(weights(desk), before)
+
+
+def test_a_recipe_that_is_none_is_told(desk: Any) -> None:
+    job = run(desk, **{RECIPE_OPTION: "a cat in a hat"})
+    assert "was not swapped in" in job.comments[0]
+    assert (job.sd_model_name, desk.host.interrupted) == ("a", 0)
+
+
+def test_an_id_alone_finds_its_merge_in_the_history(desk: Any) -> None:
+    live = desk.mixer.apply(SUM).ident
+    desk.mixer.restore()
+    assert run(desk, **{RECIPE_OPTION: live.id}).sd_model_hash == live.id
+    job = run(desk, **{RECIPE_OPTION: "merge-00000000"})
+    assert "the history has no merge 'merge-00000000'" in job.comments[0]
+    assert job.sd_model_name == "a"
+
+
+def test_a_checkpoint_and_a_recipe_in_one_job_are_the_checkpoint_and_a_word(desk: Any) -> None:
+    recipe = recipe_of_sum(desk)
+    job = run(desk, sd_model_checkpoint="a.safetensors", **{RECIPE_OPTION: recipe})
+    assert (job.sd_model_name, RECIPE in job.extra_generation_params) == ("a", False)
+    assert "is not used" in job.comments[0]
+
+
+def test_a_refiner_and_a_hires_checkpoint_are_loaded_apart_from_the_merge(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    job = Job()
+    job.refiner_checkpoint_info, job.hr_checkpoint_info = "a", "b"
+    desk.watch.before(job)
+    assert (job.refiner_checkpoint_info, job.hr_checkpoint_info) == (("apart", "a"), ("apart", "b"))
+
+
+def test_the_second_pass_after_a_refiner_has_the_merge_again(desk: Any) -> None:
+    desk.mixer.apply(SUM)
+    merged, job = weights(desk), run(desk)
+    desk.watch.before_second_pass(job)
+    assert job.conditioned == 0
+    desk.host.load(by_name(desk, "a"))  # what the host does for it
+    desk.watch.before_second_pass(job)
+    assert job.conditioned == 1
+    assert same(weights(desk), merged)
+    desk.host.load(by_name(desk, "a"))
+    (desk.models / "b.safetensors").unlink()
+    desk.watch.before_second_pass(job)
+    assert desk.host.interrupted
+
+
+# --- pasting ---
+
+
 def test_a_pasted_merge_is_no_checkpoint_to_look_for(desk: Any) -> None:
     params = {"Model hash": "merge-12345678", "Model": "a + b (unsaved)"}
     desk.watch.pasted(params)
@@ -223,3 +380,16 @@ def test_a_pasted_merge_is_no_checkpoint_to_look_for(desk: Any) -> None:
     params = {"Model hash": "0123456789"}
     desk.watch.pasted(params)
     assert params == {"Model hash": "0123456789"}
+
+
+def test_a_pasted_merge_without_a_recipe_brings_its_id(desk: Any) -> None:
+    params = {"Model hash": "merge-12345678"}
+    desk.watch.pasted(params)
+    assert params == {RECIPE: "merge-12345678"}
+    params = {"Model hash": "merge-12345678", RECIPE: "merge-desk recipe 2"}
+    desk.watch.pasted(params)
+    assert params == {RECIPE: "merge-desk recipe 2"}
+    desk.host.options["infotext_skip_pasting"] = [RECIPE]
+    params = {"Model hash": "merge-12345678"}
+    desk.watch.pasted(params)
+    assert params == {}

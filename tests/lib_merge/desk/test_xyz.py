@@ -14,6 +14,7 @@ import torch
 
 from lib_merge.desk.xyz import OFFERED, PREFIX, Axes, find_script
 from lib_merge.errors import MergeError
+from lib_merge.hosts.webui import RECIPE_OPTION
 from tests.full_size import write_tiny
 from tests.grid_host import Bench
 
@@ -186,6 +187,18 @@ def test_a_cell_with_a_checkpoint_of_its_own_is_refused(bench: Bench) -> None:
     cell.override_settings["sd_model_checkpoint"] = "c"
     (told,) = script.run(cell, (f"{PREFIX}model B", "b"))
     assert "checkpoint of its own" in str(told)
+
+
+def test_a_cell_with_a_recipe_of_its_own_is_refused(bench: Bench) -> None:
+    _, script = script_of(bench)
+    cell = job()
+    cell.override_settings[RECIPE_OPTION] = "merge-desk recipe 2"
+    (told,) = script.run(cell, (f"{PREFIX}model B", "b"))
+    assert "a recipe of its own" in str(told)
+
+
+def test_a_script_of_another_kind_is_left_alone(bench: Bench) -> None:
+    Axes(bench.mixer).join(SimpleNamespace(Script=int))
 
 
 def test_lists_and_rules_are_single_values(bench: Bench) -> None:

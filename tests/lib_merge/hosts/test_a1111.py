@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from lib_merge.hosts import a1111, webui
 from lib_merge.hosts.a1111 import A1111Host
 from lib_merge.hosts.host import HostError
 from lib_merge.live import MergeIdent
+from tests.full_size import write_tiny
 
 IDENT = MergeIdent("ink + pastel (unsaved)", "merge-12345678", "merge-desk recipe 1\n")
 LINEAR = "model.diffusion_model.inner.weight"
@@ -98,6 +101,7 @@ def fake(info: Info, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "sd_models": models,
         "sd_vae": vae,
         "sd_unet": SimpleNamespace(current_unet=None),
+        "call_queue": SimpleNamespace(queue_lock=threading.Lock()),
         "devices": SimpleNamespace(device=torch.device("cpu"), autocast=nullcontext, torch_gc=lambda: None),
         "shared": SimpleNamespace(
             opts=SimpleNamespace(data={"sd_checkpoint_hash": info.sha256, "sd_model_checkpoint": info.title})
@@ -254,13 +258,74 @@ def test_what_cannot_be_swapped_into_is_refused_with_a_reason(host: A1111Host, f
     assert host.loaded().refusal
     fake.model.is_sd3 = False
     fake.sd_models.model_data.loaded_sd_models = []
-    assert "choose a checkpoint again" in host.loaded().refusal
+    assert "left no whole model" in host.loaded().refusal
     fake.sd_models.model_data.loaded_sd_models = [fake.model]
     unwrapped, fake.model.cond_stage_model = fake.model.cond_stage_model, nn.Linear(1, 1)
-    assert "choose a checkpoint again" in host.loaded().refusal
+    assert "left no whole model" in host.loaded().refusal
     fake.model.cond_stage_model = unwrapped
     fake.devices.device = torch.device("meta")
     assert "sent away" in host.loaded().refusal
+
+
+def test_after_a_failed_load_another_checkpoint_is_named_and_a_job_loads_the_chosen_one(
+    host: A1111Host, fake: Any, info: Info
+) -> None:
+    for name, seed in (("ink", 1), ("pastel", 2)):
+        write_tiny(Path(info.filename).with_name(f"{name}.safetensors"), seed=seed)
+    bad = Path(info.filename).with_name("bad.safetensors")
+    bad.write_bytes(b"half a file")
+    for path in (bad, bad.with_name("pastel.safetensors")):
+        fake.sd_models.checkpoints_list[path.name] = Info(str(path))
+    fake.sd_models.model_data.loaded_sd_models = []
+    assert "choose another checkpoint in the WebUI, such as pastel" in host.loaded().refusal
+    asked: list[Any] = []
+    fake.sd_models.reload_model_weights = lambda **given: asked.append(given)
+    host.wake()
+    assert asked[-1] == {"info": info, "forced_reload": True}
+
+    def fail(**_: Any) -> None:
+        raise OSError("no such file")
+
+    fake.sd_models.reload_model_weights = fail
+    with pytest.raises(HostError, match="could not load") as refused:
+        host.wake()
+    assert refused.value.hint == "choose another checkpoint in the WebUI, such as pastel"
+
+
+def test_what_a_job_loads_half_way_is_not_taken_for_the_merge_over_it(
+    host: A1111Host, fake: Any, info: Info
+) -> None:
+    other = Info(str(Path(info.filename).with_name("pastel.safetensors")))
+    assert host.apart(info) is info
+    host.model().commit(IDENT, [LINEAR])
+    assert host.apart(other) is other
+    apart = host.apart(info)
+    assert apart.filename != info.filename  # so that the host loads it
+    assert Path(apart.filename) == Path(info.filename)
+    assert (apart.title, apart.calculate_shorthash()) == (info.title, info.shorthash)
+    assert host.apart(apart) is apart
+
+
+def test_weights_that_another_extension_has_changed_are_noticed(
+    host: A1111Host, fake: Any, info: Info
+) -> None:
+    unet = fake.model.model.diffusion_model
+    unet.input_blocks = nn.ModuleList([nn.Sequential(nn.Linear(3, 3))])
+    block = unet.input_blocks[0][0].half()
+    key = "model.diffusion_model.input_blocks.0.0.weight"
+    save_file({key: block.weight.detach().float(), VAE: torch.zeros(2, 2)}, info.filename)
+    assert not host.altered()
+    with torch.no_grad():
+        block.weight[0] += 0.5
+    assert host.altered()
+    block.network_current_names = ("tiny",)  # a LoRA of the prompt's
+    assert not host.altered()
+    block.network_current_names = ()
+    fake.call_queue.queue_lock.acquire()  # a job may be changing them
+    assert not host.altered()
+    fake.call_queue.queue_lock.release()
+    host.model().commit(IDENT, [LINEAR])  # it is our merge
+    assert not host.altered()
 
 
 def test_quantised_weights_are_refused(host: A1111Host, fake: Any) -> None:
