@@ -29,6 +29,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
+import reprlib
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,23 +48,42 @@ Coefficients = Callable[..., Sequence[Fraction]]
 Function = TypeVar("Function", bound=Callable[..., "Tensor"])
 
 
+LONG = 64  # bits of a whole number that is told by its length
+MOST_AMOUNT = 1e6  # of any number that a method takes; no format of a checkpoint holds what lies beyond
+MOST_SEED = 2**53 - 1  # up to here every whole number is one of JSON's and of a recipe's
+
+
 @dataclass(frozen=True)
 class Knob:
     """The range of a number that a method takes.
 
-    low, high  the range that a slider shows; the arithmetic holds beyond it as well
-    step       a fine move of the slider
-    help       what the ends mean, in a few words
+    low, high    the range that a slider shows
+    step         a fine move of the slider
+    help         what the ends mean, in a few words
+    least, most  the numbers that the method takes; mixers go beyond a slider where the arithmetic holds
     """
 
     low: float
     high: float
     step: float = 0.01
     help: str = ""
+    least: float = -MOST_AMOUNT
+    most: float = MOST_AMOUNT
+
+    @property
+    def limits(self) -> str:
+        """The numbers that are taken, in words."""
+        if (self.least, self.most) == (-MOST_AMOUNT, MOST_AMOUNT):
+            return f"usually {self.low:g} to {self.high:g}"
+        return f"{self.least:g} or more" if self.most == MOST_AMOUNT else f"{self.least:g} to {self.most:g}"
 
 
+@dataclass(frozen=True)
 class Seed(Knob):
     """The user's number for a method that throws dice; see the top of this module."""
+
+    least: float = 0
+    most: float = MOST_SEED
 
 
 def seed_for(seed: int, name: str | int) -> int:
@@ -166,6 +187,38 @@ class Parameter:
     default: Any
     kind: type = float
     per_model: bool = False
+
+    def problem(self, value: object) -> str:
+        """Why this parameter does not take a value, "" where it does: of a flag, JSON, a recipe, the page.
+
+        value  one number, truth or text; a recipe's numbers are floats, whole ones too
+        """
+        if self.kind in (bool, str):
+            wanted = "true or false" if self.kind is bool else "text"
+            return "" if isinstance(value, self.kind) else f"{self.name} is {wanted}, not {shown(value)}"
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return f"{self.name} is a number, not {shown(value)}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{self.name} is {value}, which is no number to merge with"
+        if not self.knob.least <= value <= self.knob.most:
+            return f"{self.name} cannot be {shown(value)}"
+        if self.kind is int and value != int(value):
+            return f"{self.name} is a whole number, not {shown(value)}"
+        return ""
+
+    @property
+    def hint(self) -> str:
+        """What it takes, and what the ends mean."""
+        if self.kind in (bool, str):
+            return self.knob.help
+        return f"{self.knob.limits}: {self.knob.help}" if self.knob.help else self.knob.limits
+
+
+def shown(value: object) -> str:
+    """A value as an error quotes it: never hundreds of digits or words."""
+    if isinstance(value, int) and value.bit_length() > LONG:
+        return f"a whole number of {value.bit_length()} bits"
+    return reprlib.repr(value)
 
 
 @dataclass(frozen=True)

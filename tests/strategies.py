@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +21,15 @@ from lib_merge.recipe import (
     Numbers,
     Recipe,
     Rules,
+    Setting,
     Slots,
     Step,
     parse_rules,
 )
 from lib_merge.recipe.dice import Dice
+from lib_merge.recipe.model import values_of
 from lib_merge.recipe.rules import Bound, Divider, Drawn, Mix, Preset, Rule, Target, Words
-from lib_merge.registry import Method, Parameter
+from lib_merge.registry import MOST_AMOUNT, Method, Parameter
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 SHAPES = st.sampled_from([(), (1,), (7,), (3, 5), (4, 1, 1, 1), (2, 3, 3, 3), (0,)])
@@ -85,7 +86,7 @@ def amounts(low: float, high: float) -> st.SearchStrategy[float]:
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "save")
 FILES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
-FINITE = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: math.isfinite(float(repr(x))))
+FINITE = st.floats(-MOST_AMOUNT, MOST_AMOUNT)
 ALIGNMENT_OPTIONS = st.builds(
     Options,
     st.lists(st.sampled_from(sorted(SYMMETRY_KINDS)), unique=True).map(tuple),
@@ -273,8 +274,17 @@ def hexes(digits: int) -> st.SearchStrategy[str]:
     return st.one_of(st.just(""), st.text("0123456789abcdef", min_size=digits, max_size=digits))
 
 
+def _is_taken(setting: Setting) -> bool:
+    """Sums of rules may lie beyond what their terms may be."""
+    return all(abs(value) <= MOST_AMOUNT for value in values_of(setting) if isinstance(value, float))
+
+
 def _setting(parameter: Parameter, count: int) -> st.SearchStrategy[Any]:
     if parameter.kind is bool:
         return st.booleans()
-    amount = settings_amounts()
+    knob = parameter.knob
+    if parameter.kind is int:
+        return st.integers(int(knob.least), int(knob.most)).map(float)
+    free = (knob.least, knob.most) == (-MOST_AMOUNT, MOST_AMOUNT)
+    amount = settings_amounts().filter(_is_taken) if free else amounts(knob.least, min(knob.most, 9))
     return st.lists(amount, min_size=count, max_size=count).map(tuple) if parameter.per_model else amount

@@ -151,10 +151,14 @@ def _setting(value: object, parameter: Parameter) -> Setting:
     if isinstance(value, list) and parameter.per_model:
         return tuple(_number(each, parameter) for each in cast("list[object]", value))
     if parameter.kind in (bool, str):
-        if not isinstance(value, parameter.kind):
-            raise RecipeError(f"{parameter.name} is {value!r}", hint=parameter.knob.help)
-        return value
+        _check(cast("object", value), parameter)
+        return cast("bool | str", value)
     return _number(cast("object", value), parameter)
+
+
+def _check(value: object, parameter: Parameter) -> None:
+    if problem := parameter.problem(value):
+        raise RecipeError(problem, hint=parameter.hint)
 
 
 def _slots(value: Mapping[object, object], parameter: Parameter) -> Amount:
@@ -164,6 +168,5 @@ def _slots(value: Mapping[object, object], parameter: Parameter) -> Amount:
 
 
 def _number(value: object, parameter: Parameter) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise RecipeError(f"{parameter.name} must be a number, not {value!r}", hint=parameter.knob.help)
-    return float(value)
+    _check(value, parameter)
+    return float(cast("int | float", value))

@@ -64,7 +64,9 @@ def extract(
     beta: Annotated[
         float, Knob(0, 1, help="0 takes what B and C have in common, 1 what they have not")
     ] = 0.0,
-    gamma: Annotated[float, Knob(0, 15, help="how sharply the two are told apart, 0 not at all")] = 1.0,
+    gamma: Annotated[
+        float, Knob(0, 15, help="how sharply the two are told apart, 0 not at all", least=0)
+    ] = 1.0,
     by_kernel: Annotated[bool, Knob(0, 1, 1, help="as SuperMerger: over the last axis alone")] = False,
 ) -> Tensor:
     """Add to A what B and C both learnt over it, or what only one of them did.
@@ -160,7 +162,7 @@ def euclidean_add_difference(
     b: Tensor,
     c: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 1, help="0 keeps A, 1 takes B")] = 0.5,
+    alpha: Annotated[float, Knob(0, 1, help="0 keeps A, 1 takes B", least=0, most=1)] = 0.5,
     lengths: Annotated[Sequence[float] | None, Survey(_lengths)] = None,
 ) -> Tensor:
     """Mix what A and B learnt over C by the root of their squares, and keep the length of the plain mix.

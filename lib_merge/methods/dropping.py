@@ -79,7 +79,8 @@ def della(
     *models: Tensor,
     density: Annotated[float, DENSITY] = 0.5,
     spread: Annotated[
-        float, Knob(0, 0.5, help="0 is DARE; large changes stay oftener by this, small ones rarer")
+        float,
+        Knob(0, 0.5, help="0 is DARE; large changes stay oftener by this, small ones rarer", least=0, most=1),
     ] = 0.1,
     shares: Shares = (1.0,),
     scale: Annotated[float, SCALE] = 1.0,
@@ -161,7 +162,9 @@ def breadcrumbs(
     base: Tensor,
     *models: Tensor,
     density: Annotated[float, DENSITY] = 0.9,
-    outliers: Annotated[float, Knob(0, 0.2, help="the share of the largest changes that is dropped")] = 0.01,
+    outliers: Annotated[
+        float, Knob(0, 0.2, help="the share of the largest changes that is dropped", least=0, most=1)
+    ] = 0.01,
     shares: Shares = (1.0,),
     scale: Annotated[float, SCALE] = 1.0,
     elect: Annotated[bool, ELECT] = False,

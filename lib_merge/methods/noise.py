@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def add_noise(
     a: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 0.1, 0.001, help="0 keeps A; the noise's standard deviation")] = 0.01,
+    alpha: Annotated[
+        float, Knob(0, 0.1, 0.001, help="0 keeps A; the noise's standard deviation", least=0)
+    ] = 0.01,
     seed: Annotated[int, Seed(0, 999_999, 1, help="another seed draws other noise")] = 0,
     start: Annotated[int, Start()] = 0,
 ) -> Tensor:

@@ -15,8 +15,10 @@ from lib_merge.tensors import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-WIDTH = Knob(0, 1, help="how much is B's: 0 keeps A, 1 takes B")
-OFFSET = Knob(0, 1, help="where B's part begins; it goes on from the start where it passes the end")
+WIDTH = Knob(0, 1, help="how much is B's: 0 keeps A, 1 takes B", least=0, most=1)
+OFFSET = Knob(
+    0, 1, help="where B's part begins; it goes on from the start where it passes the end", least=0, most=1
+)
 WIDE = 100  # columns from which SuperMerger's tensor2 slices them
 
 
@@ -140,8 +142,10 @@ def distribution_crossover(
     b: Tensor,
     c: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A")] = 0.5,
-    beta: Annotated[float, Knob(0, 1, help="how softly one goes over into the other")] = 0.0,
+    alpha: Annotated[
+        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A", least=0, most=1)
+    ] = 0.5,
+    beta: Annotated[float, Knob(0, 1, help="how softly one goes over into the other", least=0, most=1)] = 0.0,
 ) -> Tensor:
     """Put A and B into the order of C's numbers, and take the slow changes of B and the fast ones of A.
 
@@ -178,9 +182,9 @@ def crossover(
     b: Tensor,
     *,
     alpha: Annotated[
-        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A, 1 takes B")
+        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A, 1 takes B", least=0, most=1)
     ] = 0.5,
-    tilt: Annotated[float, Knob(0, 1, help="0 cuts sharply, 1 is the weighted sum")] = 0.0,
+    tilt: Annotated[float, Knob(0, 1, help="0 cuts sharply, 1 is the weighted sum", least=0, most=1)] = 0.0,
 ) -> Tensor:
     """Take the slow changes along a tensor's axes from A and the fast ones from B.
 
@@ -213,7 +217,9 @@ def near_swap(
     a: Tensor,
     b: Tensor,
     *,
-    limit: Annotated[float, Knob(0, 0.1, 0.0001, help="how far a number may move: 0 keeps A")] = 0.001,
+    limit: Annotated[
+        float, Knob(0, 0.1, 0.0001, help="how far a number may move: 0 keeps A", least=0)
+    ] = 0.001,
 ) -> Tensor:
     """Take B's numbers where they are near A's, and go towards the others as far as is near.
 
@@ -235,7 +241,7 @@ def clamp(
     a: Tensor,
     *bounds: Tensor,
     stiffness: Annotated[
-        float, Knob(0, 1, help="0 bounds by the outermost, 1 by those next to their mean")
+        float, Knob(0, 1, help="0 bounds by the outermost, 1 by those next to their mean", least=0, most=1)
     ] = 0.0,
 ) -> Tensor:
     """Keep each number of A between the smallest and the largest that the other models have there.

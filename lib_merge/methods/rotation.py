@@ -50,7 +50,7 @@ def rotate(
     ] = 1.0,
     alpha: Annotated[float, Knob(0, 1, help="how much of B's own shape goes in, turned towards A")] = 0.0,
     centralization: Annotated[
-        float, Knob(0, 1, help="how much of the rows' mean is left out of the turn")
+        float, Knob(0, 1, help="how much of the rows' mean is left out of the turn", least=0, most=1)
     ] = 1.0,
 ) -> Tensor:
     """Turn A's rows as a whole until they lie nearest to B's, without stretching them.

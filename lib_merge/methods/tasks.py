@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHARES = Knob(0, 1, help="the amount of each model after the base, in order")
 SCALE = Knob(0, 2, help="0 keeps the base, 1 adds what is left of the differences")
-DENSITY = Knob(0.01, 1, help="the share of each difference that is kept, 1 keeps all")
+DENSITY = Knob(0.01, 1, help="the share of each difference that is kept, 1 keeps all", least=0, most=1)
 COUNT = Knob(0, 1, 1, help="each model has one vote on a sign, however large its number")
 Shares = Annotated[Sequence[float], SHARES]
 EVERY = 64  # of a model's numbers one is looked at to find what is large

@@ -8,8 +8,9 @@ from lib_merge.architectures import Family, slot_of
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
 from lib_merge.methods import METHODS
 from lib_merge.plan.draws import numbers_at
-from lib_merge.plan.ruler import Ruler
+from lib_merge.plan.ruler import Ruler, slots_of
 from lib_merge.recipe import BLEND, Amount, Numbers, Recipe, Rules, Setting, Slots, Step
+from lib_merge.registry import Parameter
 
 VAE = "VAE"
 BASE = "BASE"
@@ -95,8 +96,22 @@ class Amounts:
                     hint=f"it works on U-Nets: {touched[0]}, ...",
                 )
             for name, setting in step.settings:
+                where, problems = f"step '{step.name}', {name}", list[MergeError]()
                 for amount in _each(setting):
-                    yield from self._problems_of(amount, f"step '{step.name}', {name}")
+                    problems += self._problems_of(amount, where)
+                yield from problems or self._beyond(METHODS.get(step.method).parameter(name), setting, where)
+
+    def _beyond(self, parameter: Parameter, setting: Setting, where: str) -> Iterator[MergeError]:
+        """Rules that come to a number which the method does not take; any other is checked in the recipe."""
+        for rules in _each(setting):
+            if not isinstance(rules, Rules):
+                continue
+            ruler = self.ruler(rules)
+            keys = slots_of(self.family, self.keys).items()
+            places = {(slot, key if slot in ruler.by_key else "") for key, slot in keys if slot}
+            problems = {parameter.problem(ruler.at(slot, key)) for slot, key in sorted(places)}
+            for problem in sorted(problems - {""})[:1]:
+                yield RecipeError(problem, where=where, hint=parameter.hint)
 
     def _problems_of(self, amount: object, where: str) -> Iterator[MergeError]:
         if isinstance(amount, Numbers):

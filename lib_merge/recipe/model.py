@@ -7,7 +7,6 @@ compares by value, and nothing in it depends on the machine it was made on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
 from lib_merge.recipe.alignment import Alignment, problems_of_alignments
 from lib_merge.recipe.numbers import Numbers, Slots
-from lib_merge.recipe.rules import Rules
+from lib_merge.recipe.rules import Rule, Rules
 from lib_merge.registry import Method, Parameter
 
 KEEP_A, TAKE_B, BLEND, NONE = "a", "b", "blend", "none"
@@ -151,14 +150,27 @@ def _problems_of_setting(
         if not isinstance(setting, tuple) or count != models:
             what = f"there are {models} models and {count} shares for them"
             yield RecipeError(what, where=where, hint="one number for each model, in order")
+            return
+    elif isinstance(setting, tuple):
+        yield RecipeError(f"{parameter.name} takes one number, and {len(setting)} were given", where=where)
         return
-    fits = isinstance(setting, parameter.kind) if parameter.kind in (bool, str) else _is_amount(setting)
-    if not fits:
-        hint = parameter.knob.help
-        yield RecipeError(f"{setting!r} is not what this parameter takes", where=where, hint=hint)
-    if isinstance(setting, float) and not math.isfinite(setting):
-        yield RecipeError(f"{setting} is not a number to merge with", where=where, hint=parameter.knob.help)
+    problems = (parameter.problem(value) for value in values_of(setting))
+    if problem := next(filter(None, problems), ""):
+        yield RecipeError(problem, where=where, hint=parameter.hint)
 
 
-def _is_amount(setting: Setting) -> bool:
-    return isinstance(setting, (int, float, Numbers, Slots, Rules)) and not isinstance(setting, bool)
+def values_of(setting: Setting) -> Iterator[object]:
+    """Every value that stands in a setting; of rules those that are numbers and nothing more."""
+    if isinstance(setting, tuple):
+        for each in setting:
+            yield from values_of(each)
+    elif isinstance(setting, Numbers):
+        yield from setting.numbers if setting.base is None else (*setting.numbers, setting.base)
+    elif isinstance(setting, Slots):
+        yield from (*(value for _, value in setting.values), setting.rest)
+    elif isinstance(setting, Rules):
+        for line in setting.lines:
+            if isinstance(line, Rule) and all(curve is None for _, curve in line.amount.terms):
+                yield sum(factor for factor, _ in line.amount.terms)
+    else:
+        yield setting

@@ -96,7 +96,7 @@ MISTAKES = {
         "line 4, column 42",
         "keep",
     ),
-    TWO + "M = weighted_sum(A, B, alpha = true)": ("True is not what this parameter takes", "step 'M'", ""),
+    TWO + "M = weighted_sum(A, B, alpha = true)": ("alpha is a number, not True", "step 'M'", ""),
     TWO + "M = weighted_models(A, B)": ("step 'M' needs shares", "", ""),
     TWO + "M = weighted_models(A, B, shares = [1])": (
         "there are 2 models and 1 shares for them",
