@@ -2,7 +2,12 @@
 
     python3 start.py [--models DIR]  the desk, in a browser, on the samples or on your own checkpoints
     python3 start.py demo            two samples merged with 26 block weights, and pictures of that
-    python3 start.py test [ARGS]     all checks and the whole test suite; ARGS go to pytest
+    python3 start.py test            all checks, the whole test suite, and its fast tests once more on the
+                                     packages that AUTOMATIC1111 has, in .venv-a1111
+    python3 start.py test ARGS       all checks, and pytest with ARGS
+    python3 start.py test --pins SET [ARGS]
+                                     only the fast tests, or pytest with ARGS, on the packages of one set:
+                                     newest (.venv), a1111 or forge (.venv-a1111, .venv-forge)
     python3 start.py COMMAND ...     a command of merge-desk: merge, plan, inspect, draw, methods
 
 The first run makes .venv beside this file and installs the packages that requirements/ pins; a
@@ -42,10 +47,6 @@ from importlib import metadata
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-LOG = VENV / "install.log"
-STAMP = VENV / "merge_desk.json"
 KEPT_TORCH = "kept_torch.pth"  # in site-packages: names the folder of a torch that was here before us
 OLDEST_TORCH = (2, 6)  # what the pinned transformers still accepts
 PLAIN_LINE_SECONDS = 5.0  # between two progress lines where they cannot be rewritten
@@ -56,6 +57,16 @@ NO_NETWORK = re.compile(
 STATES = ("pins", "missing", "damaged", "other")  # what `report` sorts requirements into
 # the whole suite in several processes; each file stays in one, since its tests share what they open
 SEVERAL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
+# what needs neither a browser nor newer libraries than a WebUI has, with few drawn examples of each law
+FAST = (
+    *SEVERAL,
+    "--hypothesis-profile=quick",
+    "-m",
+    "not slow and not full_size and not browser and not webui",
+    "tests/laws",
+    "tests/lib_merge",
+    "tests/recipes",
+)
 
 
 class Trouble(Exception):
@@ -67,6 +78,51 @@ class Trouble(Exception):
 
 class StepFailed(Exception):
     """A command of the set-up ended badly; the text is all that it said."""
+
+
+class Environment:
+    """A virtual environment beside this file, and what it is made from.
+
+    torch, others  requirement files, without their ending
+    minors         Pythons (3.x) for which there is that torch: the first that is at hand makes it; where none
+                   are named, the Python that runs this
+    """
+
+    def __init__(self, folder: str, torch: str, others: str, minors: Sequence[int] = ()) -> None:
+        self.folder, self.torch, self.others, self.minors = ROOT / folder, torch, others, minors
+        self.python = self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        self.log, self.stamp = self.folder / "install.log", self.folder / "merge_desk.json"
+
+    def maker(self) -> str:
+        """The Python that makes it; nothing when none is at hand."""
+        if self.minors:
+            return next(filter(None, map(python_at_hand, self.minors)), "")
+        ours = Path(sys.prefix).resolve() == self.folder.resolve()
+        return getattr(sys, "_base_executable", sys.executable) if ours else sys.executable
+
+
+def python_at_hand(minor: int) -> str:
+    """A Python 3.`minor` on this machine that can make virtual environments; nothing when there is none."""
+    name = f"python3.{minor}"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    places = [shutil.which(name), *map(str, sorted(pyenv.glob(f"3.{minor}.*/bin/{name}"), reverse=True))]
+    if sys.version_info[1] == minor:
+        places.insert(0, getattr(sys, "_base_executable", sys.executable))
+    program = "import ensurepip, sys, venv; print(sys.version_info[1])"
+    for place in filter(None, places):  # one on the path may be a stand-in that only says what is missing
+        with contextlib.suppress(OSError):
+            done = subprocess.run([place, "-c", program], env=environment(), capture_output=True, text=True)
+            if done.stdout.strip() == str(minor):
+                return str(place)
+    return ""
+
+
+NEWEST = Environment(".venv", "torch", "standalone")
+SETS = {
+    "newest": NEWEST,
+    "a1111": Environment(".venv-a1111", "a1111-torch", "a1111", (10, 11)),
+    "forge": Environment(".venv-forge", "forge-torch", "forge", (10, 11, 12)),
+}
 
 
 # --- progress ---------------------------------------------------------------------------------
@@ -122,10 +178,10 @@ class PipStep(Step):
         r"|Processing (.*[/\\])?(?P<file>\w[\w.]*)-(?P<build>\d[\w.+!]*)-[^/\\]*\.whl"
     )
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, venv: Environment) -> None:
         super().__init__(what)
-        self.total, self.count, self.now, self.amount = total, 0, "", ""
-        self.unpacking, self.installed_before = 0, len(installed())
+        self.total, self.count, self.now, self.amount, self.venv = total, 0, "", "", venv
+        self.unpacking, self.installed_before = 0, len(installed(venv))
 
     def hear(self, text: str) -> bool:
         """Reads pip's own words; its running byte counts stay out of the log."""
@@ -146,7 +202,7 @@ class PipStep(Step):
 
     def __str__(self) -> str:
         if self.unpacking:
-            done = min(self.unpacking, len(installed()) - self.installed_before)
+            done = min(self.unpacking, len(installed(self.venv)) - self.installed_before)
             place = f": unpacking, {done} of {self.unpacking}"
         else:
             # torch brings libraries that nobody counted before: then the number stands alone
@@ -155,16 +211,16 @@ class PipStep(Step):
         return f"{self.what}{place} ... ({time.monotonic() - self.began:.0f} s)"
 
 
-def installed() -> "list[Path]":
-    """The records of the packages in .venv that are there to the last file."""
+def installed(venv: Environment) -> "list[Path]":
+    """The records of the packages in an environment that are there to the last file."""
     places = ("lib/python*/site-packages", "Lib/site-packages")  # never both: a set where case is ignored
-    return list({record for place in places for record in VENV.glob(place + "/*.dist-info/RECORD")})
+    return list({record for place in places for record in venv.folder.glob(place + "/*.dist-info/RECORD")})
 
 
-def follow(step: Step, command: Sequence[str], line: Line, **variables: str) -> None:
+def follow(venv: Environment, step: Step, command: Sequence[str], line: Line, **variables: str) -> None:
     """Runs `command`, its output in the log and its progress on `line`; StepFailed if it fails."""
-    VENV.mkdir(exist_ok=True)
-    with LOG.open("a", encoding="utf-8") as log:
+    venv.folder.mkdir(exist_ok=True)
+    with venv.log.open("a", encoding="utf-8") as log:
         log.write(f"\n$ {shlex.join(command)}\n")
         process = subprocess.Popen(
             command,
@@ -221,9 +277,9 @@ def environment(**more: str) -> "dict[str, str]":
     return {**kept, "PIP_USER": "0", **more}
 
 
-def ask(*arguments: str) -> str:
-    """What the Python of .venv answers; nothing when it is not there or fails."""
-    command = [str(PYTHON), "-I", *arguments]
+def ask(venv: Environment, *arguments: str) -> str:
+    """What the Python of an environment answers; nothing when it is not there or fails."""
+    command = [str(venv.python), "-I", *arguments]
     try:
         done = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True)
     except OSError:
@@ -231,49 +287,58 @@ def ask(*arguments: str) -> str:
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
 
 
-def version() -> str:
-    """The version of the Python in .venv, as exactly as it tells it."""
-    return ask("-S", "-c", "import sys; print(sys.version.replace(chr(10), ' '))")
+def version(venv: Environment) -> str:
+    """The version of the Python in an environment, as exactly as it tells it."""
+    return ask(venv, "-S", "-c", "import sys; print(sys.version.replace(chr(10), ' '))")
 
 
-def stamped(wanted: "dict[str, str]") -> bool:
-    """Whether .venv is whole and holds what the requirement files ask for; some milliseconds."""
+def stamped(venv: Environment, wanted: "dict[str, str]") -> bool:
+    """Whether an environment is whole and holds what the requirement files ask for; some milliseconds."""
     try:
-        stamp = json.loads(STAMP.read_text("utf-8"))
+        stamp = json.loads(venv.stamp.read_text("utf-8"))
         kept = stamp["kept_torch"]
         return (
             wanted.items() <= stamp["files"].items()
-            and stamp["python"] == version()
+            and stamp["python"] == version(venv)
             and (not kept or Path(kept, "torch").is_dir())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def build(line: Line) -> None:
-    """A new .venv with pip in it, in place of a broken one."""
-    if not (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")):
+def build(venv: Environment, line: Line) -> None:
+    """A new environment with pip in it, in place of a broken one."""
+    if not (venv.minors or (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"))):
         raise Trouble(
             "This Python cannot make virtual environments: its venv and ensurepip modules are missing.",
             f"on Debian or Ubuntu: sudo apt install python3.{sys.version_info[1]}-venv; then start again",
         )
-    if VENV.exists() or VENV.is_symlink():
-        line.show("Removing the unfinished .venv ...")
+    folder, maker = venv.folder, venv.maker()
+    if not maker:
+        raise Trouble(
+            f"There is no {pythons(venv)} here that {folder.name} could be made with.", "install one"
+        )
+    if folder.exists() or folder.is_symlink():
+        line.show(f"Removing the unfinished {folder.name} ...")
         try:
-            shutil.rmtree(VENV)
+            shutil.rmtree(folder)
         except OSError as error:
-            what = f"The broken .venv cannot be removed: {error}"
-            raise Trouble(what, f"remove {VENV} yourself") from error
-    ours = Path(sys.prefix).resolve() == VENV.resolve()
-    maker = getattr(sys, "_base_executable", sys.executable) if ours else sys.executable
+            what = f"The broken {folder.name} cannot be removed: {error}"
+            raise Trouble(what, f"remove {folder} yourself") from error
     try:
-        follow(Step("Making .venv (first time only)"), [maker, "-m", "venv", str(VENV)], line)
+        making = Step(f"Making {folder.name} (first time only)")
+        follow(venv, making, [maker, "-m", "venv", str(folder)], line)
     except StepFailed as failure:
         last = (str(failure).strip() or "it said nothing").splitlines()[-1]
         raise Trouble(
             f"{maker} could not make a virtual environment: {last}",
-            f"read {LOG}; on Debian or Ubuntu: sudo apt install python3.{sys.version_info[1]}-venv",
+            f"read {venv.log}; on Debian or Ubuntu: sudo apt install python3.{sys.version_info[1]}-venv",
         ) from failure
+
+
+def pythons(venv: Environment) -> str:
+    """The Pythons that an environment may have, in words."""
+    return "Python " + " or ".join(f"3.{minor}" for minor in venv.minors)
 
 
 # --- packages ---------------------------------------------------------------------------------
@@ -320,30 +385,30 @@ def whole(package: metadata.Distribution) -> bool:
     return package.files is not None
 
 
-def look(*files: Path) -> "dict[str, list[str]]":
-    """`report`, asked of the Python of .venv; everything is damaged when it cannot answer."""
-    answer = ask(str(Path(__file__).resolve()), "--report", *map(str, files))
+def look(venv: Environment, *files: Path) -> "dict[str, list[str]]":
+    """`report`, asked of the Python of an environment; everything is damaged when it cannot answer."""
+    answer = ask(venv, str(Path(__file__).resolve()), "--report", *map(str, files))
     return json.loads(answer) if answer else {name: [".venv"] * (name == "damaged") for name in STATES}
 
 
-def pip(step: PipStep, arguments: Sequence[str], line: Line) -> None:
+def pip(venv: Environment, step: PipStep, arguments: Sequence[str], line: Line) -> None:
     """pip install with these arguments; Trouble in plain words when it fails."""
-    space = VENV / "tmp"  # the system's own may be a small one in memory, and torch is large
+    space = venv.folder / "tmp"  # the system's own may be a small one in memory, and torch is large
     shutil.rmtree(space, ignore_errors=True)
     space.mkdir()
     options = ("--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--no-compile")
-    release = ask("-c", "import pip; print(*pip.__version__.split('.')[:2])").split()
+    release = ask(venv, "-c", "import pip; print(*pip.__version__.split('.')[:2])").split()
     raw = ["--progress-bar", "raw"] if [int(number) for number in release] >= [24, 1] else []
-    command = [str(PYTHON), "-m", "pip", "install", *options, *raw, *arguments]
+    command = [str(venv.python), "-m", "pip", "install", *options, *raw, *arguments]
     try:
-        follow(step, command, line, TMPDIR=str(space), TEMP=str(space), TMP=str(space))
+        follow(venv, step, command, line, TMPDIR=str(space), TEMP=str(space), TMP=str(space))
     except StepFailed as failure:
-        raise explained(str(failure)) from failure
+        raise explained(venv, str(failure)) from failure
     finally:
         shutil.rmtree(space, ignore_errors=True)
 
 
-def explained(said: str) -> Trouble:
+def explained(venv: Environment, said: str) -> Trouble:
     """What pip's last words mean."""
     none = re.search(r"No matching distribution found for (\S+)", said)
     if NO_NETWORK.search(said):
@@ -353,24 +418,27 @@ def explained(said: str) -> Trouble:
         what = f"The disk is full ({shutil.disk_usage(ROOT).free / 1e6:.0f} MB are free in {ROOT})."
         hint = "make room (8 GB is plenty) and run the same command again"
     elif none:
-        machine = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+        python = version(venv).partition(" ")[0]
+        machine = f"Python {python} on {platform.system()} {platform.machine()}"
         what = f"There is no {none.group(1)} for {machine}."
         hint = "a 64-bit Python 3.10 to 3.14"
     else:
         errors = [text for text in said.splitlines() if text.startswith("ERROR")] or said.split("\n")[-2:]
         what = f"A package could not be installed. {errors[0] if errors else 'pip said nothing.'}"
         hint = "run the same command again; if it fails again, read the log"
-    return Trouble(what, f"{hint} (all that was said: {LOG})")
+    return Trouble(what, f"{hint} (all that was said: {venv.log})")
 
 
-def torch_from_before() -> str:
+def torch_from_before(venv: Environment) -> str:
     """The folder of a usable torch that the Python running this has, outside .venv; else nothing."""
+    if venv.minors:
+        return ""  # a set of its own
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(STAMP.read_text("utf-8"))["kept_torch"]
+        kept = json.loads(venv.stamp.read_text("utf-8"))["kept_torch"]
         if kept and Path(kept, "torch").is_dir():
             return kept
-    ours = Path(sys.prefix).resolve() == VENV.resolve()
-    if ours or not version().startswith("{}.{}.".format(*sys.version_info[:2])):
+    ours = Path(sys.prefix).resolve() == venv.folder.resolve()
+    if ours or not version(venv).startswith("{}.{}.".format(*sys.version_info[:2])):
         return ""
     found = importlib.util.find_spec("torch")
     if not found or not found.origin:
@@ -382,10 +450,10 @@ def torch_from_before() -> str:
     return ""
 
 
-def keep_torch(folder: str) -> None:
-    """Lets .venv see the packages in `folder` after its own; no folder: its own alone."""
-    library = "Lib" if os.name == "nt" else "lib/python{}.{}".format(*version().split(".")[:2])
-    file = VENV / library / "site-packages" / KEPT_TORCH
+def keep_torch(venv: Environment, folder: str) -> None:
+    """Lets an environment see the packages in `folder` after its own; no folder: its own alone."""
+    library = "Lib" if os.name == "nt" else "lib/python{}.{}".format(*version(venv).split(".")[:2])
+    file = venv.folder / library / "site-packages" / KEPT_TORCH
     if folder:
         # the encoding in which this Python's site module reads such files
         encoding = "utf-8" if sys.version_info >= (3, 13) else locale.getpreferredencoding(False)
@@ -394,49 +462,50 @@ def keep_torch(folder: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def works(line: Line) -> bool:
-    """Whether torch can be imported in .venv and add."""
+def works(venv: Environment, line: Line) -> bool:
+    """Whether torch can be imported in an environment and add."""
     with contextlib.suppress(StepFailed):
-        follow(Step("Trying torch"), [str(PYTHON), "-I", "-c", "import torch; torch.ones(2) + 1"], line)
+        command = [str(venv.python), "-I", "-c", "import torch; torch.ones(2) + 1"]
+        follow(venv, Step("Trying torch"), command, line)
         return True
     return False
 
 
-def install(files: Sequence[Path], line: Line) -> str:
-    """Brings .venv to what `files` (pip, torch, others) ask for; the folder of a torch it keeps."""
-    what = "Installing packages" + ("" if STAMP.exists() else " (first time only)")
+def install(venv: Environment, files: Sequence[Path], line: Line) -> str:
+    """Brings an environment to what `files` (pip, torch, others) ask for; the folder of a torch it keeps."""
+    what = "Installing packages" + ("" if venv.stamp.exists() else " (first time only)")
     installer, torch, *others = files
-    if not version():
-        build(line)
-    kept = torch_from_before()
-    STAMP.unlink(missing_ok=True)  # from here on .venv is half made
-    keep_torch("")
-    if look(*files)["damaged"]:
-        build(line)
-    update = look(installer)["missing"]
+    if not version(venv):
+        build(venv, line)
+    kept = torch_from_before(venv)
+    venv.stamp.unlink(missing_ok=True)  # from here on it is half made
+    keep_torch(venv, "")
+    if look(venv, *files)["damaged"]:
+        build(venv, line)
+    update = look(venv, installer)["missing"]
     if update:
-        pip(PipStep("Updating pip", len(update)), update, line)
-    state = look(torch)
+        pip(venv, PipStep("Updating pip", len(update), venv), update, line)
+    state = look(venv, torch)
     kept = kept if state["missing"] and not state["other"] else ""
     if state["missing"] and not kept:
-        install_torch(torch, others[0], line)
-    missing = look(*others)["missing"]
+        install_torch(venv, torch, others[0], line)
+    missing = look(venv, *others)["missing"]
     if missing:  # every pin is there, so pip has nothing to work out, and no reason to touch torch
-        pip(PipStep(what, len(missing)), ["--no-deps", *missing], line)
-    keep_torch(kept)
-    if kept and not works(line):
+        pip(venv, PipStep(what, len(missing), venv), ["--no-deps", *missing], line)
+    keep_torch(venv, kept)
+    if kept and not works(venv, line):
         kept = ""
-        keep_torch("")
-        install_torch(torch, others[0], line)
-    if state["pins"] and not kept and not works(line):
-        raise Trouble("torch is installed but does not start.", f"read the end of {LOG}")
+        keep_torch(venv, "")
+        install_torch(venv, torch, others[0], line)
+    if state["pins"] and not kept and not works(venv, line):
+        raise Trouble("torch is installed but does not start.", f"read the end of {venv.log}")
     return kept
 
 
-def install_torch(torch: Path, pins: Path, line: Line) -> None:
+def install_torch(venv: Environment, torch: Path, pins: Path, line: Line) -> None:
     """The pinned torch, before anything else could bring another; its helpers at our versions."""
     arguments = ["-r", str(torch), "-c", str(pins)]
-    pip(PipStep("Installing torch, the largest package (first time only)", 0), arguments, line)
+    pip(venv, PipStep("Installing torch, the largest package (first time only)", 0, venv), arguments, line)
 
 
 @contextlib.contextmanager
@@ -467,33 +536,34 @@ def locked(file: int) -> bool:
     return True
 
 
-def prepare(*more: str) -> None:
-    """A .venv that is ready for the desk, and for `more` (test) when asked; quick when it is."""
-    files = [ROOT / "requirements" / f"{name}.txt" for name in ("pip", "torch", "standalone", *more)]
+def prepare(venv: Environment, *more: str) -> None:
+    """An environment that is ready for its set, and for `more` (test) when asked; quick when it is."""
+    files = [ROOT / "requirements" / f"{name}.txt" for name in ("pip", venv.torch, venv.others, *more)]
     wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    if stamped(wanted):
+    if stamped(venv, wanted):
         return
     line, began = Line(), time.monotonic()
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with alone(line):
-            if not stamped(wanted):  # the one that we waited for may have done it
-                kept = install(files, line)
-                stamp = {"files": wanted, "python": version(), "kept_torch": kept}
-                STAMP.write_text(json.dumps(stamp, indent=2), "utf-8")
+            if not stamped(venv, wanted):  # the one that we waited for may have done it
+                kept = install(venv, files, line)
+                stamp = {"files": wanted, "python": version(venv), "kept_torch": kept}
+                venv.stamp.write_text(json.dumps(stamp, indent=2), "utf-8")
     finally:
         line.end()
         signal.signal(signal.SIGTERM, previous)
-    sys.stderr.write(f"The packages are in {VENV} ({time.monotonic() - began:.0f} s).\n")
+    sys.stderr.write(f"The packages are in {venv.folder} ({time.monotonic() - began:.0f} s).\n")
 
 
 # --- what to run ------------------------------------------------------------------------------
 
 
-def call(arguments: Sequence[str], **variables: str) -> int:
-    """Runs the Python of .venv in the repository and waits for it, also through Ctrl-C."""
+def call(venv: Environment, arguments: Sequence[str], **variables: str) -> int:
+    """Runs the Python of an environment in the repository and waits for it, also through Ctrl-C."""
     sys.stdout.flush()
-    process = subprocess.Popen([str(PYTHON), *arguments], env=environment(PYTHONPATH=str(ROOT), **variables))
+    command = [str(venv.python), *arguments]
+    process = subprocess.Popen(command, env=environment(PYTHONPATH=str(ROOT), **variables))
     while True:
         try:
             return process.wait()
@@ -507,30 +577,60 @@ def hand_over(module: str, arguments: Sequence[str]) -> int:
     if os.name != "nt":
         sys.stdout.flush()
         variables = environment(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
-        os.execve(str(PYTHON), [str(PYTHON), *arguments], variables)
-    return call(arguments, PYTHONSAFEPATH="1")
+        os.execve(str(NEWEST.python), [str(NEWEST.python), *arguments], variables)
+    return call(NEWEST, arguments, PYTHONSAFEPATH="1")
 
 
 def test(arguments: Sequence[str]) -> int:
     """Every check, whether or not one before it failed; 1 if any did."""
-    prepare("test")
     os.chdir(ROOT)
+    if arguments[:1] == ["--pins"]:
+        return test_on(arguments[1] if len(arguments) > 1 else "", arguments[2:])
+    prepare(NEWEST, "test")
     lint = "from importlinter.cli import lint_imports_command as lint; lint()"
     checks = {
         "ruff check": ["-m", "ruff", "check", "."],
         "ruff format": ["-m", "ruff", "format", "--check", "."],
-        "pyright": ["-m", "pyright", "--pythonpath", str(PYTHON)],
+        "pyright": ["-m", "pyright", "--pythonpath", str(NEWEST.python)],
         "lint-imports": ["-c", lint, "--no-logo"],
         "pytest": ["-m", "pytest", *(arguments or SEVERAL)],
     }
-    results: dict[str, str] = {}
+    results: list[str] = []
     for name, command in checks.items():
-        print(f"--- {name}", flush=True)
-        began = time.monotonic()
-        status = call(command, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")
-        results[name] = f"{'FAILED' if status else 'ok':6}  {name}  ({time.monotonic() - began:.0f} s)"
-    print("---", *results.values(), sep="\n", flush=True)
-    return 1 if any(result.startswith("FAILED") for result in results.values()) else 0
+        results.append(checked(name, NEWEST, command))
+    if not arguments:
+        results.append(checked_on("a1111"))
+    print("---", *results, sep="\n", flush=True)
+    return 1 if any(result.startswith("FAILED") for result in results) else 0
+
+
+def test_on(name: str, arguments: Sequence[str]) -> int:
+    """pytest on the packages of one set; its exit status."""
+    if name not in SETS:
+        raise Trouble(f"There is no set of packages called '{name}'.", f"--pins {' or '.join(SETS)}")
+    venv = SETS[name]
+    prepare(venv, *(["test"] if venv is NEWEST else []))
+    return call(venv, ["-m", "pytest", *(arguments or FAST)])
+
+
+def checked(name: str, venv: Environment, command: Sequence[str]) -> str:
+    """Runs one check and gives its line of the summary."""
+    print(f"--- {name}", flush=True)
+    began = time.monotonic()
+    status = call(venv, command, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")
+    return f"{'FAILED' if status else 'ok':7} {name}  ({time.monotonic() - began:.0f} s)"
+
+
+def checked_on(name: str) -> str:
+    """The same of the fast tests on the packages of a set, whose environment is made where it is missing."""
+    venv, told = SETS[name], f"pytest, fast tests on the packages of {name}"
+    if not venv.maker():
+        return f"skipped {told}: there is no {pythons(venv)} here"
+    try:
+        prepare(venv)
+    except Trouble as trouble:
+        return f"FAILED  {told}: {trouble}"
+    return checked(f"{told}, Python {version(venv).partition(' ')[0]}", venv, ["-m", "pytest", *FAST])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -544,7 +644,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if arguments[:1] == ["test"]:
             return test(arguments[1:])
-        prepare()
+        prepare(NEWEST)
         if arguments[:1] == ["demo"]:
             return hand_over("samples.demo", arguments[1:])
         command = bool(arguments) and not arguments[0].startswith("-")

@@ -49,7 +49,7 @@ def python_with_gradio(version: str, cache: Path) -> Path:
 def _made(version: str, place: Path) -> Path:
     python, done = place / "bin" / "python", place / "done"
     try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, timeout=MOST_SECONDS)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS[version]]
         subprocess.run(install, check=True, timeout=MOST_SECONDS, capture_output=True, text=True)
     except (OSError, subprocess.SubprocessError) as cause:

@@ -21,7 +21,7 @@ def run_install(folder: Path, hidden: tuple[str, ...], launch: str = "") -> subp
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
     )
 
 

@@ -21,7 +21,7 @@ PROBE = f"import json, sys; print(json.dumps([name for name in {HEAVY} if name i
 def loaded(program: str) -> list[str]:
     """Which of the heavy packages a fresh process has loaded after running `program`."""
     command = [sys.executable, "-c", f"{program}\n{PROBE}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -9,6 +9,13 @@ from packaging.requirements import Requirement
 
 FOLDER = Path(__file__).parents[1] / "requirements"
 STARTED = ("pip", "torch", "standalone", "test")
+# What each host pins itself (requirements_versions.txt, modules/launch_utils.py), of what we use.
+HOSTS = {
+    "a1111": "torch==2.1.2 fastapi==0.94.0 gradio==3.41.2 httpcore==0.15.0 httpx==0.24.1 numpy==1.26.2"
+    " pillow==9.5.0 safetensors==0.4.2",
+    "forge": "torch==2.3.1 fastapi==0.104.1 gradio==4.40.0 httpcore==0.15.0 httpx==0.24.1 numpy==1.26.2"
+    " pillow==9.5.0 safetensors==0.4.2 pydantic==2.8.2 tqdm==4.66.1 huggingface-hub==0.26.2",
+}
 
 
 def pins(name: str) -> list[Requirement]:
@@ -30,6 +37,29 @@ def test_every_machine_gets_one_exact_version_of_each_package(python: str, syste
             assert str(pin.specifier).startswith("=="), pin
             assert chosen.setdefault(pin.name, str(pin.specifier)) == str(pin.specifier), pin
     assert {"torch", "numpy", "diffusers", "transformers", "pytest", "sd-meh"} <= chosen.keys()
+
+
+@pytest.mark.parametrize(("host", "python"), [("a1111", "3.10.13"), ("a1111", "3.11.7"), ("forge", "3.12.1")])
+def test_a_hosts_set_is_what_the_host_has_in_one_exact_version_each(host: str, python: str) -> None:
+    machine = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    every = [
+        pin for pin in [*pins(f"{host}-torch"), *pins(host)] if not pin.marker or pin.marker.evaluate(machine)
+    ]
+    chosen = {pin.name: str(pin.specifier) for pin in every}
+    assert len(chosen) == len(every)
+    assert all(version.startswith("==") for version in chosen.values())
+    assert {f"{name}{chosen[name]}" for name in chosen} >= set(HOSTS[host].split())
+    assert {"matplotlib", "pandas", "scipy", "pytest", "hypothesis"} <= chosen.keys()
+
+
+def test_the_floors_of_the_project_are_what_the_oldest_set_has() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    oldest = {pin.name: str(pin.specifier)[2:] for pin in [*pins("a1111-torch"), *pins("a1111")]}
+    floors = [Requirement(each) for each in project["dependencies"]]
+    assert {pin.name.lower(): str(pin.specifier) for pin in floors} == {
+        pin.name.lower(): f">={oldest[pin.name.lower()]}" for pin in floors
+    }
 
 
 def test_only_the_file_of_torch_asks_for_torch() -> None:

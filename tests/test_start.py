@@ -19,8 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import hear_ctrl_c
+
 ROOT = Path(__file__).parents[1]
-FILES = ("pip", "torch", "standalone", "test")
+FILES = ("pip", "torch", "standalone", "test", "a1111-torch", "a1111", "forge-torch", "forge")
+PATIENCE = 280  # seconds, for a machine that does much else
 TELL = "import sys, tiny; print(tiny.VERSION, {!r}, *sys.argv[1:])"
 pytestmark = [
     pytest.mark.slow,  # a venv with pip takes some seconds
@@ -87,7 +90,7 @@ class Clone:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     @property
@@ -177,16 +180,18 @@ def test_a_package_that_this_machine_cannot_have_is_named(clone: Clone) -> None:
 def test_ctrl_c_while_pip_waits_ends_both_and_leaves_no_stamp(clone: Clone) -> None:
     clone.pin("standalone", "tiny==5.0")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call and never answers
-        silent.settimeout(60)
+        silent.settimeout(PATIENCE)
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
         variables = clone.environment(PIP_NO_INDEX="0", PIP_INDEX_URL=index)
-        process = subprocess.Popen(clone.command("methods"), env=variables, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            clone.command("methods"), env=variables, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+        )
         line, _ = silent.accept()
         with line:
             line.recv(1)  # pip is there and asks
             process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=30)[1]
-            line.settimeout(10)
+            said = process.communicate(timeout=PATIENCE)[1]
+            line.settimeout(PATIENCE)
             while line.recv(4096):
                 pass  # until pip has gone too
     assert said.endswith("Stopped. Run the same command again to go on.\n")
@@ -241,11 +246,49 @@ def test_a_failing_check_fails_the_tests_and_stops_no_other(clone: Clone) -> Non
     assert results[2] == ["FAILED", "pyright"]
 
 
+def test_one_set_of_packages_is_tried_in_an_environment_of_its_own(clone: Clone) -> None:
+    tell = "import sys, tiny; print(tiny.VERSION, sys.prefix, *sys.argv[1:])"
+    wheel(clone.wheels, "pytest", "1.0", {"pytest.py": tell})
+    clone.pin("forge", "pytest==1.0\ntiny==2.0")
+    for _ in range(2):  # the second finds it made
+        done = clone.start("test", "--pins", "forge", "-k", "two words")
+        assert done.stdout == f"2.0 {clone.root / '.venv-forge'} -k two words\n", done.stderr
+    log = (clone.root / ".venv-forge" / "install.log").read_text()
+    assert log.count("-m venv") == 1
+    assert clone.start("methods").stdout == said("methods")  # the desk's own packages are as they were
+
+
+def test_a_set_that_there_is_not_is_named_beside_those_that_there_are(clone: Clone) -> None:
+    done = clone.start("test", "--pins", "comfy")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no set of packages called 'comfy'." in done.stderr
+    assert "--pins newest or a1111 or forge" in done.stderr
+
+
+def test_all_checks_end_with_the_fast_tests_on_the_packages_of_automatic1111(clone: Clone) -> None:
+    tools = {f"{name}.py": "" for name in ("ruff", "pyright", "pytest")}
+    cli = {"importlinter/__init__.py": "", "importlinter/cli.py": "def lint_imports_command(): pass"}
+    wheel(clone.wheels, "tools", "2.0", {**tools, **cli})
+    wheel(clone.wheels, "pytest", "2.0", {"pytest.py": "import sys; sys.exit('no numpy of that age')"})
+    clone.pin("test", "tools==2.0")
+    clone.pin("a1111", "pytest==2.0")
+    done = clone.start("test")
+    results = [line for line in done.stdout.splitlines() if line.startswith(("ok ", "FAILED ", "skipped "))]
+    assert [line.split()[0] for line in results[:5]] == ["ok"] * 5, done.stderr
+    last = results[5].split("  (")[0]
+    if last.startswith("FAILED"):
+        assert "fast tests on the packages of a1111, Python 3.1" in last
+        assert done.returncode == 1
+    else:  # this machine has no Python that torch 2.1.2 was built for
+        assert last.endswith("there is no Python 3.10 or 3.11 here")
+        assert done.returncode == 0
+
+
 def test_a_python_without_ensurepip_is_told_which_package_brings_it(tmp_path: Path) -> None:
     hide = "import runpy, sys; sys.modules['ensurepip'] = None; sys.argv = sys.argv[1:]"
     run = f"{hide}; runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-c", run, str(Clone(tmp_path).root / "start.py"), "methods"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert f"sudo apt install python3.{sys.version_info[1]}-venv" in done.stderr
     assert "Traceback" not in done.stderr
@@ -265,7 +308,7 @@ def test_an_old_python_is_told_its_age() -> None:
     ast.parse((ROOT / "start.py").read_text("utf-8"), feature_version=(3, 6))
     for python in old_pythons():
         command = [python, str(ROOT / "start.py")]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PATIENCE)
         assert done.returncode == 2
         assert done.stderr.startswith("Merge Desk needs Python 3.10 or later, and this is Python 3.")
         assert len(done.stderr.splitlines()) == 2

@@ -134,11 +134,11 @@ def test_every_key_of_sdxl_finds_its_slot_in_a_few_milliseconds() -> None:
     sdxl = family_by_id("sdxl")
     keys = list(sdxl.shapes)
     best = min(_seconds(sdxl, keys) for _ in range(5))
-    assert best < 0.05  # some 3 ms on an idle core; the room is for a busy machine
+    assert best < 0.05  # some 3 ms of a processor
 
 
 def _seconds(family: Family, keys: list[str]) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     for key in keys:
         slot_of(family, key)
-    return time.perf_counter() - start
+    return time.thread_time() - start

@@ -120,7 +120,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_old_file(
     target = tmp_path / "table.csv"
     target.write_bytes(b"the old one")
     said = "the result cannot be written: the file would be larger than this system allows\n"
-    assert python(LIMITED, target).communicate(timeout=60) == (said, "")
+    assert python(LIMITED, target).communicate(timeout=280) == (said, "")
     assert (target.read_bytes(), names(tmp_path)) == (b"the old one", ["table.csv"])
 
 
@@ -189,7 +189,7 @@ def test_anyone_elses_output_over_it_is_refused_before_anything_is_done(
     try:
         for each in above:
             each.chmod(0o755)
-        said = python(NOBODY, target).communicate(timeout=60)
+        said = python(NOBODY, target).communicate(timeout=280)
     finally:
         for each, mode in zip(above, modes, strict=True):
             each.chmod(mode)

@@ -213,7 +213,7 @@ def test_a_system_that_promises_no_memory_still_maps_the_file(
     path.write_bytes(raw_file({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}))
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + size)
-    output, errors = python(STINGY, path).communicate(timeout=60)
+    output, errors = python(STINGY, path).communicate(timeout=280)
     assert (output, errors) == ("0 0\nr--s\n", "")  # shared and read-only, not rw-p
 
 

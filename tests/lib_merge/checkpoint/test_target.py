@@ -128,7 +128,7 @@ def test_a_folder_that_one_may_not_write_to_or_look_into_is_told(
     try:
         for folder in above:  # pytest closes its folders to other users, and root becomes one
             folder.chmod(0o755)
-        said = python(NOBODY, readable, closed, closed / "deeper").communicate(timeout=60)
+        said = python(NOBODY, readable, closed, closed / "deeper").communicate(timeout=280)
     finally:
         for folder, mode in zip(above, modes, strict=True):
             folder.chmod(mode)

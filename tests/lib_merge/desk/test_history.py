@@ -108,7 +108,7 @@ def writer(folder: Path, name: str, count: int) -> subprocess.Popen[str]:
 def test_two_processes_write_at_once_and_nothing_is_lost(known: History) -> None:
     folder = known.place.parent
     processes = [writer(folder, name, 40) for name in ("one", "two")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert [process.wait(timeout=280) for process in processes] == [0, 0]
     assert len(known.entries(limit=1000)) == 80
 
 
@@ -119,7 +119,7 @@ def test_a_writer_that_is_killed_leaves_a_sound_history_with_all_that_it_had_sai
         process.stdout.readline()
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=280)
     process.stdout.close()
     assert len(known.entries(limit=10_000)) >= 10
     book = sqlite3.connect(known.place)

@@ -68,7 +68,7 @@ def wiring(
     write_tiny(folder / "ink.safetensors")
     python = sys.executable if request.param == "current" else python_with_gradio(request.param, cache)
     command = [python, "-c", PROGRAM, ROOT, folder, folder / "data"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

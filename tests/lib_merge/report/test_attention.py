@@ -154,7 +154,7 @@ def test_sdsim_is_the_package_to_the_last_digit(samples: dict[str, Path]) -> Non
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=True,
     )
     theirs = json.loads(told.stdout)
