@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 MOST_SHOWN = 2000  # characters of what, where or hint; it may quote a text of any length
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: what no encoding of text can hold
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but \t and \n
 MOST_WORD = 100  # characters of a word that is looked up among known ones
 
@@ -83,6 +84,20 @@ class PlanError(MergeError):
         self.args = (self.what,)
 
 
+def encodable(text: str) -> str:
+    r"""The text with escapes in place of what no encoding can hold.
+
+    A byte of a file name that is not UTF-8 (os.fsdecode) becomes `\xe8`, any other half of a surrogate pair
+    `\ud83d`.
+    """
+    return SURROGATE.sub(_escaped, text)
+
+
+def _escaped(half: re.Match[str]) -> str:
+    code = ord(half[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest known words as a hint, or the whole list where it is short, or nothing."""
     known = sorted(known)
@@ -102,4 +117,4 @@ def printable(text: str) -> str:
     if len(text) > MOST_SHOWN:
         half = MOST_SHOWN // 2
         text = f"{text[:half]} ... {text[-half:]}"
-    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), encodable(text))

@@ -38,6 +38,9 @@ class PaperHost:
     def vaes(self) -> Sequence[Ckpt]:
         return ()
 
+    def unreadable(self) -> Mapping[str, str]:
+        return {}
+
     def loaded(self) -> Loaded:
         known = self.checkpoints()
         return Loaded(known[0] if known else None, self.refusal)

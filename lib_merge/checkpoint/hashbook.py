@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lib_merge.checkpoint.hashes import Hashes, hash_file
-from lib_merge.errors import MergeError
+from lib_merge.errors import MergeError, encodable
 from lib_merge.progress import Progress
 
 FILE = "hashes.sqlite3"
@@ -114,4 +114,4 @@ class HashBook:
 
 def _key(path: Path) -> Key:
     state = path.stat()
-    return str(path.resolve()), state.st_size, state.st_mtime_ns
+    return encodable(str(path.resolve())), state.st_size, state.st_mtime_ns

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.commands import NOT_WRITTEN, inputs_of
-from lib_merge.cli.request import ENDINGS, Request, data_folder, read_request
-from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
+from lib_merge.cli.request import Folders, Request, data_folder, read_request
+from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, encodable
 from lib_merge.methods import METHODS
-from lib_merge.recipe import Ingredient, Recipe, read_recipe
+from lib_merge.recipe import Ingredient, Recipe, find_ingredients, read_recipe, renamed
+from lib_merge.recipe.ingredients import Recorded
+from lib_merge.recipe.names import Fits, told_apart
 
 if TYPE_CHECKING:
     from lib_merge.desk.mixer import Mixer
@@ -194,7 +196,8 @@ def _request(options: argparse.Namespace) -> Request:
 
     if len(options.models) == 1 and not options.recipe:
         path = Path(options.models[0])
-        return Request(Recipe((Ingredient("A", path.name),), (), "A"), {path.name: read_header(path)})
+        (file,) = told_apart([path])
+        return Request(Recipe((Ingredient("A", file),), (), "A"), {file: read_header(path)})
     return read_request(options)
 
 
@@ -239,24 +242,30 @@ def _studio(mixer: Mixer, options: argparse.Namespace) -> Studio:
             return super().vae(name)
 
         def recipe(self, text: str) -> Recipe:
-            recipe = read_recipe(text)
-            folders = [Path(each) for each in options.folders or ()] or [Path(text).resolve().parent]
-            for file in recipe.files:
-                paths = (folder / (file + ending) for folder in folders for ending in ("", *ENDINGS))
-                path = next((path for path in paths if path.is_file()), None)
-                if path is not None:
-                    self._offer(file, path)
-            return recipe
+            given = [Path(each) for each in options.folders or ()]
+            folders = Folders(given or [Path(text).resolve().parent], given=bool(given))
+
+            def named(wanted: Recorded) -> Fits:
+                fits = folders.named(wanted)
+                return fits if fits.files else mixer.fitting(wanted)
+
+            found = find_ingredients(
+                read_recipe(text), named, folders.paths, mixer.book.hashes, trust_names=True
+            )
+            names = {file: self._offered(path) for file, path in found.paths.items()}
+            return renamed(found.recipe, names)
 
         def _meet(self, name: str) -> None:
             if Path(name).is_file():
-                self._offer(name, Path(name))
+                self._offered(Path(name))
 
-        def _offer(self, name: str, path: Path) -> None:
+        def _offered(self, path: Path) -> str:
             host: Any = mixer.host
-            known = (*host.checkpoints(), *host.vaes())
-            if not any(name == each.name for each in known):
-                host.offer(Ckpt(name, path))
+            known = next((each for each in (*host.checkpoints(), *host.vaes()) if each.path == path), None)
+            if known is None:
+                known = Ckpt(encodable(str(path)), path)
+                host.offer(known)
+            return self.registered(known)
 
     return Files(mixer)
 

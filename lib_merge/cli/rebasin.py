@@ -23,6 +23,7 @@ from lib_merge.errors import MergeError, PlanError
 from lib_merge.progress import Progress
 from lib_merge.rebasin.options import SWEEPS, Options
 from lib_merge.recipe import Alignment, Ingredient, Recipe
+from lib_merge.recipe.names import told_apart
 
 if TYPE_CHECKING:
     from lib_merge.plan import Plan
@@ -95,7 +96,7 @@ def _planned(options: argparse.Namespace) -> Plan:
     from lib_merge.plan import make_plan
 
     target, source = Path(options.target), Path(options.source)
-    files = [path.name if target.name != source.name else path.as_posix() for path in (target, source)]
+    files = told_apart([target, source])
     paths = dict(zip(files, (target, source), strict=True))
     headers = headers_of(paths)
     recipe = _recipe(files, options)

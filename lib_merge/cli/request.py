@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,18 @@ from lib_merge.recipe import (
     read_imported,
     read_weights,
     recipe_in,
-    spelled_out,
     with_hashes,
+)
+from lib_merge.recipe.ingredients import Recorded
+from lib_merge.recipe.names import (
+    Fits,
+    Named,
+    distinct,
+    files_in,
+    fitting,
+    is_checkpoint,
+    told_apart,
+    without_ending,
 )
 from lib_merge.registry import Method, Parameter
 
@@ -39,7 +50,6 @@ if TYPE_CHECKING:
 
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 USUAL_DATA = Path("output", "desk")  # of `merge-desk desk`
-ENDINGS = (".safetensors", ".ckpt", ".pt")
 SAVING = {"weights", "beta_weights", "adjust", "vae", "dtype", "text_encoder", "ema", "overflow", "align"}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
 
@@ -56,12 +66,8 @@ class Request:
 def read_request(options: argparse.Namespace) -> Request:
     """Read the flags (or the recipe) and every file's header; all unreadable files are told at once."""
     book = HashBook(data_folder(options))
-    if options.recipe:
-        recipe, found = _from_recipe(options, book)
-    else:
-        recipe, paths = _from_flags(options)
-        found = Found(paths)
-    headers = headers_of(found.paths)
+    found = _from_recipe(options, book) if options.recipe else Found(*_from_flags(options))
+    recipe, headers = found.recipe, headers_of(found.paths)
     if options.step_by_step:
         recipe = replace(recipe, stepwise=True)
     if getattr(options, "hashes", False):
@@ -106,7 +112,7 @@ def kept_alignments(options: argparse.Namespace) -> Alignments:
     return Alignments(data / "alignments" if data else None)
 
 
-def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, Found]:
+def _from_recipe(options: argparse.Namespace, book: HashBook) -> Found:
     if options.models:
         raise RecipeError(
             "models were given beside a recipe, which names its own", hint="leave one of them out"
@@ -122,24 +128,17 @@ def _from_recipe(options: argparse.Namespace, book: HashBook) -> tuple[Recipe, F
     recipe = read.recipe
     is_file = options.recipe != "-" and "\n" not in options.recipe and Path(options.recipe).is_file()
     beside = [Path(options.recipe).resolve().parent] if is_file else []
-    folders = [Path(folder) for folder in options.folders or ()] or beside or [Path()]
-
-    def named(file: str) -> Path | None:
-        return next((path for folder in folders for path in _candidates(folder, file)), None)
-
-    def others() -> list[Path]:
-        return [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in ENDINGS]
-
+    named = [Path(folder) for folder in options.folders or ()]
+    folders = Folders(named or beside or [Path()], given=bool(named))
     with progress_bar() as progress:
         found = find_ingredients(
             recipe,
-            named,
-            others,
+            folders.named,
+            folders.paths,
             lambda path: book.hashes(path, progress=progress),
             trust_names=options.trust_names,
         )
-    recipe, found = spelled_out(recipe, found)
-    return recipe, replace(found, notes=(*read.notes, *found.notes))
+    return replace(found, notes=(*read.notes, *found.notes))
 
 
 def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:
@@ -147,12 +146,45 @@ def _recipe_flags(options: argparse.Namespace) -> Iterator[str]:
     return (name for name in vars(options) if name in names | SAVING)
 
 
-def _candidates(folder: Path, file: str) -> Iterator[Path]:
-    for name in (file, *(file + ending for ending in ENDINGS)):
-        direct = folder / name
-        if direct.is_file():
-            yield direct
-        yield from (path for path in sorted(folder.rglob(Path(name).name)) if path.is_file())
+class Folders:
+    """The files below the folders of --models, or of where a recipe lies; listed once, and only if asked for.
+
+    given  whether the folders were named; others may hold anything, and are not searched needlessly
+    """
+
+    def __init__(self, folders: Sequence[Path], *, given: bool) -> None:
+        self._folders, self._given = folders, given
+        self._files: list[Named] | None = None
+
+    def named(self, wanted: Recorded) -> Fits:
+        """The files that a name fits; a name that is a path from one of the folders is the file there."""
+        direct = distinct(path for folder in self._folders for path in _at(folder, wanted.file))
+        if direct and not self._given:
+            return Fits(direct)
+        fits = fitting(wanted.file, self._listed())
+        if not direct:
+            return fits
+        return Fits(direct, distinct((*direct, *fits.files, *fits.also))[len(direct) :])
+
+    def paths(self) -> list[Path]:
+        """Every checkpoint."""
+        return [each.path for each in self._listed()]
+
+    def _listed(self) -> list[Named]:
+        if self._files is None:
+            self._files = [each for folder in self._folders for each in files_in(folder)]
+        return self._files
+
+
+def _at(folder: Path, file: str) -> list[Path]:
+    """The file of that path in a folder, or those that have it but for their endings."""
+    place = folder / file
+    with suppress(OSError, ValueError):  # a text that can be no path, or a folder that cannot be read
+        if place.is_file():
+            return [place]
+        beside = [each for each in sorted(place.parent.iterdir()) if is_checkpoint(each)]
+        return [each for each in beside if without_ending(each.name) == place.name and each.is_file()]
+    return []
 
 
 def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
@@ -163,13 +195,15 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
     method = METHODS.get(options.method)
     method.check_models(len(options.models))
     layout_by_name(options.layout)
-    files = _file_names([Path(model) for model in options.models])
-    ingredients = tuple(Ingredient(name, file) for name, file in zip(NAMES, files, strict=False))
-    paths = dict(zip(files, map(Path, options.models), strict=True))
+    given = [Path(model) for model in options.models]
     vae = options.vae or ""
     if vae and vae not in VAE_WORDS:
-        paths[Path(vae).name] = Path(vae)
-        vae = Path(vae).name
+        given.append(Path(vae))
+    names = told_apart(given)
+    files = names[: len(options.models)]
+    vae = names[-1] if len(names) > len(files) else vae
+    ingredients = tuple(Ingredient(name, file) for name, file in zip(NAMES, files, strict=False))
+    paths = dict(zip(names, given, strict=True))
     name = "M" if len(files) <= NAMES.index("M") else "MERGED"  # the thirteenth model is called M
     names = list(NAMES[: len(files)])
     if getattr(options, "align", None):
@@ -190,12 +224,6 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
 
 def _dtype(options: argparse.Namespace) -> Dtype | None:
     return parse_save_dtype(options.dtype or SOURCE)
-
-
-def _file_names(paths: Sequence[Path]) -> list[str]:
-    """Bare names, as a recipe holds them; the path where two different files share a name."""
-    whole = {path.name: {p.resolve() for p in paths if p.name == path.name} for path in paths}
-    return [path.name if len(whole[path.name]) == 1 else path.as_posix() for path in paths]
 
 
 def _settings(method: Method, options: argparse.Namespace) -> dict[str, Setting]:

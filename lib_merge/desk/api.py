@@ -16,7 +16,7 @@ from lib_merge.desk.http_guard import BadRequestError, ForbiddenError, check_req
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
 from lib_merge.desk.report_request import check_named, compare_named
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
-from lib_merge.hosts.host import Ckpt, HostError, find
+from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.json_data import dump, load
 from lib_merge.live import BrokenModelError, MergeIdent, SwapReport
 from lib_merge.methods import METHODS
@@ -56,6 +56,7 @@ class Answers:
             "engaged": self._mixer.asked is not None,
             "checkpoints": [each.name for each in host.checkpoints()],
             "vaes": [each.name for each in host.vaes()],
+            "unreadable": dict(self._mixer.unreadable()),
         }
 
     def methods(self, body: Body) -> list[Data]:
@@ -109,7 +110,7 @@ class Answers:
         given = {word: str(body.get(word) or "") for word in ("a", "weights", "layout")}
         amount = read_weights(given["weights"], layout=given["layout"] or DEFAULT_LAYOUT.id, where="weights")
         try:
-            checkpoint = find(self._mixer.host.checkpoints(), given["a"])
+            checkpoint = self._mixer.checkpoint(given["a"])
         except HostError as cause:
             raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
         return rules_as_data(report_of_header(amount, self._mixer.header(checkpoint)))
@@ -328,7 +329,7 @@ def plan_as_answer(plan: Plan) -> Data:
     from lib_merge.plan import plan_as_data
 
     data = plan_as_data(plan, default_threads())
-    data["sources"] = {name: source.path.name for name, source in zip(plan.names, plan.sources, strict=True)}
+    data["sources"] = dict(zip(plan.names, plan.recipe.files, strict=True))
     data["keys"] = len(plan.keys)
     return data
 

@@ -15,7 +15,6 @@ from lib_merge.architectures import DEFAULT_LAYOUT, Family, identify
 from lib_merge.checkpoint import Header
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.errors import MergeError
-from lib_merge.hosts.host import find
 from lib_merge.methods import METHODS
 from lib_merge.plan.tester import Ending, report_of_keys
 from lib_merge.recipe import read_weights
@@ -130,7 +129,7 @@ def _is_set(number: str) -> bool:
 def _held(mixer: Mixer, a: str, rules: str) -> Mapping[str, Held]:
     """What rules that are understood hold; what is wrong with others is said by the merge itself."""
     try:
-        header: Header = mixer.header(find(mixer.host.checkpoints(), a))
+        header: Header = mixer.header(mixer.checkpoint(a))
         family = identify(header.tensors, metadata=header.metadata, where=a).family
         return _held_of(rules, family, tuple(header.tensors))
     except MergeError:

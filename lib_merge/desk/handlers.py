@@ -44,7 +44,7 @@ from lib_merge.desk.view import (
     status_line,
 )
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.hosts.host import DrawSettings, Picture, find
+from lib_merge.hosts.host import DrawSettings, Picture
 from lib_merge.hosts.pictures import png_facts
 from lib_merge.picture import read_settings
 from lib_merge.registry import Method
@@ -177,7 +177,7 @@ class Desk:
     def _family(self, name: str) -> Family | None:
         if not name:
             return None
-        header = self.mixer.header(find(self.mixer.host.checkpoints(), name))
+        header = self.mixer.header(self.mixer.checkpoint(name))
         return identify(header.tensors, metadata=header.metadata, where=name).family
 
     def _misfit(self, choice: Choice, method: Method) -> Problem | None:

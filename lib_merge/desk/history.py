@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.errors import MergeError, OutputError
 from lib_merge.recipe import Recipe, print_recipe, without_hashes
+from lib_merge.recipe.names import labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -188,7 +189,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 def title_of(recipe: Recipe) -> str:
     """What a merge is made of, and how: `ink + pastel, weighted_sum`."""
-    files = dict.fromkeys(Path(each.file).stem for each in recipe.ingredients)
+    files = labels(each.file for each in recipe.ingredients)
     methods = dict.fromkeys(step.method for step in recipe.steps)
     steps = f" in {len(recipe.steps)} steps" if len(recipe.steps) > 1 else ""
     return ", ".join(part for part in (" + ".join(files), " ".join(methods)) if part) + steps

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -18,7 +17,17 @@ from lib_merge.desk.history import SAVED, History
 from lib_merge.desk.request import Asked, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError
 from lib_merge.execute import Overflow
-from lib_merge.hosts.host import Ckpt, DrawSettings, Host, HostError, Picture, find
+from lib_merge.hosts.host import (
+    Ckpt,
+    DrawSettings,
+    Host,
+    HostError,
+    Picture,
+    find,
+    fitting_files,
+    named_of,
+    unforeseen,
+)
 from lib_merge.hosts.saving import (
     DIFFUSERS,
     FORMATS,
@@ -32,7 +41,8 @@ from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
 from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
-from lib_merge.recipe import Recipe, find_ingredients, recipe_of, spelled_out, with_hashes
+from lib_merge.recipe import Recipe, Recorded, find_ingredients, recipe_of, renamed, with_hashes
+from lib_merge.recipe.names import Fits, fitting, shortest
 from lib_merge.report.cache import FOLDER
 from lib_merge.report.difference import slot_differences
 
@@ -88,6 +98,7 @@ class Mixer:
         self.book = HashBook(host.data())
         self.history = History(host.data())
         self._headers: dict[Path, tuple[Stamp, Header]] = {}
+        self._unreadable: dict[Path, str] = {}
         self._differences: dict[tuple[Path, Stamp, Path, Stamp], Mapping[str, float]] = {}
 
     # --- asking ---
@@ -123,31 +134,48 @@ class Mixer:
         """What a body asks for, with the host's own names for files."""
         if body.get("recipe"):
             return self.locate(recipe_of(str(body["recipe"])))
-        return read_request(
-            body,
-            lambda name: find(self.host.checkpoints(), name),
-            lambda name: find(self.host.vaes(), name, "VAE"),
-        )
+        return read_request(body, self.checkpoint, self.vae, self.called)
+
+    def checkpoint(self, name: str) -> Ckpt:
+        """A checkpoint by any name that the host shows; see hosts.host.find."""
+        return find(self.host.checkpoints(), name, hashes=self.book.hashes)
+
+    def vae(self, name: str) -> Ckpt:
+        """A VAE file likewise."""
+        return find(self.host.vaes(), name, "VAE", hashes=self.book.hashes)
+
+    def called(self, checkpoint: Ckpt) -> str:
+        """What recipes call a file of the host's: as much of its path as no other file's path ends with."""
+        return shortest(checkpoint.path, (each.path for each in self._listed()))
+
+    def _listed(self) -> tuple[Ckpt, ...]:
+        return (*self.host.vaes(), *self.host.checkpoints())
+
+    def fitting(self, wanted: Recorded) -> Fits:
+        """The files of the host's that a recipe's name fits; checkpoints first, or VAE files for a VAE."""
+        lists = (self.host.checkpoints(), self.host.vaes())
+        for files in reversed(lists) if wanted.vae else lists:
+            if (found := fitting_files(wanted.file, files)).files:
+                return found
+        return Fits()
 
     def locate(self, recipe: Recipe) -> Asked:
         """The files of a recipe among the host's, by name, or where it records hashes by those."""
-        known = {each.path: each for each in (*self.host.vaes(), *self.host.checkpoints())}
-
-        def named(file: str) -> Path | None:
-            for lists in (self.host.checkpoints(), self.host.vaes()):
-                with suppress(HostError):
-                    return find(lists, file).path
-            return None
-
+        known = {each.path: each for each in self._listed()}
         try:
-            found = find_ingredients(recipe, named, lambda: known, self.book.hashes)
+            found = find_ingredients(recipe, self.fitting, lambda: known, self.book.hashes)
         except PlanError as cause:
             only = cause.problems[0]
             hint = "refresh the list" if only.hint == "--models DIR" else only.hint
             what = "\n".join(each.what for each in cause.problems)
             raise HostError(what, where=only.where, hint=hint) from cause
-        recipe, found = spelled_out(recipe, found)
-        return Asked(recipe, {file: known[path] for file, path in found.paths.items()}, found.notes)
+        files = {file: known[path] for file, path in found.paths.items()}
+        names = {file: self.called(each) for file, each in files.items() if fitting(file, [named_of(each)])}
+        return Asked(
+            renamed(found.recipe, names),
+            {names.get(file, file): each for file, each in files.items()},
+            found.notes,
+        )
 
     def hashed(self, asked: Asked, progress: Progress | None = None) -> Recipe:
         """The recipe with its files' hashes; without `progress` only those that are known already."""
@@ -175,13 +203,28 @@ class Mixer:
         stamp = _stamp(checkpoint.path)
         known = self._headers.get(checkpoint.path)
         if known is None or known[0] != stamp:
-            known = stamp, read_header(checkpoint.path)
+            known = stamp, self._read_header(checkpoint)
             self._headers[checkpoint.path] = known
         return known[1]
 
+    def _read_header(self, checkpoint: Ckpt) -> Header:
+        self._unreadable.pop(checkpoint.path, None)
+        try:
+            return read_header(checkpoint.path)
+        except Exception as cause:  # an odd file can make its reader raise anything
+            problem = cause if isinstance(cause, MergeError) else unforeseen(cause, checkpoint.path)
+            self._unreadable[checkpoint.path] = problem.what
+            raise problem from cause
+
+    def unreadable(self) -> Mapping[str, str]:
+        """The files that the host or the desk met and could not read, by name, and why."""
+        met = dict(self._unreadable)
+        listed = {each.name: met[each.path] for each in self._listed() if each.path in met}
+        return {**self.host.unreadable(), **listed}
+
     def differences(self, a: str, b: str) -> Mapping[str, float]:
         """How much two checkpoints differ in each slot (see report.difference); kept on the disk."""
-        first, second = (find(self.host.checkpoints(), name) for name in (a, b))
+        first, second = (self.checkpoint(name) for name in (a, b))
         key = (first.path, _stamp(first.path), second.path, _stamp(second.path))
         if key not in self._differences:
             kept = self.host.data() / FOLDER

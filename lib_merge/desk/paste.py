@@ -18,7 +18,7 @@ from lib_merge.desk.mixer import Mixer
 from lib_merge.desk.request import Asked
 from lib_merge.desk.view import AS_SOURCE, DTYPES, FADED, VAE_OF_A, VAES, desk_methods
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.hosts.host import HostError, find
+from lib_merge.hosts.host import HostError
 from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import Amounts
 from lib_merge.recipe import (
@@ -80,7 +80,7 @@ def _of_text(mixer: Mixer, text: str) -> Imported:
         raise RecipeError("there is nothing to read", hint="paste a recipe, an infotext or a file's name")
     if "\n" not in bare and "=" not in bare:
         try:
-            found = find(mixer.host.checkpoints(), bare)
+            found = mixer.checkpoint(bare)
         except HostError:
             pass  # no file's name: perhaps it is a sum
         else:
@@ -115,9 +115,9 @@ def setup_of(mixer: Mixer, asked: Asked) -> Setup:
         if why:
             return Setup(text, why=why, notes=asked.notes)
         step, extras = recipe.steps[0], {ADJUST: _adjusting(recipe)}
-        names = [asked.files[_file(recipe, each)].name for each in step.inputs]
-        first = find(mixer.host.checkpoints(), names[0])
-        header = mixer.header(first)
+        files = [asked.files[_file(recipe, each)] for each in step.inputs]
+        names = [each.name for each in files]
+        header = mixer.header(files[0])
         family = identify(header.tensors, metadata=header.metadata, where=names[0]).family
         amounts = Amounts(family, tuple(header.tensors))
         method = next(each for each in desk_methods() if each.id == step.method)

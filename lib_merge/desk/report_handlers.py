@@ -17,7 +17,7 @@ from lib_merge.desk.report_show import checked_of, kinds, report_of
 from lib_merge.desk.report_view import Offer, ReportAnswer
 from lib_merge.desk.view import Problem, page_number, read_page, said
 from lib_merge.errors import RecipeError, StoppedError
-from lib_merge.hosts.host import Ckpt, HostError, find
+from lib_merge.hosts.host import Ckpt, HostError
 
 STOPPED = Problem("Stopped; there is no report.", calm=True)
 
@@ -136,6 +136,6 @@ class ReportDesk:
     def _called(self, name: str) -> str:
         """A checkpoint's own name, from what a list says; "" for none."""
         try:
-            return find(self._known(), name).name if name else ""
+            return self._mixer.checkpoint(name).name if name else ""
         except HostError:
             return ""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.errors import RecipeError, did_you_mean
-from lib_merge.hosts.host import Ckpt, find
+from lib_merge.hosts.host import Ckpt
 from lib_merge.progress import Progress
 from lib_merge.report.cache import FOLDER, cached_compare
 from lib_merge.report.comparison import WEIGHTS, Comparison
@@ -45,15 +44,15 @@ def compare_named(mixer: Mixer, body: Body, progress: Progress | None = None) ->
         progress=progress,
     )
     models = tuple(
-        replace(model, name=each.name, file=each.path.name)
+        replace(model, name=each.name, file=mixer.called(each))
         for model, each in zip(found.models, others, strict=True)
     )
     return replace(
         found,
         name=reference.name,
-        file=reference.path.name,
+        file=mixer.called(reference),
         models=models,
-        base=base.path.name if base else "",
+        base=mixer.called(base) if base else "",
     )
 
 
@@ -67,7 +66,7 @@ def check_named(mixer: Mixer, body: Body, progress: Progress | None = None) -> t
     base = _one(mixer, body, "base")
     header = mixer.header(base) if base else None
     found = [(each, check(mixer.header(each), header, progress)) for each in _models(mixer, body)]
-    return tuple(replace(health, name=each.name, file=Path(health.file).name) for each, health in found)
+    return tuple(replace(health, name=each.name, file=mixer.called(each)) for each, health in found)
 
 
 def _check_words(body: Body, known: Sequence[str], what: str) -> None:
@@ -84,13 +83,12 @@ def _models(mixer: Mixer, body: Body) -> tuple[Ckpt, ...]:
         raise RecipeError(f"models must be a list of names, not {names!r}", hint='"models": ["pastel"]')
     if not names:
         raise RecipeError("no model is chosen", hint="name one or more of the checkpoints")
-    known = mixer.host.checkpoints()
-    return tuple(dict.fromkeys(find(known, name) for name in cast("list[str]", names)))
+    return tuple(dict.fromkeys(mixer.checkpoint(name) for name in cast("list[str]", names)))
 
 
 def _one(mixer: Mixer, body: Body, word: str) -> Ckpt | None:
     name = _text(body, word)
-    return find(mixer.host.checkpoints(), name) if name else None
+    return mixer.checkpoint(name) if name else None
 
 
 def _text(body: Mapping[str, object], word: str) -> str:

@@ -9,7 +9,7 @@ from typing import cast
 from lib_merge.architectures import DEFAULT_LAYOUT, layout_by_name
 from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
 from lib_merge.errors import RecipeError, did_you_mean
-from lib_merge.hosts.host import Ckpt
+from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.methods import METHODS
 from lib_merge.recipe import (
     VAE_WORDS,
@@ -21,12 +21,12 @@ from lib_merge.recipe import (
     Step,
     adjusted,
     aligned_to_first,
-    parse_recipe,
     read_weights,
 )
 from lib_merge.registry import Method, Parameter
 
 Find = Callable[[str], Ckpt]
+Called = Callable[[Ckpt], str]
 
 MODELS = ("a", "b", "c")
 LISTS = {"weights": "alpha", "beta_weights": "beta"}
@@ -43,35 +43,35 @@ class Asked:
     notes: tuple[str, ...] = ()
 
 
-def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Asked:
-    """What a body asks for.
+def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find, called: Called) -> Asked:
+    """What a body asks for in lists and faders.
 
-    body        {"recipe": text}, or method, a, b, c, a value for each of the method's parameters (a
+    body        method, a, b, c, a value for each of the method's parameters (a
                 number, or {slot: number}), weights and beta_weights (numbers by block, or rules, over
                 what alpha and beta are), adjust (SuperMerger's eight numbers), layout, vae, dtype,
                 text_encoder (a, b, none), ema (drop, use), overflow (stop, clip), align (true: B, and C,
                 are aligned to A first)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
+    called      what recipes call a file, so that no other file is called so
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
     """
-    if body.get("recipe"):
-        return _from_recipe(_text(body, "recipe"), checkpoint, vae)
     method = METHODS.get(_text(body, "method") or "weighted_sum")
     _check_words(body, method)
-    found = [checkpoint(name) for word in MODELS if (name := _text(body, word))]
+    found = [checkpoint(name) for word in MODELS if (name := _text(body, word)).strip()]
     if method.most_models is not None:
         found = found[: method.most_models]
     names = [word.upper() for word in MODELS[: len(found)]]
     method.check_models(len(found))
-    files = {f"{each.path.name}": each for each in found}
-    ingredients = tuple(Ingredient(name, each.path.name) for name, each in zip(names, found, strict=True))
+    files: dict[str, Ckpt] = {}
+    ingredients = tuple(
+        Ingredient(name, _added(files, each, called)) for name, each in zip(names, found, strict=True)
+    )
     if _flag(body, "align"):
         ingredients, names = aligned_to_first(ingredients, base=method.purpose == "difference")
     step = Step("M", method.id, tuple(names), tuple(sorted(_settings(body, method).items())))
     choice = _text(body, "vae")
-    if choice and choice not in VAE_WORDS:
-        chosen = vae(choice)
-        files[chosen.path.name], choice = chosen, chosen.path.name
+    if choice.strip() and choice not in VAE_WORDS:
+        choice = _added(files, vae(choice), called)
     recipe = Recipe(
         ingredients,
         (step,),
@@ -85,10 +85,12 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find) -> Ask
     return Asked(adjusted(recipe, _text(body, "adjust"), where="adjust"), files)
 
 
-def _from_recipe(text: str, checkpoint: Find, vae: Find) -> Asked:
-    recipe = parse_recipe(text)
-    own = [ingredient.file for ingredient in recipe.ingredients]
-    return Asked(recipe, {file: (checkpoint if file in own else vae)(file) for file in recipe.files})
+def _added(files: dict[str, Ckpt], chosen: Ckpt, called: Called) -> str:
+    """What the recipe calls a file, which joins those that it has."""
+    file = called(chosen)
+    if files.setdefault(file, chosen).path != chosen.path:
+        raise HostError(f"two files are called '{file}'", hint="rename one of them")
+    return file
 
 
 def _check_words(body: Mapping[str, object], method: Method) -> None:

@@ -15,7 +15,7 @@ from lib_merge.errors import MergeError, RecipeError, did_you_mean
 from lib_merge.grid import GridPlan, GridRun, Store, keep_speeds, measured, order_of, run_grid
 from lib_merge.grid.edit import alone
 from lib_merge.grid.run import Tell
-from lib_merge.hosts.host import Ckpt, HostError, find
+from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.live import SwapReport, ident_of
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress, Silent
@@ -39,18 +39,22 @@ class Studio:
     # --- the shelf ---
 
     def checkpoint(self, name: str) -> str:
-        """See grid.cell.Shelf; two files of one name are told apart by their names in the host's list."""
-        return self._registered(self._files.get(name) or find(self._host.checkpoints(), name))
+        """See grid.cell.Shelf; two files of one name are told apart by their folders."""
+        return self.registered(self._files.get(name) or self._mixer.checkpoint(name))
 
     def vae(self, name: str) -> str:
         """Likewise."""
-        return self._registered(self._files.get(name) or find(self._host.vaes(), name, "VAE"))
+        return self.registered(self._files.get(name) or self._mixer.vae(name))
 
-    def _registered(self, found: Ckpt) -> str:
-        file = found.path.name
-        if self._files.setdefault(file, found).path != found.path:
+    def registered(self, found: Ckpt) -> str:
+        """What recipes call a file from here on."""
+        known = next((file for file, each in self._files.items() if each.path == found.path), None)
+        if known is not None:
+            return known
+        file = self._mixer.called(found)
+        if file in self._files:  # of a list that was another one when that name was given
             file = found.name
-            self._files[file] = found
+        self._files[file] = found
         return file
 
     def header(self, file: str) -> Header:
@@ -60,9 +64,9 @@ class Studio:
     def _found(self, file: str) -> Ckpt:
         if file not in self._files:
             try:
-                self._files[file] = find(self._host.checkpoints(), file)
+                self._files[file] = self._mixer.checkpoint(file)
             except HostError:
-                self._files[file] = find(self._host.vaes(), file, "checkpoint or VAE")
+                self._files[file] = self._mixer.vae(file)
         return self._files[file]
 
     def preset(self, name: str, family: Family) -> Mapping[str, float]:
@@ -76,7 +80,7 @@ class Studio:
 
     def recipe(self, text: str) -> Recipe:
         """The recipe inside a checkpoint that was saved with one."""
-        found = find(self._host.checkpoints(), text)
+        found = self._mixer.checkpoint(text)
         inside = self._mixer.header(found).metadata.get(RECIPE_KEY)
         if not inside:
             raise RecipeError(
@@ -134,7 +138,7 @@ class Studio:
         if ident is not None and self._mixer.is_live():
             return without_hashes(parse_recipe(ident.recipe))
         loaded = self._host.loaded().checkpoint
-        return alone(self._registered(loaded)) if loaded else None
+        return alone(self.registered(loaded)) if loaded else None
 
     def merge(self, recipe: Recipe, progress: Progress) -> SwapReport:
         """A swap, or for the loaded checkpoint itself the way back."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lib_merge.architectures import DEFAULT_LAYOUT, Family, family_by_id
 from lib_merge.desk.handlers import USUAL_FAMILY, Choice, Desk, Move
 from lib_merge.desk.view import Knobs, Problem, knobs_of, said
-from lib_merge.hosts.host import find
 from lib_merge.methods import METHODS
 from lib_merge.plan.ruler import Hit
 from lib_merge.plan.tester import RuleReport, report_of_header, report_of_keys
@@ -68,7 +67,7 @@ def tried(desk: Desk, text: str, choice: Choice) -> Trial:
 def _report(desk: Desk, amount: Amount, choice: Choice, family: Family) -> RuleReport:
     if not choice.a:
         return report_of_keys(amount, family, tuple(family.shapes))
-    checkpoint = find(desk.mixer.host.checkpoints(), choice.a)
+    checkpoint = desk.mixer.checkpoint(choice.a)
     return report_of_header(amount, desk.mixer.header(checkpoint))
 
 

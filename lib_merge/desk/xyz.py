@@ -144,7 +144,7 @@ class Axes:
         if loaded is None:
             raise HostError("no checkpoint is loaded yet", hint="choose one in the WebUI")
         studio = Studio(mixer)
-        a = studio.checkpoint(loaded.name)
+        a = studio.registered(loaded)
         step = Step("M", "weighted_sum", ("A", "B"))
         recipe = Recipe((Ingredient("A", a), Ingredient("B", a)), (step,), "M")
         return Base(Cell(recipe, DrawSettings()), studio)

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePath
 from typing import cast
 
 from lib_merge.dtypes import SOURCE, parse_save_dtype
@@ -29,6 +28,7 @@ from lib_merge.grid.values import split_lines, split_list
 from lib_merge.methods import METHODS
 from lib_merge.recipe import VAE_WORDS, Recipe, Setting, is_recipe, parse_recipe, print_setting
 from lib_merge.recipe.imports.webui import CALCMODES
+from lib_merge.recipe.names import labels
 from lib_merge.recipe.text import FIRST_LINE
 from lib_merge.registry import Seed
 
@@ -62,7 +62,9 @@ def _recipes(text: str, base: Base) -> Sequence[Value]:
 
 def recipe_label(recipe: Recipe) -> str:
     """What a recipe does, from the recipe itself and not from where it was read: never a stale label."""
-    stems = {each.name: PurePath(each.file).stem for each in recipe.ingredients}
+    files = list(dict.fromkeys(each.file for each in recipe.ingredients))
+    shown = dict(zip(files, labels(files), strict=True))
+    stems = {each.name: shown[each.file] for each in recipe.ingredients}
     steps = [step for step in recipe.steps if step.method != edit.ADJUST]
     also = ", adjusted" if len(steps) < len(recipe.steps) else ""
     if not steps:
@@ -86,11 +88,10 @@ def hash_of(text: str) -> str:
 
 
 def _checkpoints(text: str, base: Base) -> Sequence[Value]:
-    return read_each(split_list(text), base.shelf.checkpoint, _stem)
-
-
-def _stem(name: str) -> str:
-    return PurePath(name).name.removesuffix(".safetensors").removesuffix(".ckpt")
+    entries = split_list(text)
+    files = list(dict.fromkeys(entries))
+    shown = dict(zip(files, labels(files), strict=True))
+    return read_each(entries, base.shelf.checkpoint, lambda entry: shown[entry])
 
 
 RECIPE = Kind(

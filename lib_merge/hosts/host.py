@@ -6,17 +6,20 @@ model is called inside `job`, which keeps everything else off it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from lib_merge.errors import MergeError, did_you_mean
+from lib_merge.checkpoint import Hashes
+from lib_merge.errors import CheckpointError, MergeError, did_you_mean, encodable
 from lib_merge.live import LiveModel
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
+from lib_merge.recipe.ingredients import HASH, TITLE, Recorded, holds
+from lib_merge.recipe.names import Fits, Named, distinct, fitting, shortest, without_ending
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,15 +29,16 @@ class HostError(MergeError):
     """The host cannot do what it is asked for now."""
 
 
-TITLE_HASH = re.compile(r" \[[0-9a-f]{8,10}\]$")  # "ink.safetensors [3f2a9c01d4]"
-
-
 @dataclass(frozen=True)
 class Ckpt:
-    """A checkpoint of the host's list; `name` is what people and requests call it, never a path."""
+    """A checkpoint of the host's list; `name` is what people and requests call it, never a path.
+
+    ids  what else the host calls it: titles, hashes
+    """
 
     name: str
     path: Path
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,10 @@ class Host(Protocol):
 
     def vaes(self) -> Sequence[Ckpt]:
         """The VAE files that it offers."""
+        ...
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Files of its folders that it met and that cannot be read, by name, and why."""
         ...
 
     def loaded(self) -> Loaded:
@@ -138,17 +146,92 @@ class Host(Protocol):
         ...
 
 
-def find(known: Sequence[Ckpt], name: str, what: str = "checkpoint") -> Ckpt:
-    """The one that is called so, with or without its ending and the hash that A1111 shows behind it.
+def unforeseen(cause: Exception, path: Path) -> CheckpointError:
+    """The error for a file whose reader raised what it should not have."""
+    what = f"this file cannot be read ({type(cause).__name__}: {cause})"
+    return CheckpointError(what, where=str(path), hint="copy or download it again")
 
-    Nothing fuzzy: HostError names the nearest.
+
+def named_of(checkpoint: Ckpt) -> Named:
+    """A file of the list under its name with the file's ending."""
+    own = encodable(checkpoint.path.name)
+    whole = PurePosixPath(checkpoint.name).name == own
+    return Named(checkpoint.name if whole else checkpoint.name + PurePosixPath(own).suffix, checkpoint.path)
+
+
+def shown_names(files: Sequence[Named]) -> list[str]:
+    """What a list shows: names without ending where that is clear, with it where it is not."""
+    bare = Counter(without_ending(each.name) for each in files)
+    whole = Counter(each.name for each in files)
+    paths = [each.path for each in files]
+    return [
+        shortest(each.path, paths)
+        if whole[each.name] > 1
+        else each.name
+        if bare[without_ending(each.name)] > 1
+        else without_ending(each.name)
+        for each in files
+    ]
+
+
+def fitting_files(name: str, known: Sequence[Ckpt]) -> Fits:
+    """The files of a list that a name fits: the name that is shown, one of its ids, or the end of a path."""
+    for found in (
+        [each for each in known if each.name == name],
+        [each for each in known if name in each.ids],
+    ):
+        if len(paths := distinct(each.path for each in found)) == 1:
+            return Fits(paths)
+    return fitting(name, map(named_of, known))
+
+
+def find(
+    known: Sequence[Ckpt],
+    name: str,
+    what: str = "checkpoint",
+    *,
+    hashes: Callable[[Path], Hashes] | None = None,
+) -> Ckpt:
+    """The one that is called so: by any name that WebUIs take.
+
+    That is the name in the list or the end of its path, with or without ending and with "/" or "\\"; with the
+    hash that is shown behind it; and the hash alone.
+
+    hashes  a file's hashes, where its ids do not hold them
+    Nothing fuzzy: HostError names the nearest, or those that a name fits where it fits several.
     """
-    name = TITLE_HASH.sub("", name)
-    for checkpoint in known:
-        if name in (checkpoint.name, checkpoint.path.name, checkpoint.path.stem):
-            return checkpoint
-    near = did_you_mean(name, [checkpoint.name for checkpoint in known])
-    raise HostError(f"there is no {what} called '{name}'", hint=near or "refresh the list")
+    fits = fitting_files(name, known)
+    named, sha256 = name, ""
+    if not fits.files and (title := TITLE.fullmatch(name)):
+        named, sha256 = title["name"], title["hash"].lower()
+        fits = fitting_files(named, known)
+    elif not fits.files and (title := HASH.fullmatch(name)):
+        sha256 = (title["bracketed"] or title["bare"]).lower()
+        fits = Fits(tuple(each.path for each in known))
+    found = [each for each in known if each.path in fits.files]
+    if sha256:
+        told = [each for each in found if sha256 in _hashes_told(each)]
+        if not told and hashes is not None:
+            told = [each for each in found if holds(each.path, Recorded("", sha256), hashes)]
+        if not told and hashes is None and named != name:  # nobody can say that it is another one
+            told = [each for each in found if not _hashes_told(each)]
+        found = told
+    if len(distinct(each.path for each in found)) > 1:
+        shown = [each.name for each in found]
+        what = f"'{name}' fits {len(found)} files"
+        raise HostError(what, where=", ".join(shown), hint=f"write which one: {shown[0]}")
+    if not found:
+        held = f"'{named}' holds something else than [{sha256}]" if fits.files and named != name else ""
+        near = did_you_mean(named, [each.name for each in known])
+        raise HostError(held or f"there is no {what} called '{name}'", hint=near or "refresh the list")
+    return found[0]
+
+
+def _hashes_told(checkpoint: Ckpt) -> frozenset[str]:
+    """The hashes that the host's own names of a file tell."""
+    titles = (TITLE.fullmatch(each) for each in checkpoint.ids)
+    behind = (title["hash"].lower() for title in titles if title)
+    return frozenset([*behind, *(each.lower() for each in checkpoint.ids if HASH.fullmatch(each))])
 
 
 def changed(settings: DrawSettings, **values: object) -> DrawSettings:

@@ -11,18 +11,27 @@ from typing import TYPE_CHECKING, Any
 from lib_merge.architectures import identify
 from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, forward_table
 from lib_merge.checkpoint import read_header
-from lib_merge.errors import MergeError
+from lib_merge.errors import FamilyError, MergeError
 from lib_merge.grid.files import save_sheet
-from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface
+from lib_merge.hosts.host import (
+    Ckpt,
+    DrawSettings,
+    HostError,
+    Loaded,
+    Picture,
+    Surface,
+    shown_names,
+    unforeseen,
+)
 from lib_merge.hosts.pictures import infotext, usual_size
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
+from lib_merge.recipe.names import Named, below, files_in
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-ENDINGS = (".safetensors", ".ckpt", ".pt")
 DRAWN = "sd1"  # the family that is drawn without a WebUI
 
 
@@ -61,6 +70,28 @@ class PipelineModel:
         self.ident = ident
 
 
+class Listed:
+    """What the folders hold: checkpoints, VAE files, and what cannot be read, with the reason."""
+
+    def __init__(self) -> None:
+        self.checkpoints: list[Named] = []
+        self.vaes: list[Named] = []
+        self.unreadable: dict[str, str] = {}
+
+    def add(self, file: Named) -> None:
+        """One more file; a LoRA or an embedding is nothing to choose."""
+        try:
+            header = read_header(file.path)
+            identity = identify(header.tensors, metadata=header.metadata, where=str(file.path))
+        except FamilyError:
+            return
+        except Exception as cause:  # whatever an odd file makes its reader raise must not end the desk
+            problem = cause if isinstance(cause, MergeError) else unforeseen(cause, file.path)
+            self.unreadable[file.name] = problem.what
+        else:
+            (self.vaes if identity.is_vae_only else self.checkpoints).append(file)
+
+
 class StandaloneHost:
     """Checkpoints in folders and one diffusers pipeline; see hosts.host for what each method promises.
 
@@ -76,33 +107,25 @@ class StandaloneHost:
         self._folders, self._output, self._data, self._device = tuple(folders), output, data, device
         self._door = threading.Lock()
         self._stop = threading.Event()
-        self._known: list[Ckpt] = []
-        self._vaes: list[Ckpt] = []
+        self._listed = Listed()
+        self._offered: list[tuple[Ckpt, bool]] = []  # and whether it is a VAE file
         self._pipeline: Any = None
         self._model: PipelineModel | None = None
         self._chosen: Ckpt | None = None
         self.refresh()
-        self._chosen = self._known[0] if self._known else None
+        self._chosen = next(iter(self.checkpoints()), None)
 
     def refresh(self) -> None:
         """Looks at the folders again; what is no checkpoint of a known family is left out."""
-        self._known, self._vaes = [], []
+        listed = Listed()
         for folder in dict.fromkeys((*self._folders, self._output)):
-            for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-                if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
-                    self._sort_in(folder, path)
+            for file in files_in(folder) if folder.is_dir() else ():
+                listed.add(file)
+        self._listed = listed
 
-    def _sort_in(self, folder: Path, path: Path) -> None:
-        try:
-            header = read_header(path)
-            identity = identify(header.tensors, metadata=header.metadata, where=str(path))
-        except MergeError:
-            return  # a LoRA, an embedding, a damaged file: nothing to choose
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        known = self._vaes if identity.is_vae_only else self._known
-        if any(name == other.name for other in known):
-            name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-        known.append(Ckpt(name, path))
+    def unreadable(self) -> Mapping[str, str]:
+        """The files of the folders that cannot be read, and why."""
+        return self._listed.unreadable
 
     def surface(self) -> Surface:
         """It draws, with one sampler and without LoRAs."""
@@ -112,11 +135,19 @@ class StandaloneHost:
         """Every model in the folders and among the results, by name."""
         if refresh:
             self.refresh()
-        return tuple(self._known)
+        return self._all(vae=False)
 
     def vaes(self) -> Sequence[Ckpt]:
         """Files that hold a VAE and no more."""
-        return tuple(self._vaes)
+        return self._all(vae=True)
+
+    def _all(self, *, vae: bool) -> tuple[Ckpt, ...]:
+        offered = (checkpoint for checkpoint, is_vae in self._offered if is_vae == vae)
+        files = self._listed.vaes if vae else self._listed.checkpoints
+        return (
+            *offered,
+            *(Ckpt(*each) for each in zip(shown_names(files), (f.path for f in files), strict=True)),
+        )
 
     def loaded(self) -> Loaded:
         """The chosen checkpoint; its pipeline is made when it is first needed."""
@@ -195,7 +226,7 @@ class StandaloneHost:
         """One more checkpoint (or VAE) in the list, wherever it lies; the first becomes the chosen one."""
         header = read_header(checkpoint.path)
         identity = identify(header.tensors, metadata=header.metadata, where=str(checkpoint.path))
-        (self._vaes if identity.is_vae_only else self._known).insert(0, checkpoint)
+        self._offered.insert(0, (checkpoint, identity.is_vae_only))
         self._chosen = self._chosen or checkpoint
 
     def folders(self) -> Sequence[Path]:
@@ -205,11 +236,9 @@ class StandaloneHost:
 
     def saved(self, path: Path) -> Ckpt:
         """It joins the list."""
-        known = next((each for each in self._known if each.path == path), None)
-        if known is None:
-            self._sort_in(self._output, path)
-            known = next(each for each in (*self._known, *self._vaes) if each.path == path)
-        return known
+        if not any(each.path == path for each in (*self._listed.checkpoints, *self._listed.vaes)):
+            self._listed.add(below(self._output, path))
+        return next(each for each in (*self.checkpoints(), *self.vaes()) if each.path == path)
 
     def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
         """A PNG with the next free number in the folder of grids."""

@@ -14,25 +14,34 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import read_header
-from lib_merge.errors import MergeError, StoppedError
+from lib_merge.errors import MergeError, StoppedError, encodable
 from lib_merge.grid.files import TEXT_KEY
-from lib_merge.hosts.host import Ckpt, DrawSettings, HostError, Loaded, Picture, Surface, find
+from lib_merge.hosts.host import (
+    Ckpt,
+    DrawSettings,
+    HostError,
+    Loaded,
+    Picture,
+    Surface,
+    find,
+    shown_names,
+)
 from lib_merge.hosts.pictures import usual_size
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
 from lib_merge.recipe import RECIPE
+from lib_merge.recipe.names import Named, files_in
 
 if TYPE_CHECKING:
     from PIL import Image
 
 KEPT: dict[str, Any] = {}  # what outlives *Reload UI*, which runs scripts/ anew but keeps our package
 GRAIN = 1000  # steps of the host's progress bar
-ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth")
 RECIPE_OPTION = "merge_desk_recipe"  # a job's own recipe among its override settings
 NO_LIVE = "Merge Desk cannot swap merges into the memory of this WebUI; saving them to files works"
 
@@ -124,8 +133,9 @@ class WebUIHost:
         infos = part("sd_models", "checkpoints_list")
         if not isinstance(infos, Mapping):
             return _named(_files(self.folders()))
-        listed = list(dict.fromkeys(infos.values()))
-        return _named((str(info.name), Path(info.filename)) for info in listed if _has_file(info))
+        listed = [info for info in dict.fromkeys(infos.values()) if _has_file(info)]
+        files = [(str(info.name), Path(info.filename)) for info in listed]
+        return _named(files, [_ids_of(info) for info in listed])
 
     def vaes(self) -> Sequence[Ckpt]:
         """The host's list of VAE files; where it keeps none: the files in its folders of VAEs."""
@@ -134,10 +144,14 @@ class WebUIHost:
             return _named(_files(_folders_of("vae", part("paths", "models_path"), "VAE")))
         return _named((str(name), Path(path)) for name, path in known.items())
 
+    def unreadable(self) -> Mapping[str, str]:
+        """None: the host lists files without reading them."""
+        return {}
+
     def named(self, path: Path) -> Ckpt:
         """A file under the name that the list gives it; its own where the list has lost it."""
         known = next((each for each in self.checkpoints() if each.path == path), None)
-        return known or Ckpt(path.stem, path)
+        return known or Ckpt(encodable(path.stem), path)
 
     # --- jobs ---
 
@@ -361,19 +375,24 @@ def _folders_of(kind: str, usual: Any, *below: str) -> tuple[Path, ...]:
 def _files(folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     """Checkpoints below the folders, under the names that a list of the host's would give them."""
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in ENDINGS and path.is_file():
-                yield str(path.relative_to(folder)), path
+        yield from ((each.name, each.path) for each in files_in(folder))
 
 
-def _named(files: Iterable[tuple[str, Path]]) -> tuple[Ckpt, ...]:
-    """Names without ending, except where two files would be called the same."""
-    files = [(name.replace(os.sep, "/"), path) for name, path in files]
-    bare = [str(PurePath(name).with_suffix("")).replace(os.sep, "/") for name, _ in files]
-    return tuple(
-        Ckpt(name if bare.count(short) > 1 else short, path)
-        for (name, path), short in zip(files, bare, strict=True)
-    )
+def _ids_of(info: Any) -> tuple[str, ...]:
+    """What else the host calls a checkpoint (CheckpointInfo.ids): titles, short names, hashes."""
+    known = (getattr(info, "title", None), *(getattr(info, "ids", None) or ()))
+    return tuple(str(each) for each in known if each)
+
+
+def _named(files: Iterable[tuple[str, Path]], ids: Iterable[tuple[str, ...]] = ()) -> tuple[Ckpt, ...]:
+    """Names without ending, except where two files would be called the same.
+
+    ids  what else the host calls each of them
+    """
+    named = [Named(encodable(name.replace(os.sep, "/")), path) for name, path in files]
+    known = list(ids) or [()] * len(named)
+    rows = zip(shown_names(named), named, known, strict=True)
+    return tuple(Ckpt(shown, file.path, tuple(map(encodable, also))) for shown, file, also in rows)
 
 
 def on_option(key: str, then: Callable[[], None]) -> Callable[[], None]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from lib_merge.recipe import Recipe, print_recipe, without_hashes
+from lib_merge.recipe.names import labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +33,8 @@ class MergeIdent:
 def ident_of(recipe: Recipe) -> MergeIdent:
     """The identity of a recipe; equal recipes have equal ones, hashed files or not."""
     text, bare = print_recipe(recipe), print_recipe(without_hashes(recipe))
-    stems = dict.fromkeys(PurePath(ingredient.file).stem for ingredient in recipe.ingredients)
-    name = " + ".join(stems).replace(",", " ").replace(":", " ")
+    stems = labels(ingredient.file for ingredient in recipe.ingredients)
+    name = " + ".join(stems).replace(",", " ").replace(":", " ").replace("/", "_")
     digest = hashlib.sha256(bare.encode("utf-8")).hexdigest()[:8]
     return MergeIdent(f"{name} {UNSAVED}", f"merge-{digest}", text)
 

@@ -16,7 +16,8 @@ def plan_as_text(plan: Plan, threads: int) -> str:
     lines = [plan.identity.title]
     told = [*map(aligned.in_words, plan.recipe.ingredients), ""]  # a VAE file comes last
     lines += [
-        f"  {n} = {s.path.name}{words}" for n, s, words in zip(plan.names, plan.sources, told, strict=False)
+        f"  {name} = {file}{words}"
+        for name, file, words in zip(plan.names, plan.recipe.files, told, strict=False)
     ]
     rows = [(slot, str(count), human_size(size), words) for slot, words, count, size in summaries(plan)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else [0, 0, 0]

@@ -5,9 +5,10 @@ from lib_merge.recipe.aligned import aligned_to_first
 from lib_merge.recipe.alignment import REBASIN, Alignment
 from lib_merge.recipe.ingredients import (
     Found,
+    Recorded,
     find_ingredients,
     recorded,
-    spelled_out,
+    renamed,
     with_hashes,
     without_hashes,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Ingredient",
     "Numbers",
     "Recipe",
+    "Recorded",
     "Rules",
     "Setting",
     "Slots",
@@ -81,7 +83,7 @@ __all__ = [
     "recipe_of",
     "recipe_text",
     "recorded",
-    "spelled_out",
+    "renamed",
     "with_hashes",
     "without_hashes",
 ]

@@ -33,7 +33,8 @@ from lib_merge.recipe.text import FIRST_LINE, is_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
 OPENING, CLOSING = "([{", ")]}"
-STRICT = re.compile(r'\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*"|save\b(?!\s*=)|merge-desk\b)')
+NO_SUM = r'(?!"(?:[^"\\]|\\.)*"\s*[^\s,])'  # a name in quotes with more than hashes behind it begins a sum
+STRICT = re.compile(rf'\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*{NO_SUM}"|save\b(?!\s*=)|merge-desk\b)')
 CALL = re.compile(r"\s*(?:[A-Za-z_][A-Za-z0-9_-]*\s*=\s*)?([A-Za-z_]\w*)\(")
 SETS = re.compile(
     r"(?:(?:^|[\n,;])[^\S\n]*(?P<behind>alpha(?:_\d+)?|beta(?:_\d+)?|gamma|MBW)\s*[=:]"

@@ -20,6 +20,8 @@ from lib_merge.recipe.weights import read_weights
 Where = Callable[[int], str]
 
 TIMES = "x*×·"
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+HASH = re.compile(r"\[[0-9a-fA-F]{8,64}\]")
 WORD = re.compile(
     r"""(?P<space>\s+)
       | (?P<string>"(?:[^"\\]|\\.)*")
@@ -28,7 +30,7 @@ WORD = re.compile(
       | (?P<weights>\[[^\]]*\]|\{[^}]*\}|[a-z][a-z-]*\[[^\]]*\])
       | (?P<list>\((?=[^()]*,)[\s\d.,;eE+-]+\))
       | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)%?(?![\w-]|\.\w))
-      | (?P<times>[*×·]|[xX](?=\s|\(|$|[\d.]))
+      | (?P<times>[*×·]|[xX](?=\s|\(|$|\.?\d))
       | (?P<minus>-(?=[\s(]))
       | (?P<mark>[+():])
       | (?P<word>[^\s+*×·()=:,"\[\]{}?|<>;%]+)""",
@@ -146,11 +148,15 @@ def _stands_behind(tokens: Sequence[Token]) -> bool:
     )
 
 
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
 def _closing(text: str, opening: int, where: Where) -> int:
     """Where the bracket that opens there has closed."""
     depth = 0
-    for place in range(opening, len(text)):
-        depth += (text[place] in "([{") - (text[place] in ")]}")
+    for place, character in enumerate(QUOTED.sub(_blank, text[opening:]), opening):
+        depth += (character in "([{") - (character in ")]}")
         if depth == 0:
             return place + 1
     raise RecipeError("a bracket is not closed", where=where(opening), hint="a ) is missing")
@@ -235,7 +241,7 @@ class _Reader:
         token = self.peek()
         self.at += 1
         if token.kind == "string":
-            return Model(unquoted(token.text, self.where(token.at)), token.at)
+            return Model(unquoted(token.text, self.where(token.at)) + self.hash(), token.at)
         if token.kind == "call":
             method, _, arguments = token.text.partition("(")
             return Call(method, arguments[:-1], token.at)
@@ -249,7 +255,14 @@ class _Reader:
         while self.peek().kind in ("word", "number") and not self.peek().text.endswith("%"):
             words.append(self.peek().text)
             self.at += 1
-        return Model(" ".join(words), token.at)
+        return Model(" ".join(words) + self.hash(), token.at)
+
+    def hash(self) -> str:
+        """The short hash that WebUIs show behind a name: `ink.safetensors [3f2a9c01d4]`."""
+        if not HASH.fullmatch(self.peek().text):
+            return ""
+        self.at += 1
+        return f" {self.tokens[self.at - 1].text}"
 
 
 def _is_method(word: str) -> bool:
@@ -327,7 +340,7 @@ class Writer:
         words: list[str] = []
         for part in _parts(call.arguments):
             name, equals, value = part.partition("=")
-            if not equals:
+            if not equals or '"' in name:
                 words.append(self.model(_model_of(part, state.where), state, result))
             elif call.method == "rebasin" and name.strip() in ("to", "by"):
                 words.append(f"{name.strip()} = {self.model(_model_of(value, state.where), state, result)}")
@@ -472,11 +485,10 @@ def _decimal(number: Decimal) -> str:
 def _parts(text: str) -> list[str]:
     """What stands between commas outside of brackets and quotes."""
     parts: list[str] = []
-    depth, quoted, begin = 0, False, 0
-    for place, character in enumerate(text):
-        quoted ^= character == '"'
-        depth += 0 if quoted else (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0 and not quoted:
+    depth, begin = 0, 0
+    for place, character in enumerate(QUOTED.sub(_blank, text)):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
             parts.append(text[begin:place])
             begin = place + 1
     return [part for part in (*parts, text[begin:]) if part.strip()]

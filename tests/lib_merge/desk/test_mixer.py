@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib_merge.checkpoint import read_header
+from lib_merge.checkpoint import hash_file, read_header
 from lib_merge.desk.mixer import Mixer, file_name
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.hosts.host import Ckpt, HostError
@@ -211,9 +211,22 @@ def test_the_yaml_of_a_goes_with_the_merge(mixer: Mixer, tmp_path: Path) -> None
     assert saved.checkpoint.path.with_suffix(".yaml").read_text(encoding="utf-8") == "model: {}\n"
 
 
-@pytest.mark.parametrize("name", ["b", "b.safetensors", "b.safetensors [0123456789]"])
-def test_a_checkpoint_is_found_by_the_names_that_hosts_show(mixer: Mixer, name: str) -> None:
-    assert mixer.plan({**SUM, "b": name}).names == ("A", "B")
+NAMES = ["b", "b.safetensors", "b.safetensors [{short}]", "b [{short}]", "b [{old}]", "[{short}]", "{short}"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "{whole}", "models/b", "models\\b.safetensors", " b "])
+def test_a_checkpoint_is_found_by_the_names_that_hosts_show(mixer: Mixer, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "models" / "b.safetensors"
+    found = hash_file(path)
+    assert found.sha256
+    written = name.format(short=found.sha256[:10], old=found.autov1, whole=found.sha256)
+    assert mixer.checkpoint(written).path == path
+    assert mixer.plan({**SUM, "b": written}).sources[1].path == path
+
+
+def test_the_hash_behind_a_name_must_be_that_files(mixer: Mixer) -> None:
+    with pytest.raises(HostError, match="holds something else"):
+        mixer.plan({**SUM, "b": "b.safetensors [0123456789]"})
 
 
 def test_differences_are_zero_for_a_model_and_itself_and_alike_both_ways(mixer: Mixer) -> None:
@@ -244,3 +257,53 @@ def test_the_live_picture_is_the_saved_files_and_restore_brings_the_old_one(tmp_
     host.load(saved.checkpoint)
     assert mixer.draw(look).image.tobytes() == live.image.tobytes()
     assert read_header(saved.checkpoint.path).metadata[RECIPE_KEY]
+
+
+@pytest.fixture
+def alike(tmp_path: Path) -> Mixer:
+    """One name in two folders of models, and a VAE file that is called as a checkpoint is."""
+    for name in ("one", "two", "vae"):
+        (tmp_path / "models" / name).mkdir()
+    for number, name in enumerate(("one/x", "two/x", "ink")):
+        write_tiny(tmp_path / "models" / f"{name}.safetensors", seed=number)
+    whole = load_file(tmp_path / "models" / "ink.safetensors")
+    vae = {key: tensor + 1 for key, tensor in whole.items() if key.startswith("first_stage_model.")}
+    save_file(vae, tmp_path / "models" / "vae" / "ink.safetensors")
+    return Mixer(MemoryHost([tmp_path / "models"], output=tmp_path / "out", data=tmp_path / "data"))
+
+
+def test_two_files_of_one_name_stay_two_in_memory_in_the_file_and_in_its_recipe(alike: Mixer) -> None:
+    body = {"a": "one/x", "b": "two/x", "alpha": 0.25}
+    asked = alike.read(body)
+    assert asked.recipe.files == ("one/x.safetensors", "two/x.safetensors")
+    assert [alike.plan(body).sources[n].path.parent.name for n in range(2)] == ["one", "two"]
+    saved = alike.save(body, "mix")
+    a, b, made = (
+        load_file(path)
+        for path in (*(asked.files[f].path for f in asked.recipe.files), saved.checkpoint.path)
+    )
+    expected = (0.75 * a[OUT05].double() + 0.25 * b[OUT05].double()).to(made[OUT05].dtype)
+    assert torch.equal(made[OUT05], expected)
+    again = alike.read({"recipe": read_header(saved.checkpoint.path).metadata[RECIPE_KEY]})
+    assert {file: each.path for file, each in again.files.items()} == {
+        file: each.path for file, each in asked.files.items()
+    }
+    assert alike.history.entries()[0].title.startswith("one/x + two/x")
+
+
+def test_a_vae_file_that_is_called_as_a_checkpoint_is_the_vae(alike: Mixer) -> None:
+    asked = alike.read({"a": "ink", "b": "one/x", "vae": "vae/ink"})
+    assert asked.recipe.vae == "vae/ink.safetensors"
+    assert asked.recipe.ingredients[0].file == "models/ink.safetensors"
+    assert {each.path.parent.name for each in asked.files.values()} == {"models", "vae", "one"}
+    text = 'merge-desk recipe 2\nA = "ink.safetensors"\nsave A, vae = "ink.safetensors"'
+    found = alike.read({"recipe": text})
+    assert found.files[found.recipe.vae].path.parent.name == "vae"
+    assert found.files[found.recipe.ingredients[0].file].path.parent.name == "models"
+
+
+@pytest.mark.parametrize("body", [{"a": "x", "b": "ink"}, {"recipe": "x + ink = M"}])
+def test_a_name_that_fits_two_files_is_refused_with_both(alike: Mixer, body: dict[str, str]) -> None:
+    with pytest.raises(HostError, match="'x' fits 2 files") as refused:
+        alike.read(body)
+    assert all(name in refused.value.where for name in ("one/x", "two/x"))

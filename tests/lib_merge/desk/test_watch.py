@@ -182,6 +182,19 @@ def test_choosing_the_merges_own_checkpoint_in_the_hosts_list_brings_it_back(des
     assert all(torch.equal(desk.host.memory.weights[key], value) for key, value in before.items())
 
 
+def test_choosing_it_by_the_hosts_title_brings_one_in_a_subfolder_back(desk: Any) -> None:
+    for name in "ab":
+        (desk.models / name).mkdir()
+        (desk.models / f"{name}.safetensors").rename(desk.models / name / "x.safetensors")
+    desk.host.checkpoints(refresh=True)
+    desk.host.load(by_name(desk, "a/x"))
+    desk.mixer.apply({**SUM, "a": "a/x.safetensors", "b": "b/x"})
+    desk.watch.chosen("b/x.safetensors [3f2a9c01d4]")
+    assert desk.mixer.is_live()
+    desk.watch.chosen("a\\x.safetensors [3f2a9c01d4]")
+    assert not desk.mixer.is_live()
+
+
 def test_a_checkpoint_that_came_without_a_word_ends_it_too(desk: Any) -> None:
     desk.mixer.apply(SUM)
     desk.host.load(by_name(desk, "c"))

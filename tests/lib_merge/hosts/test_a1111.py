@@ -14,7 +14,7 @@ from torch import nn
 
 from lib_merge.hosts import a1111, webui
 from lib_merge.hosts.a1111 import A1111Host
-from lib_merge.hosts.host import HostError
+from lib_merge.hosts.host import HostError, find
 from lib_merge.live import MergeIdent
 from tests.full_size import write_tiny
 
@@ -373,6 +373,35 @@ def test_checkpoints_are_called_as_in_the_hosts_list(host: A1111Host, fake: Any,
     loaded = host.loaded().checkpoint
     assert loaded is not None
     assert loaded.name == "ink"
+
+
+def test_every_name_that_the_host_takes_is_taken(host: A1111Host, fake: Any, tmp_path: Path) -> None:
+    """The ids of A1111's CheckpointInfo (modules/sd_models.py, 82a973c), of two files of one name."""
+    fake.sd_models.checkpoints_list.clear()
+    for folder, digit in (("sub", "1"), ("other", "2")):
+        each = Info(str(tmp_path / folder / "x.safetensors"))
+        each.name = f"{folder}/x.safetensors"
+        each.model_name, each.hash, each.sha256 = f"{folder}_x", digit * 8, digit * 64
+        each.shorthash = each.sha256[:10]
+        each.title = f"{each.name} [{each.shorthash}]"
+        each.ids = [each.hash, each.model_name, each.title, each.name, "x", f"{each.name} [{each.hash}]"]
+        each.ids += [each.shorthash, each.sha256, f"x [{each.shorthash}]"]
+        fake.sd_models.checkpoints_list[each.title] = each
+    known = host.checkpoints()
+    first = [str(each) for each in next(iter(fake.sd_models.checkpoints_list.values())).ids if each != "x"]
+    spelled = [
+        "sub/x",
+        "sub\\x.safetensors",
+        "sub\\x.safetensors [1111111111]",
+        f"[{'1' * 10}]",
+        "x [11111111]",
+    ]
+    for name in (*first, *spelled):
+        assert find(known, name).path == tmp_path / "sub" / "x.safetensors", name
+    with pytest.raises(HostError, match="fits 2 files"):
+        find(known, "x")
+    with pytest.raises(HostError, match="holds something else"):
+        find(known, "sub/x [2222222222]")
 
 
 def test_an_option_that_a_person_changes_is_heard_until_undone(fake: Any) -> None:
