@@ -18,7 +18,7 @@ class Memory:
     def __init__(self, path: Path, dtype: torch.dtype = torch.float16, *, strided: bool = False) -> None:
         form = torch.channels_last if strided else torch.contiguous_format
         self.weights = {
-            key: value.to(dtype).to(memory_format=form) if value.ndim == 4 else value.to(dtype)
+            key: value.to(dtype, copy=True, memory_format=form if value.ndim == 4 else torch.preserve_format)
             for key, value in load_file(path).items()
             if value.is_floating_point()
         }

@@ -110,7 +110,8 @@ def comment(image: Image.Image, text: str) -> bytes:
     from PIL import Image
 
     exif = Image.Exif()
-    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
+    # a whole part at once: what is put into get_ifd() of a new block Pillow 9.5 does not write
+    exif[EXIF_IFD] = {USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be")}
     return exif.tobytes()
 
 

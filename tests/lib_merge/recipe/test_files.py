@@ -113,7 +113,7 @@ def test_it_is_built_again_from_wherever_its_recipe_stands(run: Run, merged: Pat
         Image.new("RGB", (8, 8)).save("p.png", pnginfo=png_facts(infotext))
     if source == "webp":
         exif = Image.Exif()
-        exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + infotext.encode("utf-16-be")
+        exif[0x8769] = {0x9286: b"UNICODE\0" + infotext.encode("utf-16-be")}
         Image.new("RGB", (8, 8)).save("p.webp", exif=exif)
     if source == "ckpt":
         run("merge", "--recipe", "m.safetensors", "-o", "p.ckpt")
