@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 
-def dump(value: object, *, indent: int | None = None) -> str:
-    """The value as JSON text; a number that is not finite becomes null, half a surrogate pair is escaped."""
-    text = json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+def dump(value: object, *, indent: int | None = None, ascii: bool = False) -> str:
+    """The value as JSON text; a number that is not finite becomes null, half a surrogate pair is escaped.
+
+    ascii  escape every letter beyond ASCII, for an output that is no UTF-8
+    """
+    text = json.dumps(finite(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
     return text if _encodes(text) else json.dumps(finite(value), indent=indent, allow_nan=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli import recipes
+from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import Request, data_folder, read_request
 from lib_merge.errors import CheckpointError, MergeError, PlanError
@@ -237,4 +237,7 @@ def inputs_of(request: Request, options: argparse.Namespace) -> list[Path]:
 
 
 def _print(what: Any) -> None:
-    print(what if isinstance(what, str) else json.dumps(what, indent=2, ensure_ascii=False))
+    if isinstance(what, str):
+        print(what)
+    else:
+        print_json(what)

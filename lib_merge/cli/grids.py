@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.cli.arguments import threads
 from lib_merge.cli.commands import NOT_WRITTEN, inputs_of
+from lib_merge.cli.output import print_json
 from lib_merge.cli.request import Folders, Request, data_folder, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, encodable
 from lib_merge.methods import METHODS
@@ -48,7 +49,7 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--animate", metavar="FILE", help="write a row as an animation: .webp or .gif")
     parser.add_argument("--row", type=int, default=1, help="which row that is (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="where to compute and draw: cpu (default), cuda, ...")
-    parser.add_argument("--threads", type=int, help="threads to merge with (default: as many as help)")
+    parser.add_argument("--threads", type=threads, help="threads to merge with (default: as many as help)")
 
 
 def grid(options: argparse.Namespace) -> int:
@@ -67,7 +68,10 @@ def grid(options: argparse.Namespace) -> int:
         raise
     if options.plan:
         _leave(store)
-        print(json.dumps(plan_as_data(plan), indent=2) if options.json else plan_in_words(plan))
+        if options.json:
+            print_json(plan_as_data(plan))
+        else:
+            print(plan_in_words(plan))
         return 0
     if options.overwrite and not options.resume and store.folder.is_dir():
         store.clear()
@@ -94,7 +98,7 @@ def grid(options: argparse.Namespace) -> int:
             data["blocks"] = {
                 slot: round(each, 4) for slot, each in influences(plan, tiles_of(plan, store)).items()
             }
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        print_json(data)
     else:
         print(_run_in_words(done, plan, target))
     return NOT_WRITTEN if all(each.record.failed for each in done.finished.values()) else 0

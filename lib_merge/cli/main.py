@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,12 +14,15 @@ from lib_merge import __version__
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS
 from lib_merge.checkpoint.words import write_failure
 from lib_merge.cli import commands, grids, rebasin, recipes, reports
+from lib_merge.cli.arguments import Parser, positive, threads
+from lib_merge.cli.output import prepare_streams
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
 from lib_merge.recipe import TEXT_WORDS
 
 MISTAKE = 2
+OUT_OF = re.compile(r"start new thread|allocate memory|out of memory", re.IGNORECASE)
 DATA = "where the desk keeps history and hashes (default: MERGE_DESK_DATA, or output/desk if it is there)"
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
@@ -28,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     1 is a command that ran and told why what was to be written was not.
     """
+    prepare_streams()
     options = build_parser().parse_args(arguments)
     try:
         status: int | None = options.command(options)
@@ -46,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"merge-desk: {write_failure(problem, place)}", file=sys.stderr)
         _silence()
         return MISTAKE
+    except (MemoryError, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and not OUT_OF.search(str(problem)):
+            raise
+        hint = "--threads 1, smaller models, or a higher limit (ulimit)"
+        out = MergeError(f"the system gives this program no more memory or threads: {problem}", hint=hint)
+        print(f"merge-desk: {out}", file=sys.stderr)
+        return MISTAKE
     return status or 0
 
 
@@ -57,7 +69,7 @@ def _silence() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its flags; a method's parameters come from the registry."""
-    parser = argparse.ArgumentParser(prog="merge-desk", description="Merge Stable Diffusion checkpoints.")
+    parser = Parser(prog="merge-desk", description="Merge Stable Diffusion checkpoints.")
     parser.add_argument("--version", action="version", version=f"merge-desk {__version__}")
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
 
@@ -99,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--title", help="a title for the file's metadata (modelspec.title)")
     merge.add_argument("--date", action="store_true", help="write the date too: the bytes then differ by day")
     merge.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
-    merge.add_argument("--threads", type=_positive, help="threads to compute with (default: as many as help)")
+    merge.add_argument("--threads", type=threads, help="threads to compute with (default: as many as help)")
     _finish(merge, commands.merge)
 
     plan = add("plan", help="tell what a merge would do to every block, and what stands in its way")
@@ -107,7 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("-o", "--output", metavar="OUT", help="the file that would be written")
     plan.add_argument("--overwrite", action="store_true", help="OUT may be replaced")
     plan.add_argument("--device", default="cpu", help=argparse.SUPPRESS)
-    plan.add_argument("--threads", type=_positive, help="threads to compute with")
+    plan.add_argument("--threads", type=threads, help="threads to compute with")
     _finish(plan, commands.plan)
 
     methods = add("methods", help="list the merge methods, or explain one")
@@ -161,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", metavar="DIR", default="output", help="where results go (default: %(default)s)"
     )
     desk.add_argument("--device", default="cpu", help="where to compute and draw: cpu (default), cuda, ...")
-    desk.add_argument("--port", type=_positive, default=7865, help="port of the page (default: %(default)s)")
+    desk.add_argument("--port", type=positive, default=7865, help="port of the page (default: %(default)s)")
     desk.add_argument("--no-browser", action="store_true", help="do not open the page by itself")
     desk.set_defaults(command=commands.desk)
     return parser
@@ -240,15 +252,8 @@ def _add_draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", required=True, metavar="PNG")
     parser.add_argument("--overwrite", action="store_true", help="replace PNG where it exists")
-    parser.add_argument("--steps", type=_positive, default=20)
+    parser.add_argument("--steps", type=positive, default=20)
     parser.add_argument("--guidance", type=float, default=5.0)
-    parser.add_argument("--width", type=_positive, help="in pixels (default: what the model was made for)")
-    parser.add_argument("--height", type=_positive)
+    parser.add_argument("--width", type=positive, help="in pixels (default: what the model was made for)")
+    parser.add_argument("--height", type=positive)
     parser.add_argument("--device", default="cpu")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.commands import NOT_WRITTEN
+from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.request import data_folder, headers_of, kept_alignments, recorded
 from lib_merge.dtypes import SOURCE, parse_save_dtype
@@ -78,7 +78,7 @@ def rebasin(options: argparse.Namespace) -> int:
     seconds = time.monotonic() - began
     if options.json:
         notes = {"notes": list(plan.notes), "seconds": round(seconds, 3)}
-        print(json.dumps({**told, **notes}, indent=2, ensure_ascii=False))
+        print_json({**told, **notes})
         return status
     print(report_as_text(report))
     if written:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import nested, read_header
+from lib_merge.cli.arguments import entry as entry_number
+from lib_merge.cli.output import print_json
 from lib_merge.cli.request import data_folder
 from lib_merge.errors import MergeError
 from lib_merge.plan.metadata import ANCESTRY_KEY
@@ -32,7 +33,7 @@ def recipe(options: argparse.Namespace) -> None:
         print(f"note: {note}", file=sys.stderr)
     ancestry = _ancestry(given) if options.ancestry or options.json else {}
     if options.json:
-        print(json.dumps(_as_data(found, ancestry), indent=2, ensure_ascii=False))
+        print_json(_as_data(found, ancestry))
         return
     print(print_recipe(found).rstrip())
     for each in ancestry.values():
@@ -44,13 +45,15 @@ def add_history_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `history`, but for --data and --json."""
     parser.add_argument("query", nargs="*", metavar="WORD", help="only what holds these words")
     parser.add_argument("--starred", action="store_true", help="only what is starred")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=entry_number, default=20, metavar="N", help="how many (default: %(default)s)"
+    )
     one = parser.add_mutually_exclusive_group()
-    one.add_argument("--show", type=int, metavar="ID", help="print the recipe of one entry")
+    one.add_argument("--show", type=entry_number, metavar="ID", help="print the recipe of one entry")
     one.add_argument("--name", nargs=2, metavar=("ID", "NAME"), help="call an entry something")
-    one.add_argument("--star", type=int, metavar="ID", help="keep an entry")
-    one.add_argument("--unstar", type=int, metavar="ID", help="keep it no longer")
-    one.add_argument("--delete", type=int, metavar="ID", help="forget an entry")
+    one.add_argument("--star", type=entry_number, metavar="ID", help="keep an entry")
+    one.add_argument("--unstar", type=entry_number, metavar="ID", help="keep it no longer")
+    one.add_argument("--delete", type=entry_number, metavar="ID", help="forget an entry")
     one.add_argument(
         "--import", dest="taken", metavar="FILE", help="take over SuperMerger's mergehistory.csv"
     )
@@ -70,7 +73,7 @@ def history(options: argparse.Namespace) -> None:
     _change(known, options)
     found = known.entries(" ".join(options.query), starred=options.starred, limit=options.limit)
     if options.json:
-        print(json.dumps([as_data(entry) for entry in found], indent=2, ensure_ascii=False))
+        print_json([as_data(entry) for entry in found])
         return
     for entry in found:
         told = as_data(entry)
@@ -131,9 +134,10 @@ def take_presets(options: argparse.Namespace, family: Family) -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
-        raise MergeError(f"'{text}' is no entry's number", hint="merge-desk history lists them")
-    return int(text)
+    try:
+        return entry_number(text)
+    except argparse.ArgumentTypeError as cause:
+        raise MergeError(f"{cause}, as entries have", hint="merge-desk history lists them") from cause
 
 
 def _ancestry(given: str) -> dict[str, Any]:

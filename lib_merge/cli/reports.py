@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
 from lib_merge.errors import MergeError, OutputError, PlanError
 
@@ -70,7 +70,7 @@ def compare(options: argparse.Namespace) -> None:
             found = compare_models(first, others, options.kind, **settings)
     _write_files(found, options)
     if options.json:
-        print(json.dumps(comparison_as_data(found), indent=2, ensure_ascii=False))
+        print_json(comparison_as_data(found))
     else:
         print(comparison_as_text(found))
 
@@ -125,6 +125,6 @@ def check(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
         found = [check_file(header, base, progress) for header in headers]
     if options.json:
-        print(json.dumps({"files": [health.as_data() for health in found]}, indent=2, ensure_ascii=False))
+        print_json({"files": [health.as_data() for health in found]})
     else:
         print("\n".join(health.as_text() for health in found))

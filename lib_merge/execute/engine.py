@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def run(
     keep_freed_memory()
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         worker.known = survey_models(plan, checkpoints, pool, progress, device, surveys or Surveys())
-        workers = [pool.submit(worker.work) for _ in range(threads)]
+        workers = _started(pool, worker.work, threads)
         try:
             for done in workers:
                 done.result()
@@ -90,6 +90,19 @@ def run(
     if worker.overflow and not plan.recipe.clip:
         raise worker.overflow.refusal()
     return worker.overflow
+
+
+def _started(pool: ThreadPoolExecutor, work: Callable[[], None], threads: int) -> list[Future[None]]:
+    """As many threads as are wanted, or as the system gives; RuntimeError where it gives none."""
+    started: list[Future[None]] = []
+    for _ in range(threads):
+        try:
+            started.append(pool.submit(work))
+        except RuntimeError:
+            if not started:
+                raise
+            break
+    return started
 
 
 class _Worker:
