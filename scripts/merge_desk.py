@@ -25,6 +25,7 @@ if "mixer" not in KEPT:  # a merge stays in memory over Reload UI, and so must w
 mixer = KEPT["mixer"]
 live = mixer.host.surface().live
 watch = Watch(mixer, mixer.host) if live else Bystander(mixer, mixer.host)
+lists = []  # the host's own list of checkpoints
 fields = {}  # the txt2img tab's own components, which is built before ours
 BORROWED = {
     "txt2img_prompt": "prompt",
@@ -118,9 +119,19 @@ def remember(component, **kwargs):
     name = kwargs.get("elem_id")
     if name in BORROWED:
         fields[BORROWED[name]] = component
-    if live and name == "setting_sd_model_checkpoint":  # the list at the top of the page
-        chosen = guarded("the list of checkpoints")(watch.chosen)
-        component.select(chosen, inputs=[component], outputs=[], show_progress="hidden", api_name=False)
+    if live:
+        hear_of_checkpoints(component, name)
+
+
+def hear_of_checkpoints(component, name):
+    """The list at the top of the page, and the cards, which press a button that nobody sees."""
+    chosen = guarded("the list of checkpoints")(watch.chosen)
+    quiet = {"outputs": [], "show_progress": "hidden", "api_name": False}
+    if name == "setting_sd_model_checkpoint":
+        lists.append(component)
+        component.select(chosen, inputs=[component], **quiet)
+    if name == "change_checkpoint" and lists:  # we are asked before the host, which takes the name away
+        component.click(chosen, inputs=lists[-1:], _js="() => [desiredCheckpointName || '']", **quiet)
 
 
 @guarded("its tab", otherwise=())

@@ -188,7 +188,7 @@ class Watch:
         the one that it holds already, though a merge may lie over it: then its own weights come back.
         """
         loaded = self._host.loaded().checkpoint
-        if loaded is None or not self._mixer.is_live():
+        if loaded is None or not title or not self._mixer.is_live():
             return
         if find(self._host.checkpoints(), title).path == loaded.path:
             self._mixer.restore()

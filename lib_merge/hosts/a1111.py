@@ -96,6 +96,8 @@ class A1111Host(WebUIHost):
             raise HostError(
                 "the WebUI could not load its checkpoint", where=str(cause), hint=self._another()
             ) from cause
+        if model is None:  # the host has kept the reason for its console
+            raise HostError("the WebUI could not load its checkpoint", hint=self._another())
 
     def tidy(self) -> None:
         """Where the host keeps several models, a merge that the user has left would stay among them, though

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.webui.server import ROOT, WebUI
+from tests.webui.server import ROOT, WebUI, is_forge
 
 # without --no-half or --precision half A1111 asks for CUDA whatever it runs on
 WAYS = {
@@ -27,17 +27,20 @@ VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
 
 
-@pytest.fixture(scope="session")
-def webui() -> Path:
+@pytest.fixture(scope="module")
+def webui(request: pytest.FixtureRequest) -> Path:
     """The installation that the tests run in."""
     named = os.environ.get("WEBUI_DIR")
     if not named or not (Path(named) / "launch.py").exists():
         pytest.skip("set WEBUI_DIR to an installation of AUTOMATIC1111's WebUI")
-    return Path(named).resolve()
+    found = Path(named).resolve()
+    if is_forge(found) != getattr(request.module, "FORGE", False):
+        pytest.skip("for another WebUI than WEBUI_DIR's")
+    return found
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory, webui: Path) -> Path:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the samples, one with its own text encoder and VAE, a LoRA, a VAE, a broken one."""
     sys.path.insert(0, str(ROOT / "samples"))
     from assemble import assemble  # type: ignore[import-not-found]

@@ -74,11 +74,17 @@ def python_of(webui: Path) -> Path:
     return next((place for place in places if place.exists()), Path(sys.executable))
 
 
+def is_forge(webui: Path) -> bool:
+    """Whether an installation is Forge's, by what it has."""
+    return (webui / "backend/memory_management.py").exists()
+
+
 class WebUI:
     """One running WebUI; use as a context."""
 
-    def __init__(self, webui: Path, folder: Path, *flags: str) -> None:
-        self._webui, self._folder, self._flags = webui, folder, flags
+    def __init__(self, webui: Path, folder: Path, *flags: str, extension: bool = True) -> None:
+        self._webui, self._folder, self._flags, self._extension = webui, folder, flags, extension
+        self.forge = is_forge(webui)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -91,8 +97,12 @@ class WebUI:
     def __enter__(self) -> WebUI:
         for name in ("extensions", "models/Lora", "models/VAE", "embeddings"):
             (self.data / name).mkdir(parents=True, exist_ok=True)
+        if self.forge:
+            self._prepare_forge()
         link = self.data / "extensions" / "merge-desk"
-        if not link.exists():
+        if link.is_symlink() and not self._extension:
+            link.unlink()
+        elif not link.exists() and self._extension:
             link.symlink_to(ROOT, target_is_directory=True)
         environment = {
             **os.environ,
@@ -104,7 +114,8 @@ class WebUI:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        command = [str(python_of(self._webui)), "launch.py", *FLAGS.split(), *self._flags]
+        known = FLAGS.replace("--use-cpu all", "--always-cpu") if self.forge else FLAGS
+        command = [str(python_of(self._webui)), "launch.py", *known.split(), *self._flags]
         command += [
             "--port",
             str(self.port),
@@ -119,7 +130,9 @@ class WebUI:
                 command, cwd=self._webui, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            self._wait("Startup time:", "Model loaded in")
+            # Forge loads its model at the first picture
+            self._wait("Startup time:", *([] if self.forge else ["Model loaded in"]))
+            self._wait_for_port()
         except BaseException:
             self.stop()
             raise
@@ -140,6 +153,33 @@ class WebUI:
             time.sleep(0.3)
         raise AssertionError(f"the WebUI did not come up; its last words:\n{self.log()[-4000:]}")
 
+    def _prepare_forge(self) -> None:
+        """The samples are narrower than what Forge knows: an extension (NARROW names it) has it take them.
+        Its live previews ask the net for a file.
+        """
+        narrow = os.environ.get("NARROW")
+        link = self.data / "extensions" / "aa-narrow"
+        if narrow and not link.exists():
+            link.symlink_to(narrow, target_is_directory=True)
+        settings = self.data / "config.json"
+        if not settings.exists():
+            settings.write_text('{"live_previews_enable": false}', encoding="utf-8")
+
+    def _wait_for_port(self) -> None:
+        """Without a page the host says that it is up before it listens, and our routes come last."""
+        end = time.monotonic() + UP
+        while time.monotonic() < end:
+            try:
+                urllib.request.urlopen(f"{self.url}/merge-desk/v1/status", timeout=60).close()
+                return
+            except urllib.error.HTTPError as answer:  # it listens: an account is asked for
+                if answer.code != 404 or not self._extension:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.3)
+        raise AssertionError(f"nothing listens at {self.url}; its last words:\n{self.log()[-4000:]}")
+
     def reload_page(self) -> None:
         """Presses *Reload UI*, which runs all scripts anew in the same process."""
         page = self.get("/config")
@@ -155,6 +195,7 @@ class WebUI:
         with contextlib.suppress(OSError):
             self.post("/run/predict", {"fn_index": number, "data": [], "session_hash": "test"})
         self._wait("Startup time:")
+        self._wait_for_port()
 
     def stop(self) -> None:
         """Ends the process group that was started here."""

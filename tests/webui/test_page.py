@@ -121,3 +121,35 @@ def test_our_words_go_through_the_hosts_localisation(ui: WebUI, chromium: Any) -
         opened.page.close()
     finally:
         ui.options(localization="None")
+
+
+def test_a_pasted_picture_of_a_merge_engages_it_as_an_entry_that_can_be_taken_out(
+    desk: Desk, ui: WebUI
+) -> None:
+    ui.desk("apply", method="weighted_sum", a="ink", b="pastel", alpha=0.5)
+    told = ui.draw().infotext
+    ui.desk("restore")
+    page = desk.page
+    page.locator("#tabs > .tab-nav").get_by_role("button", name="txt2img", exact=True).click()
+    page.locator("#txt2img_prompt textarea").fill(told)
+    page.locator("#txt2img_tools #paste").click()
+    entry = page.locator("#txt2img_override_settings .token").filter(has_text="Merge recipe")
+    expect(entry).to_be_visible(timeout=DRAWN)
+    info = page.locator("#html_info_txt2img").first
+    page.locator("#txt2img_generate").click()
+    expect(info).to_contain_text("Model: ink + pastel (unsaved)", timeout=DRAWN)
+    entry.locator(".token-remove").click()
+    expect(entry).to_have_count(0)
+    page.locator("#txt2img_generate").click()
+    expect(info).to_contain_text("Model: ink,", timeout=DRAWN)
+    expect(info).not_to_contain_text("Merge recipe")
+
+
+def test_the_card_of_the_checkpoint_under_a_merge_brings_it_back(desk: Desk, ui: WebUI) -> None:
+    ui.desk("apply", method="weighted_sum", a="ink", b="pastel", alpha=0.5)
+    desk.page.evaluate("selectCheckpoint('ink')")  # what a click on the card does
+    for _ in range(100):
+        if ui.status()["live"] is None:
+            break
+        desk.page.wait_for_timeout(SECOND / 5)
+    assert (ui.status()["live"], ui.status()["engaged"]) == (None, False)
