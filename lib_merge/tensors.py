@@ -104,11 +104,15 @@ class Scratch:
 
     def take(self, name: str, dtype: torch.dtype, like: Tensor) -> Tensor:
         """A buffer of `like`'s shape and device; what it holds is whatever was left in it."""
-        slot = (name, dtype, like.device)
+        return self.room(name, dtype, like.numel(), like.device).view(like.shape)
+
+    def room(self, name: str, dtype: torch.dtype, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """A flat buffer of so many elements."""
+        slot = (name, dtype, torch.device(device))
         pool = self._pools.get(slot)
-        if pool is None or pool.numel() < like.numel():
-            pool = self._pools[slot] = torch.empty(like.numel(), dtype=dtype, device=like.device)
-        return pool[: like.numel()].view(like.shape)
+        if pool is None or pool.numel() < count:
+            pool = self._pools[slot] = torch.empty(count, dtype=dtype, device=device)
+        return pool[:count]
 
     def pair(self, dtype: torch.dtype, like: Tensor) -> tuple[Tensor, Tensor]:
         """A buffer for a running total and one for the next term."""

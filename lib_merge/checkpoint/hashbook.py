@@ -1,67 +1,112 @@
-"""Hashes of files, remembered for as long as a file keeps its size and its time of change.
+"""Hashes of files, remembered for as long as a file keeps its inode, its size and its time of change.
 
-One SQLite file that any number of processes may use at once; without a folder nothing outlives the
-process. A book that cannot be read or written is no error: the hashes are then made again.
+They are kept for every user in the platform's folder for caches, and are the same for the command line and
+every desk; a desk keeps them in its own folder too, which may outlive the user's (a container, Colab). Each
+is one SQLite file that any number of processes may use at once. A book that cannot be read or written is no
+error: the hashes are then made again.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 import threading
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from lib_merge.checkpoint.hashes import Hashes, hash_file
+from lib_merge.checkpoint.state import changed, state_of
+from lib_merge.checkpoint.webui_hashes import sha256_in_webui
+from lib_merge.checkpoint.words import read_failure
 from lib_merge.errors import MergeError, encodable
 from lib_merge.progress import Progress
 
 FILE = "hashes.sqlite3"
-RECORDED = ("sha256", "autov3")
-COLUMNS = ("autov1", "autov2", "autov3", "autov3_full", "sha256", "md5")
+CACHE = "merge-desk"  # our folder among the caches
+RECORDED = ("sha256",)  # what a recipe records of its files
+COLUMNS = ("autov1", "autov3_full", "sha256", "md5")
+OF = {"autov1": "autov1", "autov3": "autov3_full", "sha256": "sha256", "md5": "md5"}  # hash -> its column
+NONE = "none"  # of a hash that the file has not: AutoV3 without a safetensors header
 WAIT = 5.0  # seconds for another process to finish writing
-TABLE = f"""CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER,
-    {", ".join(f"{name} TEXT" for name in COLUMNS)})"""
+TABLE = f"""CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, inode INTEGER, size INTEGER,
+    changed INTEGER, {", ".join(f"{name} TEXT" for name in COLUMNS)})"""
 
-Key = tuple[str, int, int]
+Key = tuple[str, int, int, int]
+Row = Mapping[str, str]  # column -> digits, of the hashes that are known
+
+
+def cache_folder() -> Path | None:
+    """The platform's folder for caches of this user, ours within; None where there is no home."""
+    try:
+        if sys.platform == "win32":
+            named = os.environ.get("LOCALAPPDATA")
+            folder = Path(named) if named else Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            folder = Path.home() / "Library" / "Caches"
+        else:
+            named = os.environ.get("XDG_CACHE_HOME", "")
+            folder = Path(named) if Path(named).is_absolute() else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return folder / CACHE
 
 
 class HashBook:
-    """What files hash to; safe to ask from any thread."""
+    """What files hash to; safe to ask from any thread.
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._place = folder / FILE if folder else None
-        self._known: dict[Key, Hashes] = {}
+    folders  where it is kept besides the user's cache: read after that, written as well
+    """
+
+    def __init__(self, *folders: Path | None) -> None:
+        places = (cache_folder(), *folders)
+        self._places = [place / FILE for place in dict.fromkeys(places) if place is not None]
+        self._known: dict[Key, Row] = {}
         self._lock = threading.Lock()
         self._learning: set[Path] = set()
 
-    def known(self, path: Path) -> Hashes | None:
-        """The file's sha256 and AutoV3 as far as they are written down; reads no file."""
+    def known(self, path: Path, wanted: Collection[str] = RECORDED) -> Hashes | None:
+        """The wanted hashes of the file (of EVERY_HASH) where all of them are known; reads no tensor."""
         try:
             key = _key(path)
         except OSError:
             return None
+        columns = {OF[name] for name in wanted}
         with self._lock:
-            if key not in self._known and (read := self._read(key)) is not None:
-                self._known[key] = read
-            return self._known.get(key)
+            row = self._known.get(key, {})
+            for place in self._places:
+                if not columns <= row.keys():
+                    row = {**_read(place, key), **row}
+            if "sha256" in columns - row.keys() and (sha256 := sha256_in_webui(path)):
+                row = {**row, "sha256": sha256}
+            self._known[key] = row
+        return _hashes({name: row[name] for name in columns}) if columns <= row.keys() else None
 
-    def hashes(self, path: Path, *, progress: Progress | None = None) -> Hashes:
-        """The file's sha256 and AutoV3; reads the whole file the first time."""
-        found = self.known(path)
-        if found is None:
-            found = hash_file(path, wanted=RECORDED, progress=progress)
-            self.write_down(path, found)
+    def hashes(
+        self, path: Path, wanted: Collection[str] = RECORDED, *, progress: Progress | None = None
+    ) -> Hashes:
+        """The wanted hashes of the file; reads the whole file the first time.
+
+        CheckpointError where it is changed meanwhile.
+        """
+        found = self.known(path, wanted)
+        if found is not None:
+            return found
+        try:
+            key = _key(path)
+            found = hash_file(path, wanted=wanted, progress=progress)
+            if _key(path) != key:
+                raise changed(path)
+        except OSError as error:
+            raise read_failure(error, path) from error
+        self._keep(key, _row(found, wanted))
         return found
 
-    def write_down(self, path: Path, hashes: Hashes) -> None:
-        """Hashes that somebody else has made."""
+    def write_down(self, path: Path, hashes: Hashes, made: Collection[str]) -> None:
+        """Hashes that somebody else has made, all those of `made`."""
         with suppress(OSError):
-            key = _key(path)
-            with self._lock:
-                self._known[key] = hashes
-                self._write(key, hashes)
+            self._keep(_key(path), _row(hashes, made))
 
     def learn(self, paths: Collection[Path]) -> threading.Thread | None:
         """Make the hashes of these files in the background, those that are not known; None if all are."""
@@ -81,37 +126,51 @@ class HashBook:
                 self.hashes(path)
             self._learning.discard(path)
 
-    def _read(self, key: Key) -> Hashes | None:
-        with suppress(sqlite3.Error, OSError), self._book() as book:
-            rows = book.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM hashes WHERE path = ? AND size = ? AND changed = ?", key
-            )
-            row = rows.fetchone()
-            return Hashes(**dict(zip(COLUMNS, row, strict=True))) if row else None
-        return None
+    def _keep(self, key: Key, row: Row) -> None:
+        with self._lock:
+            row = {**self._known.get(key, {}), **row}
+            self._known[key] = row
+            for place in self._places:
+                _write(place, key, {**_read(place, key), **row})
 
-    def _write(self, key: Key, hashes: Hashes) -> None:
-        values = asdict(hashes)
-        with suppress(sqlite3.Error, OSError), self._book() as book:
-            marks = ", ".join("?" for _ in (*key, *COLUMNS))
-            book.execute(
-                f"INSERT OR REPLACE INTO hashes VALUES ({marks})", (*key, *(values[c] for c in COLUMNS))
-            )
 
-    @contextmanager
-    def _book(self) -> Generator[sqlite3.Connection]:
-        if self._place is None:
-            raise OSError("no book is kept")
-        self._place.parent.mkdir(parents=True, exist_ok=True)
-        book = sqlite3.connect(self._place, timeout=WAIT)
-        try:
-            with book:
-                book.execute(TABLE)
-                yield book
-        finally:
-            book.close()
+def _row(hashes: Hashes, made: Collection[str]) -> Row:
+    return {OF[name]: getattr(hashes, OF[name]) or NONE for name in made}
+
+
+def _hashes(row: Row) -> Hashes:
+    found = {name: None if text == NONE else text for name, text in row.items()}
+    sha256, autov3 = found.get("sha256"), found.get("autov3_full")
+    return Hashes(**found, autov2=sha256 and sha256[:10], autov3=autov3 and autov3[:12])
+
+
+def _read(place: Path, key: Key) -> Row:
+    if not place.is_file():
+        return {}
+    with suppress(sqlite3.Error, OSError), _book(place) as book:
+        asked = "path = ? AND inode = ? AND size = ? AND changed = ?"
+        row = book.execute(f"SELECT {', '.join(COLUMNS)} FROM files WHERE {asked}", key).fetchone()
+        return {name: text for name, text in zip(COLUMNS, row, strict=True) if text} if row else {}
+    return {}
+
+
+def _write(place: Path, key: Key, row: Row) -> None:
+    with suppress(sqlite3.Error, OSError), _book(place) as book:
+        marks = ", ".join("?" for _ in (*key, *COLUMNS))
+        book.execute(f"INSERT OR REPLACE INTO files VALUES ({marks})", (*key, *(row.get(c) for c in COLUMNS)))
+
+
+@contextmanager
+def _book(place: Path) -> Generator[sqlite3.Connection]:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    book = sqlite3.connect(place, timeout=WAIT)
+    try:
+        with book:
+            book.execute(TABLE)
+            yield book
+    finally:
+        book.close()
 
 
 def _key(path: Path) -> Key:
-    state = path.stat()
-    return encodable(str(path.resolve())), state.st_size, state.st_mtime_ns
+    return encodable(str(path.resolve())), *state_of(path)

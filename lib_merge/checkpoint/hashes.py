@@ -12,7 +12,6 @@ Damaged files have hashes too; nothing here looks into the header.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lib_merge.checkpoint.header import LENGTH_BYTES, open_file
+from lib_merge.checkpoint.state import changed, state_of
 from lib_merge.checkpoint.words import read_failure
 from lib_merge.errors import StoppedError
 from lib_merge.progress import Progress, Silent
@@ -72,14 +72,17 @@ def hash_file(
 ) -> Hashes:
     """The wanted hashes of a file (of EVERY_HASH), read once, with a thread for each of them.
 
-    Any file will do, a damaged one too; one without a safetensors header just has no AutoV3.
+    Any file will do, a damaged one too; one without a safetensors header just has no AutoV3. Raises
+    CheckpointError where the file is written to meanwhile.
     """
     progress = progress or Silent()
     with open_file(path) as file:
         try:
-            size = os.fstat(file.fileno()).st_size
-            digests = _digests(frozenset(wanted), file, size)
+            state = state_of(file.fileno())
+            digests = _digests(frozenset(wanted), file, state[1])
             _feed(file, digests, progress, f"hashing {path.name}")
+            if state_of(file.fileno()) != state:
+                raise changed(path)
         except OSError as error:
             raise read_failure(error, path) from error
     autov1, autov3, sha256, md5 = (
@@ -122,6 +125,8 @@ def _data_start(file: BufferedReader, size: int) -> int | None:
 
 def _feed(file: BufferedReader, digests: Mapping[str, _Digest], progress: Progress, what: str) -> None:
     """Reads the file once, as far as any hash wants it, and gives every piece to every hash."""
+    if not digests:
+        return
     begin = min((digest.begin for digest in digests.values()), default=0)
     end = max((digest.end for digest in digests.values()), default=0)
     progress.start(max(end - begin, 0), what)
@@ -129,8 +134,11 @@ def _feed(file: BufferedReader, digests: Mapping[str, _Digest], progress: Progre
         for piece, at in _pieces(file, begin, end):
             if progress.stopped():
                 raise StoppedError(f"{what} was stopped")
-            for fed in [pool.submit(digest.feed, piece, at) for digest in digests.values()]:
-                fed.result()
+            first, *others = digests.values()
+            fed = [pool.submit(digest.feed, piece, at) for digest in others]
+            first.feed(piece, at)
+            for each in fed:
+                each.result()
             progress.advance(len(piece))
 
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from io import BufferedReader
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import NoReturn, cast
 
 from lib_merge.checkpoint.names import Same, canonical_names
 from lib_merge.checkpoint.quantised import refuse_format, refuse_quantised
+from lib_merge.checkpoint.state import FileState, state_of
 from lib_merge.checkpoint.words import human_size, read_failure
 from lib_merge.dtypes import BY_NAME, Dtype
 from lib_merge.errors import CheckpointError, did_you_mean
@@ -67,6 +68,7 @@ class Header:
     metadata    strings from the file; empty for a legacy file
     data_start  where the tensors' bytes begin (0 for a legacy file)
     aliases     canonical key -> the canonical key whose tensor is read in its place (training averages)
+    state       of the file when it was read; None where nobody looked
     """
 
     path: Path
@@ -76,6 +78,7 @@ class Header:
     file_size: int = 0
     data_start: int = 0
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    state: FileState | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -107,11 +110,12 @@ def read_header(path: Path) -> Header:
     are mapped by torch, and what they are is written down.
     """
     with open_file(path) as file:
+        state = state_of(file.fileno())
         if kind_of(file, path) is Kind.SAFETENSORS:
-            return read_safetensors_header(file, path)
+            return replace(read_safetensors_header(file, path), state=state)
     from lib_merge.checkpoint.legacy import load_legacy  # needs torch, and only such a file does
 
-    return load_legacy(path).header
+    return replace(load_legacy(path).header, state=state)
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -122,6 +126,9 @@ def open_file(path: Path) -> BufferedReader:
             _refuse(
                 path, f"this is a {kind}, not a checkpoint", hint="name the single .safetensors file instead"
             )
+        if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes into it
+            what = "this is a pipe, a socket or a device, not a file"
+            _refuse(path, what, hint="save what comes out of it to a file first")
         return path.open("rb")
     except (FileNotFoundError, ValueError) as error:  # ValueError: a zero byte in the path
         raise _not_there(path) from error

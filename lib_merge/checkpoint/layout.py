@@ -38,8 +38,13 @@ class Layout:
     size: int
 
 
-def plan_layout(tensors: Sequence[TensorSpec], metadata: Mapping[str, str]) -> Layout:
-    """The layout of a file with these tensors and this metadata."""
+def plan_layout(
+    tensors: Sequence[TensorSpec], metadata: Mapping[str, str], *, header_size: int = 0
+) -> Layout:
+    """The layout of a file with these tensors and this metadata.
+
+    header_size  bytes that the header takes at least, padded with spaces: room for metadata that comes later
+    """
     _check_contents(tensors, metadata)
     entries: dict[str, object] = {}
     if metadata:
@@ -51,7 +56,7 @@ def plan_layout(tensors: Sequence[TensorSpec], metadata: Mapping[str, str]) -> L
         entries[key] = {"dtype": dtype.name, "shape": list(shape), "data_offsets": [end, end + nbytes]}
         spans[key] = (end, nbytes)
         end += nbytes
-    header = _header_bytes(entries)
+    header = _header_bytes(entries, header_size)
     placed = {key: (len(header) + begin, nbytes) for key, (begin, nbytes) in spans.items()}
     return Layout(header, placed, len(header) + end)
 
@@ -67,7 +72,7 @@ def _check_contents(tensors: Sequence[TensorSpec], metadata: Mapping[str, str]) 
         raise ValueError("metadata is text under text: see metadata.encode_metadata")
 
 
-def _header_bytes(entries: Mapping[str, object]) -> bytes:
+def _header_bytes(entries: Mapping[str, object], size: int) -> bytes:
     """Eight bytes of length, then the JSON with `__metadata__` first, padded to a multiple of eight."""
     try:
         text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
@@ -78,6 +83,7 @@ def _header_bytes(entries: Mapping[str, object]) -> bytes:
             hint="type that text again",
         ) from error
     text += b" " * (-len(text) % ALIGNMENT)
+    text = text.ljust(size - LENGTH_BYTES)
     if len(text) > MAX_HEADER:
         raise OutputError(
             f"the header would take {human_size(len(text))}, more than the {human_size(MAX_HEADER)} "

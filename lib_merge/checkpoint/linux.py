@@ -1,11 +1,34 @@
-"""Two calls of Linux that Python has no name for; elsewhere they do nothing, and nothing is wrong then."""
+"""Calls of Linux that Python has no name for; elsewhere they do nothing, and nothing is wrong then."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+# f_type (statfs(2)) of file systems whose files another machine, or a program, may change or take away
+REMOTE = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB 2",
+    0x65735546: "FUSE",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x73757245: "Coda",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+    0x19830326: "BeeGFS",
+    0x786F4256: "VirtualBox",
+    0xBACBACBC: "VMware",
+    0x7461636F: "OCFS2",
+    0x01161970: "GFS2",
+}
 WRITE = 2  # SYNC_FILE_RANGE_WRITE: begin, do not wait
 
 
@@ -42,3 +65,24 @@ def begin_writeback(descriptor: int) -> None:
     sync_file_range = ctypes.CDLL(None).sync_file_range
     sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     sync_file_range(descriptor, 0, 0, WRITE)  # advice: where it is refused, the sync does it all
+
+
+def is_remote(file: int | Path) -> bool:
+    """Whether a file, open or by its name, lies on a file system of REMOTE; False where that is not known."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    found = ctypes.create_string_buffer(256)  # struct statfs takes 120 bytes at most, f_type comes first
+    if isinstance(file, int):
+        failed = _library().fstatfs(ctypes.c_int(file), found)
+    else:
+        failed = _library().statfs(ctypes.c_char_p(os.fsencode(file)), found)
+    return not failed and ctypes.c_ulong.from_buffer(found).value & 0xFFFFFFFF in REMOTE
+
+
+@cache
+def _library() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)

@@ -8,15 +8,29 @@ or view of it.
 No advice is given to the system (madvise): over 1 GiB, read once in pieces of 256 KB, no advice,
 SEQUENTIAL, WILLNEED and POPULATE_READ took 0.21, 0.19, 0.18 and 0.23 s from the page cache and 0.57,
 0.60, 0.53 and 0.66 s from the disk (medians of 6 and 4; the ranges overlap).
+
+A file that is cut short while it is mapped has no page behind some addresses, and a touch of one ends the
+whole process (SIGBUS), a WebUI with it; so does a remote disk that drops out. Hence:
+
+- A file is mapped only where its size is what its header says, and the size is looked at again before every
+  view (`tensor`, `bytes`) and before each piece of one (`check`).
+- On a remote disk (`linux.REMOTE`) nothing is mapped: what is asked for is read, and an error is an error.
+- Merges to files and reports take seconds to minutes, and read in any case (`open_planned(mapped=False)`).
+- Windows does not let a mapped file be cut short.
+
+What is left: live swaps and aligning look into mapped local files; one that is cut short between the look at
+its size and the end of that piece, which takes milliseconds in a swap, still ends the process, and so does
+a `.ckpt` that torch has mapped, or a remote disk that drops out under a swap on macOS and Windows.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
@@ -24,6 +38,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint.header import Header, Kind, TensorInfo, kind_of, open_file, read_safetensors_header
+from lib_merge.checkpoint.linux import is_remote
+from lib_merge.checkpoint.state import changed, check_unchanged, state_of
 from lib_merge.checkpoint.words import read_failure
 from lib_merge.errors import CheckpointError, did_you_mean
 
@@ -56,6 +72,23 @@ class Checkpoint(ABC):
     def close(self) -> None:
         """Lets the file go; tensors that were handed out stay valid."""
 
+    @property
+    def mapped(self) -> bool:
+        """Whether `tensor` costs nothing until its numbers are looked at; otherwise `stretch` reads less."""
+        return True
+
+    def stretch(self, key: str, start: int, room: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """The flat tensor from element `start` on, read into room(most elements), which is of its format."""
+        raise NotImplementedError(f"{type(self).__name__} is mapped")
+
+    def part(self, key: str, start: int, count: int) -> bytes:
+        """Up to `count` of the tensor's bytes, from byte `start` on."""
+        return bytes(self.bytes(key)[start : start + count])
+
+    def check(self) -> None:
+        """CheckpointError where the file behind what was handed out has been cut short."""
+        return
+
     def info(self, key: str) -> TensorInfo:
         """What the header says of a tensor; an unknown key is answered with the nearest ones."""
         found = self.header.tensors.get(key)
@@ -72,23 +105,26 @@ class Checkpoint(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes it."""
+        """Closes it; CheckpointError where the file was changed meanwhile and nothing else went wrong."""
         self.close()
+        if kind is None:
+            check_unchanged(self.header.path, self.header.state)
 
 
 class MappedCheckpoint(Checkpoint):
     """A safetensors file, mapped."""
 
-    def __init__(self, header: Header, mapping: mmap.mmap) -> None:
+    def __init__(self, header: Header, mapping: mmap.mmap, descriptor: int) -> None:
         super().__init__(header)
         self._mapping: mmap.mmap | None = mapping
+        self._descriptor = os.dup(descriptor)
 
     def tensor(self, key: str) -> torch.Tensor:
         """A view of the mapping; a copy only where the data is not aligned to its own item size."""
         import torch
 
         info = self.info(key)
-        dtype = self._torch_dtype(info, key)
+        dtype = torch_dtype(self.header, key)
         if info.nbytes == 0:
             return torch.empty(info.shape, dtype=dtype)
         mapping = self._open_mapping()
@@ -103,28 +139,127 @@ class MappedCheckpoint(Checkpoint):
         info = self.info(key)
         return memoryview(self._open_mapping())[info.start : info.start + info.nbytes].toreadonly()
 
+    def check(self) -> None:
+        """One call of the system."""
+        if self._mapping is not None and os.fstat(self._descriptor).st_size < self.header.file_size:
+            raise changed(self.header.path)
+
     def close(self) -> None:
         """Forgets the mapping; the system drops it with the last tensor that looks into it."""
-        self._mapping = None
+        if self._mapping is not None:
+            self._mapping = None
+            os.close(self._descriptor)
+
+    def __del__(self) -> None:
+        """What was never closed is closed with the last reference."""
+        if hasattr(self, "_descriptor"):
+            self.close()
+
+    def reading(self) -> ReadCheckpoint:
+        """The same open file, to be read instead of mapped; this one is closed."""
+        checkpoint = ReadCheckpoint(self.header, self._descriptor)
+        self.close()
+        return checkpoint
 
     def _open_mapping(self) -> mmap.mmap:
         mapping = self._mapping
         if mapping is None:
             raise CheckpointError(f"{self.header.name} is closed already", where=str(self.header.path))
+        self.check()
         return mapping
 
-    def _torch_dtype(self, info: TensorInfo, key: str) -> torch.dtype:
-        """The torch dtype; torch 2.1 lacks a few that a file may use."""
+
+class ReadCheckpoint(Checkpoint):
+    """A safetensors file that is read piece by piece, into memory of ours."""
+
+    def __init__(self, header: Header, descriptor: int) -> None:
+        super().__init__(header)
+        self._descriptor = os.dup(descriptor)
+        self._open = True
+
+    @property
+    def mapped(self) -> bool:
+        """It is not."""
+        return False
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """The tensor in memory of its own."""
         import torch
 
-        dtype = getattr(torch, info.dtype.torch, None)
-        if dtype is None:
-            raise CheckpointError(
-                f"torch {torch.__version__} has no number format {info.dtype.label}, which '{key}' is in",
-                where=str(self.header.path),
-                hint="use a newer torch, or leave this tensor out",
-            )
-        return dtype
+        info, dtype = self.info(key), torch_dtype(self.header, key)
+        flat = torch.empty(info.numel, dtype=dtype)
+        self._read(flat, info.start)
+        return flat.reshape(info.shape)
+
+    def stretch(self, key: str, start: int, room: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """What fits into room(...) of the tensor from element `start` on."""
+        info = self.info(key)
+        flat = room(info.numel - start)
+        self._read(flat, info.start + start * info.dtype.itemsize)
+        return flat
+
+    def part(self, key: str, start: int, count: int) -> bytes:
+        """Read from its place."""
+        import torch
+
+        info = self.info(key)
+        out = torch.empty(max(0, min(count, info.nbytes - start)), dtype=torch.uint8)
+        self._read(out, info.start + start)
+        return bytes(tensor_bytes(out))
+
+    def bytes(self, key: str) -> memoryview:
+        """The tensor's bytes, read."""
+        return tensor_bytes(self.tensor(key)).toreadonly()
+
+    def close(self) -> None:
+        """Lets the file go."""
+        if self._open:
+            self._open = False
+            os.close(self._descriptor)
+
+    def __del__(self) -> None:
+        """What was never closed is closed with the last reference."""
+        if hasattr(self, "_open"):
+            self.close()
+
+    def _read(self, out: torch.Tensor, at: int) -> None:
+        """Fills `out` from the file's bytes at `at` on."""
+        if not self._open:
+            raise CheckpointError(f"{self.header.name} is closed already", where=str(self.header.path))
+        if out.numel() == 0:
+            return
+        room = tensor_bytes(out)
+        try:
+            while room.nbytes:
+                count = _read_into(self._descriptor, room, at)
+                if count == 0:
+                    raise changed(self.header.path)
+                room, at = room[count:], at + count
+        except OSError as error:
+            raise read_failure(error, self.header.path) from error
+
+
+def _read_into(descriptor: int, room: memoryview, at: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [room], at)
+    piece = os.pread(descriptor, room.nbytes, at)  # an older macOS
+    room[: len(piece)] = piece
+    return len(piece)
+
+
+def torch_dtype(header: Header, key: str) -> torch.dtype:
+    """The torch dtype of a tensor; torch 2.1 lacks a few that a file may use."""
+    import torch
+
+    info = header.tensors[key]
+    dtype = getattr(torch, info.dtype.torch, None)
+    if dtype is None:
+        raise CheckpointError(
+            f"torch {torch.__version__} has no number format {info.dtype.label}, which '{key}' is in",
+            where=str(header.path),
+            hint="use a newer torch, or leave this tensor out",
+        )
+    return dtype
 
 
 class LoadedCheckpoint(Checkpoint):
@@ -166,30 +301,59 @@ class AliasedCheckpoint(Checkpoint):
         """What stands for the key."""
         return self._inner.bytes(self.header.aliases.get(key, key))
 
+    @property
+    def mapped(self) -> bool:
+        """As the file is."""
+        return self._inner.mapped
+
+    def part(self, key: str, start: int, count: int) -> bytes:
+        """Of what stands for the key."""
+        return self._inner.part(self.header.aliases.get(key, key), start, count)
+
+    def stretch(self, key: str, start: int, room: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """Of what stands for the key."""
+        return self._inner.stretch(self.header.aliases.get(key, key), start, room)
+
+    def check(self) -> None:
+        """Of the file."""
+        self._inner.check()
+
     def close(self) -> None:
         """Lets the file go."""
         self._inner.close()
 
 
-def open_planned(header: Header) -> Checkpoint:
-    """The file behind a header, opened as the header says that its keys are read."""
+def open_planned(header: Header, *, mapped: bool = True) -> Checkpoint:
+    """The file behind a header, opened as the header says that its keys are read.
+
+    mapped  where it can be; otherwise a safetensors file is read wherever the system has a call for that
+    CheckpointError where it is in another state than when the header was read.
+    """
     checkpoint = open_checkpoint(header.path)
+    if header.state is not None and checkpoint.header.state != header.state:
+        checkpoint.close()
+        raise changed(header.path)
+    if not mapped and isinstance(checkpoint, MappedCheckpoint) and hasattr(os, "pread"):
+        checkpoint = checkpoint.reading()
     return AliasedCheckpoint(checkpoint, header.aliases) if header.aliases else checkpoint
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint of any kind, open for reading; the kind is told by its content."""
     with open_file(path) as file:
+        state = state_of(file.fileno())
         if kind_of(file, path) is Kind.SAFETENSORS:
-            header = read_safetensors_header(file, path)
+            header = replace(read_safetensors_header(file, path), state=state)
+            if is_remote(file.fileno()):
+                return ReadCheckpoint(header, file.fileno())
             try:
-                return MappedCheckpoint(header, _map(file))
+                return MappedCheckpoint(header, _map(file), file.fileno())
             except OSError as error:
                 raise read_failure(error, path) from error
     from lib_merge.checkpoint.legacy import load_legacy  # needs torch, and only such a file does
 
     legacy = load_legacy(path)
-    return LoadedCheckpoint(legacy.header, legacy.tensors)
+    return LoadedCheckpoint(replace(legacy.header, state=state), legacy.tensors)
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -136,7 +136,7 @@ def _replacing_problems(target: Path) -> Iterator[MergeError]:
 def _input_problems(target: Path, inputs: Iterable[Path]) -> Iterator[MergeError]:
     """Whether the target is one of the inputs, by whatever name."""
     for path in inputs:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # gone, or a text that is no path
             if target.samefile(path):
                 yield OutputError(
                     f"the result would replace '{path.name}', which it is made from",

@@ -59,6 +59,7 @@ class StreamingWriter:
     ) -> None:
         self.target = target
         self.layout = plan_layout(tensors, metadata or {})
+        self._tensors = tuple(tensors)
         self._overwrite = overwrite
         self._written: dict[str, list[tuple[int, int]]] = {key: [] for key in self.layout.spans}
         self._idle = threading.Condition()
@@ -101,18 +102,31 @@ class StreamingWriter:
             self._unasked = 0
         return True
 
-    def commit(self) -> None:
-        """Waits until every byte is on the disk, and gives the file its name."""
+    def commit(self, metadata: Mapping[str, str] | None = None) -> None:
+        """Waits until every byte is on the disk, and gives the file its name.
+
+        metadata  what the file is to hold in place of what the writer was made with; its header must be no
+                  longer, since the tensors stay where they are
+        """
         if not self._close_to_writers():
             raise ValueError(f"{self.target.name} is not being written any more")
         with self._aborting():
             self._check_whole()
             with self._in_words():
+                if metadata is not None:
+                    self._put(memoryview(self._header(metadata)), 0)
                 os.fsync(self._descriptor)
                 if os.name == "nt":  # which does not rename open files; elsewhere the lock is kept
                     self._close_file()
                 publish(self._part, self.target, overwrite=self._overwrite)
         self._close_file()
+
+    def _header(self, metadata: Mapping[str, str]) -> bytes:
+        room = len(self.layout.header)
+        header = plan_layout(self._tensors, metadata, header_size=room).header
+        if len(header) > room:
+            raise ValueError(f"metadata that takes {len(header)} bytes does not fit into {room}")
+        return header
 
     def abort(self) -> None:
         """Removes the part file. Does nothing after a commit, or the second time."""

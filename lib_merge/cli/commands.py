@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -117,7 +118,8 @@ def merge(options: argparse.Namespace) -> None:
     from lib_merge.hosts.saving import format_of, save_merge, size_of
 
     target = Path(options.output)
-    with progress_bar() as progress:
+    hashes = request.hashes
+    with hashes or nullcontext(), progress_bar() as progress:
         overflow = save_merge(
             made,
             target,
@@ -126,7 +128,10 @@ def merge(options: argparse.Namespace) -> None:
             device=options.device,
             threads=options.threads,
             progress=progress,
+            recorded=hashes.settled if hashes else None,
         )
+        if hashes:
+            made = replace(made, recipe=hashes.settled(made.recipe))
     seconds = time.monotonic() - began
     size, notes = size_of(target), list(made.notes)
     if folder := data_folder(options):

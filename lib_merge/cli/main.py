@@ -106,8 +106,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to write: NAME.safetensors, NAME.ckpt, or NAME/ for a diffusers folder",
     )
     merge.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
-    text = "do not record the sha256 and AutoV3 of the inputs, which takes a pass over each"
+    text = "do not record the sha256 of the inputs, which is taken once of each file"
     merge.add_argument("--no-hashes", dest="hashes", action="store_false", help=text)
+    text = "record the AutoV3 of the inputs too, by which a recipe knows them beside other metadata"
+    merge.add_argument("--autov3", action="store_true", help=text)
     merge.add_argument("--title", help="a title for the file's metadata (modelspec.title)")
     merge.add_argument("--date", action="store_true", help="write the date too: the bytes then differ by day")
     merge.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")

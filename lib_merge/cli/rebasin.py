@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from lib_merge.cli.commands import NOT_WRITTEN
 from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
-from lib_merge.cli.request import data_folder, headers_of, kept_alignments, recorded
+from lib_merge.cli.request import data_folder, headers_of, kept_alignments
 from lib_merge.dtypes import SOURCE, parse_save_dtype
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.progress import Progress
 from lib_merge.rebasin.options import SWEEPS, Options
 from lib_merge.recipe import Alignment, Ingredient, Recipe
+from lib_merge.recipe.hashing import InputHashes
 from lib_merge.recipe.names import told_apart
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--procrustes", action="store_true", help=text)
     parser.add_argument("--dtype", default=SOURCE, help="number format of OUT (default: as B has it)")
     parser.add_argument(
-        "--no-hashes", dest="hashes", action="store_false", help="do not record sha256 and AutoV3"
+        "--no-hashes", dest="hashes", action="store_false", help="do not record the sha256 of A and B"
     )
     parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
 
@@ -65,15 +66,17 @@ def rebasin(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     check_device(options.device)
-    plan = _planned(options)
+    hashes = _hashes(options)
+    plan = _planned(options, hashes)
     alignments = kept_alignments(options)
-    with progress_bar() as bar, _stoppable(bar) as progress:
-        solution = _solve(plan, alignments, progress, options.device)
-    report = report_of(solution)
-    written = options.output is not None and not report.is_aligned
-    status = 0 if written or options.output is None else NOT_WRITTEN
-    if written:
-        _write(plan, solution, alignments, options)
+    with hashes or contextlib.nullcontext():
+        with progress_bar() as bar, _stoppable(bar) as progress:
+            solution = _solve(plan, alignments, progress, options.device)
+        report = report_of(solution)
+        written = options.output is not None and not report.is_aligned
+        status = 0 if written or options.output is None else NOT_WRITTEN
+        if written:
+            _write(plan, solution, alignments, options, hashes)
     told: dict[str, Any] = {"output": options.output if written else None, **report_as_data(report)}
     seconds = time.monotonic() - began
     if options.json:
@@ -90,18 +93,29 @@ def rebasin(options: argparse.Namespace) -> int:
     return status
 
 
-def _planned(options: argparse.Namespace) -> Plan:
+def _paths(options: argparse.Namespace) -> dict[str, Path]:
+    """A and B, by the names that the recipe gives them."""
+    target, source = Path(options.target), Path(options.source)
+    return dict(zip(told_apart([target, source]), (target, source), strict=True))
+
+
+def _hashes(options: argparse.Namespace) -> InputHashes | None:
+    from lib_merge.checkpoint import HashBook
+
+    asked = options.output is not None and options.hashes
+    return InputHashes(HashBook(data_folder(options)), _paths(options)) if asked else None
+
+
+def _planned(options: argparse.Namespace, hashes: InputHashes | None) -> Plan:
     """The plan that saves B aligned; everything that stands in its way at once."""
-    from lib_merge.checkpoint import HashBook, check_target
+    from lib_merge.checkpoint import check_target
     from lib_merge.plan import make_plan
 
-    target, source = Path(options.target), Path(options.source)
-    files = told_apart([target, source])
-    paths = dict(zip(files, (target, source), strict=True))
+    paths = _paths(options)
     headers = headers_of(paths)
-    recipe = _recipe(files, options)
-    if options.output is not None and options.hashes:
-        recipe = recorded(recipe, paths, HashBook(data_folder(options)))
+    recipe = _recipe(list(paths), options)
+    if hashes is not None:
+        recipe = hashes.planned(recipe)
     problems: list[MergeError] = []
     plan: Plan | None = None
     try:
@@ -111,7 +125,7 @@ def _planned(options: argparse.Namespace) -> Plan:
     if options.output is not None:
         size = plan.nbytes if plan else 0
         problems += check_target(
-            Path(options.output), inputs=[target, source], overwrite=options.overwrite, size=size
+            Path(options.output), inputs=paths.values(), overwrite=options.overwrite, size=size
         )
     if plan is None or problems:
         raise PlanError(problems)
@@ -140,11 +154,17 @@ def _solve(plan: Plan, alignments: Alignments, progress: Progress, device: str) 
     from lib_merge.execute import opened
     from lib_merge.execute.alignment import solve
 
-    with opened(plan) as checkpoints:
+    with opened(plan, mapped=True) as checkpoints:
         return solve(plan, plan.base, checkpoints, alignments, progress, device)
 
 
-def _write(plan: Plan, solution: Solution, alignments: Alignments, options: argparse.Namespace) -> None:
+def _write(
+    plan: Plan,
+    solution: Solution,
+    alignments: Alignments,
+    options: argparse.Namespace,
+    hashes: InputHashes | None,
+) -> None:
     """Writes B aligned; of a search that was stopped the recipe tells how far it went, to be repeated."""
     from lib_merge.execute import merge_to_file
 
@@ -158,6 +178,7 @@ def _write(plan: Plan, solution: Solution, alignments: Alignments, options: argp
             device=options.device,
             progress=progress,
             alignments=alignments,
+            recorded=hashes.settled if hashes else None,
         )
 
 

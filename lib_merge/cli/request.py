@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_merge.architectures import layout_by_name, parse_numbers
-from lib_merge.checkpoint import HashBook, Header, read_header
+from lib_merge.checkpoint import HashBook, Hashes, Header, read_header
 from lib_merge.cli.progress import progress_bar
 from lib_merge.dtypes import SOURCE, Dtype, parse_save_dtype
 from lib_merge.errors import MergeError, MethodError, PlanError, RecipeError
@@ -30,8 +30,8 @@ from lib_merge.recipe import (
     read_imported,
     read_weights,
     recipe_in,
-    with_hashes,
 )
+from lib_merge.recipe.hashing import InputHashes, wanted_by
 from lib_merge.recipe.ingredients import Recorded
 from lib_merge.recipe.names import (
     Fits,
@@ -56,11 +56,15 @@ LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag th
 
 @dataclass(frozen=True)
 class Request:
-    """A recipe and, for every file that it names, the file's header; and what is to be said of them."""
+    """A recipe and, for every file that it names, the file's header; and what is to be said of them.
+
+    hashes  what the recipe is to record of its files; None where it is to record nothing
+    """
 
     recipe: Recipe
     headers: Mapping[str, Header]
     notes: tuple[str, ...] = ()
+    hashes: InputHashes | None = None
 
 
 def read_request(options: argparse.Namespace) -> Request:
@@ -70,9 +74,11 @@ def read_request(options: argparse.Namespace) -> Request:
     recipe, headers = found.recipe, headers_of(found.paths)
     if options.step_by_step:
         recipe = replace(recipe, stepwise=True)
+    hashes = None
     if getattr(options, "hashes", False):
-        recipe = recorded(recipe, found.paths, book)
-    return Request(recipe, headers, found.notes)
+        hashes = InputHashes(book, found.paths, autov3=options.autov3)
+        recipe = hashes.planned(recipe)
+    return Request(recipe, headers, found.notes, hashes)
 
 
 def headers_of(paths: Mapping[str, Path]) -> dict[str, Header]:
@@ -87,13 +93,6 @@ def headers_of(paths: Mapping[str, Path]) -> dict[str, Header]:
     if problems:
         raise PlanError(problems)
     return headers
-
-
-def recorded(recipe: Recipe, paths: Mapping[str, Path], book: HashBook) -> Recipe:
-    """The recipe with the hashes of its files, which takes a pass over each that is not in the book."""
-    with progress_bar() as progress:
-        known = {file: book.hashes(path, progress=progress) for file, path in paths.items()}
-    return with_hashes(recipe, known)
 
 
 def data_folder(options: argparse.Namespace) -> Path | None:
@@ -130,12 +129,16 @@ def _from_recipe(options: argparse.Namespace, book: HashBook) -> Found:
     beside = [Path(options.recipe).resolve().parent] if is_file else []
     named = [Path(folder) for folder in options.folders or ()]
     folders = Folders(named or beside or [Path()], given=bool(named))
+
+    def hashes(path: Path) -> Hashes:
+        return book.hashes(path, wanted_by(recipe), progress=progress)
+
     with progress_bar() as progress:
         found = find_ingredients(
             recipe,
             folders.named,
             folders.paths,
-            lambda path: book.hashes(path, progress=progress),
+            hashes,
             trust_names=options.trust_names,
         )
     return replace(found, notes=(*read.notes, *found.notes))

@@ -26,7 +26,7 @@ def reports_of(desk: Desk, choice: Choice) -> dict[str, AlignmentReport]:
     """A report for each model that is looked at, by its name. What is found is kept for the merges."""
     plan = desk.mixer.plan(desk.body(choice, {}))
     found: dict[str, AlignmentReport] = {}
-    with desk.mixer.host.job("Merge Desk: aligning") as progress, opened(plan) as checkpoints:
+    with desk.mixer.host.job("Merge Desk: aligning") as progress, opened(plan, mapped=True) as checkpoints:
         for number, each in enumerate(plan.recipe.ingredients):
             if each.aligned is not None and not each.aligned.by:
                 alignments, device = desk.mixer.session.alignments, desk.mixer.host.device()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from lib_merge.checkpoint import HashBook, Hashes, Header, hash_file, read_header
+from lib_merge.checkpoint import EVERY_HASH, HashBook, Hashes, Header, hash_file, read_header
 from lib_merge.desk.history import SAVED, History
 from lib_merge.desk.request import Asked, read_request
 from lib_merge.errors import MergeError, OutputError, PlanError
@@ -42,12 +42,13 @@ from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Recipe, Recorded, find_ingredients, recipe_of, renamed, with_hashes
+from lib_merge.recipe.hashing import InputHashes, wanted_by
 from lib_merge.recipe.names import Fits, fitting, shortest
 from lib_merge.report.cache import FOLDER
 from lib_merge.report.difference import slot_differences
 
 Body = Mapping[str, object]
-Stamp = tuple[int, int]
+Stamp = tuple[int, int, int]  # inode, bytes, time of change
 
 log = logging.getLogger(__name__)
 ALTERED = "another extension has changed them; a merge, or choosing another checkpoint and back, undoes that"
@@ -163,7 +164,10 @@ class Mixer:
         """The files of a recipe among the host's, by name, or where it records hashes by those."""
         known = {each.path: each for each in self._listed()}
         try:
-            found = find_ingredients(recipe, self.fitting, lambda: known, self.book.hashes)
+            wanted = wanted_by(recipe)
+            found = find_ingredients(
+                recipe, self.fitting, lambda: known, lambda path: self.book.hashes(path, wanted)
+            )
         except PlanError as cause:
             only = cause.problems[0]
             hint = "refresh the list" if only.hint == "--models DIR" else only.hint
@@ -177,13 +181,10 @@ class Mixer:
             found.notes,
         )
 
-    def hashed(self, asked: Asked, progress: Progress | None = None) -> Recipe:
-        """The recipe with its files' hashes; without `progress` only those that are known already."""
-
-        def look(path: Path) -> Hashes | None:
-            return self.book.known(path) if progress is None else self.book.hashes(path, progress=progress)
-
-        found = {file: look(each.path) for file, each in asked.files.items()}
+    def hashed(self, asked: Asked) -> Recipe:
+        """The recipe with those of its files' hashes that are known already."""
+        wanted = wanted_by(asked.recipe)
+        found = {file: self.book.known(each.path, wanted) for file, each in asked.files.items()}
         return with_hashes(asked.recipe, {file: hashes for file, hashes in found.items() if hashes})
 
     def _write_down(self, recipe: Recipe, **facts: Any) -> None:
@@ -350,21 +351,25 @@ class Mixer:
             raise PlanError(problems)
         device = self.host.device()
         with self.host.job("Merge Desk: saving", task, model=False) as progress:
-            plan = make_plan(self.hashed(asked, progress), self._all_headers(asked))
-            overflow = save_merge(
-                plan,
-                target,
-                format,
-                overwrite=overwrite,
-                device=device,
-                progress=progress,
-                alignments=self.session.alignments,
-            )
+            hashing = InputHashes(self.book, {file: each.path for file, each in asked.files.items()})
+            plan = make_plan(hashing.planned(asked.recipe), self._all_headers(asked))
+            with hashing:
+                overflow = save_merge(
+                    plan,
+                    target,
+                    format,
+                    overwrite=overwrite,
+                    device=device,
+                    progress=progress,
+                    alignments=self.session.alignments,
+                    recorded=hashing.settled,
+                )
+                plan = replace(plan, recipe=hashing.settled(plan.recipe))
             if format == DIFFUSERS:  # no checkpoint of the host's list
                 self._write_down(plan.recipe, kind=SAVED, file=target.name)
                 return Saved(Ckpt(target.name, target), plan, size_of(target), Hashes(), overflow)
             hashes = hash_file(target, progress=progress)
-        self.book.write_down(target, hashes)
+        self.book.write_down(target, hashes, EVERY_HASH)
         self._write_down(plan.recipe, kind=SAVED, file=target.name, sha256=hashes.sha256 or "")
         copy_settings(base, target, overwrite=overwrite)
         return Saved(self.host.saved(target), plan, size_of(target), hashes, overflow)
@@ -400,4 +405,4 @@ def _stamp(path: Path) -> Stamp:
         state = path.stat()
     except OSError as cause:
         raise HostError(f"{path.name} is gone", hint="refresh the list of checkpoints") from cause
-    return state.st_size, state.st_mtime_ns
+    return state.st_ino, state.st_size, state.st_mtime_ns

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lib_merge.checkpoint import (
     open_planned,
     write_pickle,
 )
+from lib_merge.checkpoint.state import check_unchanged
 from lib_merge.errors import MergeError
 from lib_merge.execute.engine import default_threads, run
 from lib_merge.execute.overflow import Overflow
@@ -22,10 +24,14 @@ from lib_merge.execute.survey import Surveys
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress, Silent
 from lib_merge.rebasin import Alignments
+from lib_merge.recipe import Recipe
+from lib_merge.recipe.hashing import with_placeholders
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Settle = Callable[[Recipe], Recipe]  # a recipe with placeholders -> the same with hashes
 
 
 def merge_to_file(
@@ -37,10 +43,12 @@ def merge_to_file(
     threads: int | None = None,
     progress: Progress | None = None,
     alignments: Alignments | None = None,
+    recorded: Settle | None = None,
 ) -> Overflow:
     """Carry the plan out into a safetensors file, which appears under its name only when it is whole.
 
     alignments  where the alignments of ingredients are known from before
+    recorded    tells the recipe that the file is to hold once the arithmetic is done, see `InputHashes`
     Raises OutputError (nowhere to write), NumbersError (NaN, overflow), CheckpointError (an input
     changed or is unreadable), StoppedError; whatever happens, `target` is as it was or complete.
     Tells what was clipped, where the recipe asks for that.
@@ -50,7 +58,7 @@ def merge_to_file(
     layout = [(entry.key, entry.dtype, entry.shape) for entry in plan.keys]
     with (
         opened(plan) as checkpoints,
-        StreamingWriter(target, layout, plan.metadata, overwrite=overwrite) as writer,
+        StreamingWriter(target, layout, with_room(plan).metadata, overwrite=overwrite) as writer,
     ):
         overflow = run(
             plan,
@@ -61,7 +69,7 @@ def merge_to_file(
             progress=progress or Silent(),
             alignments=alignments,
         )
-        writer.commit()
+        writer.commit(settled(plan, recorded).metadata)
     return overflow
 
 
@@ -98,6 +106,7 @@ def merge_to_pickle(
     threads: int | None = None,
     progress: Progress | None = None,
     alignments: Alignments | None = None,
+    recorded: Settle | None = None,
 ) -> Overflow:
     """Carry the plan out into a `.ckpt` file; the whole result passes through memory.
 
@@ -116,7 +125,8 @@ def merge_to_pickle(
             progress=progress or Silent(),
             alignments=alignments,
         )
-    write_pickle(target, sink.tensors, plan.metadata, overwrite=overwrite)
+        metadata = settled(plan, recorded).metadata
+    write_pickle(target, sink.tensors, metadata, overwrite=overwrite)
     return overflow
 
 
@@ -128,15 +138,40 @@ def _check(plan: Plan, target: Path, overwrite: bool, ending: str) -> None:
         raise problem
 
 
+def with_room(plan: Plan) -> Plan:
+    """The plan whose metadata is the longest that hashes can make it, whatever they turn out to be.
+
+    Two files of one content have one hash, under which the metadata holds them once: with placeholders
+    there is room for both. So a result has the same bytes, whether its files' hashes were known or not.
+    """
+    return replace(plan, recipe=with_placeholders(plan.recipe))
+
+
+def settled(plan: Plan, recorded: Settle | None) -> Plan:
+    """The plan as the file is to tell it; CheckpointError where one of its files was changed meanwhile.
+
+    To be asked when the last tensor is computed, and before the result gets its name.
+    """
+    done = replace(plan, recipe=recorded(plan.recipe)) if recorded else plan
+    for source in plan.sources:
+        check_unchanged(source.path, source.state)
+    return done
+
+
 @contextlib.contextmanager
-def opened(plan: Plan) -> Generator[Sequence[Checkpoint]]:
-    """The plan's files, mapped; a file that stands twice in the plan is mapped once."""
+def opened(plan: Plan, *, mapped: bool = False) -> Generator[Sequence[Checkpoint]]:
+    """The plan's files; one that stands twice in the plan is opened once.
+
+    mapped  what looks at the same tensors again and again, as aligning does; otherwise they are read (see
+            `checkpoint.reader`)
+    """
+    mapped = mapped or any(each.aligned for each in plan.recipe.ingredients)
     with contextlib.ExitStack() as stack:
         opened_as: dict[tuple[Path, bool], Checkpoint] = {}
         for source in plan.sources:
             way = source.path, bool(source.aliases)
             if way not in opened_as:
-                opened_as[way] = stack.enter_context(open_planned(source))
+                opened_as[way] = stack.enter_context(open_planned(source, mapped=mapped))
         yield [opened_as[source.path, bool(source.aliases)] for source in plan.sources]
 
 
@@ -154,6 +189,7 @@ __all__ = [
     "FileSink",
     "MemorySink",
     "Overflow",
+    "Settle",
     "Sink",
     "Surveys",
     "check_device",
@@ -161,5 +197,8 @@ __all__ = [
     "merge_to_file",
     "merge_to_memory",
     "merge_to_pickle",
+    "opened",
     "run",
+    "settled",
+    "with_room",
 ]

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
@@ -43,11 +43,17 @@ def default_threads() -> int:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of one key: `operands` maps models to flat views (or whole tensors) of their data."""
+    """A stretch of one key: `operands` maps models to flat views (or whole tensors) of their data.
+
+    count   elements of the stretch; 0 for a whole tensor
+    unread  models whose operands are still to be read
+    """
 
     entry: KeyPlan
     start: int
     operands: Mapping[int, Tensor]
+    count: int = 0
+    unread: tuple[int, ...] = ()
 
 
 def run(
@@ -150,21 +156,50 @@ class _Worker:
                 yield Piece(entry, 0, {})
                 continue
             models = models_of(entry.expression) | ({self.plan.base} if entry.channels else frozenset[int]())
-            tensors = {model: self.checkpoints[model].tensor(entry.key) for model in sorted(models)}
+            unread = tuple(model for model in sorted(models) if not self.checkpoints[model].mapped)
+            tensors = {
+                model: self.checkpoints[model].tensor(entry.key)
+                for model in sorted(models)
+                if model not in unread
+            }
             if entry.channels is not None:
-                yield Piece(entry, 0, tensors)
+                yield Piece(entry, 0, tensors, unread=unread)
             elif not is_elementwise(entry.expression):
-                yield Piece(
-                    entry, 0, {model: tensor.reshape(entry.shape) for model, tensor in tensors.items()}
-                )
+                whole = {model: tensor.reshape(entry.shape) for model, tensor in tensors.items()}
+                yield Piece(entry, 0, whole, unread=unread)
             else:
                 flat = {model: tensor.reshape(-1) for model, tensor in tensors.items()}
                 for start in range(0, entry.numel, size):
-                    stop = start + size
-                    yield Piece(entry, start, {model: tensor[start:stop] for model, tensor in flat.items()})
+                    stop = min(start + size, entry.numel)
+                    views = {model: tensor[start:stop] for model, tensor in flat.items()}
+                    yield Piece(entry, start, views, stop - start, unread)
+
+    def _read(self, piece: Piece, scratch: Scratch) -> Piece:
+        """The piece with all its operands, those in mapped files still there."""
+        for model in piece.operands:
+            self.checkpoints[model].check()
+        if not piece.unread:
+            return piece
+        operands = dict(piece.operands)
+        for model in piece.unread:
+            operands[model] = self._operand(piece, model, scratch)
+        return replace(piece, operands=dict(sorted(operands.items())), unread=())
+
+    def _operand(self, piece: Piece, model: int, scratch: Scratch) -> Tensor:
+        file, key = self.checkpoints[model], piece.entry.key
+        if not piece.count:
+            tensor = file.tensor(key)
+            return tensor if piece.entry.channels is not None else tensor.reshape(piece.entry.shape)
+        dtype = to_torch(file.info(key).dtype)
+
+        def room(most: int) -> Tensor:
+            return scratch.room(f"file {model}", dtype, min(piece.count, most))
+
+        return file.stretch(key, piece.start, room)
 
     def _do(self, piece: Piece, scratch: Scratch) -> None:
         entry = piece.entry
+        piece = self._read(piece, scratch)
         result = self._compute(piece, scratch)
         if entry.key not in self.trusted and entry.dtype.floating and not _fits(result, entry.dtype):
             result = self._clipped(piece, result)

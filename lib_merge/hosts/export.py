@@ -19,7 +19,7 @@ from lib_merge.architectures import Component, component_of
 from lib_merge.checkpoint import StreamingWriter, TensorSpec, check_place
 from lib_merge.checkpoint.words import write_failure
 from lib_merge.errors import MergeError, OutputError
-from lib_merge.execute import Overflow, check_device, opened, run
+from lib_merge.execute import Overflow, Settle, check_device, opened, run, settled, with_room
 from lib_merge.plan import KeyPlan, Plan
 from lib_merge.progress import Progress, Silent
 from lib_merge.rebasin import Alignments
@@ -80,6 +80,7 @@ def merge_to_folder(
     threads: int | None = None,
     progress: Progress | None = None,
     alignments: Alignments | None = None,
+    recorded: Settle | None = None,
 ) -> Overflow:
     """Carry the plan out into a diffusers folder, which appears under its name when it is whole.
 
@@ -93,7 +94,7 @@ def merge_to_folder(
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.mkdir()
-        overflow = _write(plan, part, device, threads, progress or Silent(), alignments)
+        overflow = _write(plan, part, device, threads, progress or Silent(), alignments, recorded)
         _publish(part, target)
     except OSError as error:
         raise write_failure(error, target) from error
@@ -163,6 +164,7 @@ def _write(
     threads: int | None,
     progress: Progress,
     alignments: Alignments | None,
+    recorded: Settle | None,
 ) -> Overflow:
     from lib_merge.architectures.diffusers_names import diffusers_name, to_diffusers
 
@@ -179,7 +181,7 @@ def _write(
     with ExitStack() as stack:
         writers = {
             part: stack.enter_context(
-                StreamingWriter(folder / FILES[part][0] / FILES[part][1], layout, plan.metadata)
+                StreamingWriter(folder / FILES[part][0] / FILES[part][1], layout, with_room(plan).metadata)
             )
             for part, layout in layouts.items()
         }
@@ -194,8 +196,9 @@ def _write(
                 progress=progress,
                 alignments=alignments,
             )
+            metadata = settled(plan, recorded).metadata
         for writer in writers.values():
-            writer.commit()
+            writer.commit(metadata)
     return overflow
 
 

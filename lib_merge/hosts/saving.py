@@ -9,7 +9,7 @@ from pathlib import Path
 from lib_merge.checkpoint import check_target, write_file
 from lib_merge.checkpoint.words import write_failure
 from lib_merge.errors import MergeError, OutputError
-from lib_merge.execute import Overflow, merge_to_file, merge_to_pickle
+from lib_merge.execute import Overflow, Settle, merge_to_file, merge_to_pickle
 from lib_merge.hosts.export import folder_problems, merge_to_folder
 from lib_merge.plan import Plan
 from lib_merge.progress import Progress
@@ -55,6 +55,7 @@ def save_merge(
     threads: int | None = None,
     progress: Progress | None = None,
     alignments: Alignments | None = None,
+    recorded: Settle | None = None,
 ) -> Overflow:
     """Carry the plan out in one of FORMATS; raises and tells what `execute.merge_to_file` does."""
     write = WRITERS[format]
@@ -66,6 +67,7 @@ def save_merge(
         threads=threads,
         progress=progress,
         alignments=alignments,
+        recorded=recorded,
     )
 
 

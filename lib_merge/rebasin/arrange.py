@@ -113,5 +113,9 @@ class ArrangedCheckpoint(Checkpoint):
         """The same tensor's bytes."""
         return tensor_bytes(self.tensor(key)).toreadonly()
 
+    def check(self) -> None:
+        """Of the file."""
+        self._file.check()
+
     def close(self) -> None:
         """Nothing: the file is its opener's."""

@@ -37,7 +37,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lib_merge.architectures import Family, slot_of
-from lib_merge.checkpoint import Checkpoint, Header, open_checkpoint
+from lib_merge.checkpoint import Checkpoint, Header, open_planned
 from lib_merge.errors import FamilyError, StoppedError
 from lib_merge.progress import Progress, Silent
 from lib_merge.report.stream import THREADS
@@ -104,7 +104,7 @@ def attention_similarity(
     family = family_of([a, b])
     layers = _layers(family, a, b, chosen)
     found: dict[str, list[float]] = {}
-    with open_checkpoint(a.path) as file_a, open_checkpoint(b.path) as file_b:
+    with open_planned(a, mapped=False) as file_a, open_planned(b, mapped=False) as file_b:
         asked = _Asked(chosen, chosen.seed if seed is None else seed, family, (file_a, file_b))
         for slot, value in _values(layers, asked, progress or Silent()):
             found.setdefault(slot, []).append(value)

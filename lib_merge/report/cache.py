@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from lib_merge.checkpoint import Header, keep_file, open_checkpoint
+from lib_merge.checkpoint import Header, keep_file, open_planned
 from lib_merge.errors import MergeError
 from lib_merge.progress import Progress
 from lib_merge.report.comparison import WEIGHTS, Comparison, Model, compare_one, gathered, settled_seed
@@ -31,14 +31,13 @@ SAMPLE = 64  # bytes at each of three places of a tensor
 def content_digest(header: Header) -> str:
     """What a file holds, as 40 hex digits; see the module."""
     digest = hashlib.sha256()
-    with open_checkpoint(header.path) as file:
+    with open_planned(header) as file:
         for key in sorted(header.tensors):
             info = header.tensors[key]
             digest.update(json.dumps([key, info.dtype.name, info.shape]).encode())
-            data = file.bytes(key)
-            middle = len(data) // 2
-            for part in (data[:SAMPLE], data[middle : middle + SAMPLE], data[-SAMPLE:]):
-                digest.update(part)
+            middle = info.nbytes // 2
+            for start in (0, middle, max(0, info.nbytes - SAMPLE)):
+                digest.update(file.part(key, start, SAMPLE))
     return digest.hexdigest()[:40]
 
 

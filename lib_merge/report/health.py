@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lib_merge.architectures import Family, Identity, Role, ema_key, identify, role_of, slot_of
 from lib_merge.architectures.families.common import UNET
-from lib_merge.checkpoint import Checkpoint, Header, open_checkpoint
+from lib_merge.checkpoint import Checkpoint, Header, open_planned
 from lib_merge.progress import Progress, Silent
 from lib_merge.report.comparison import compare
 from lib_merge.report.finding import Finding, count_keys, named
@@ -77,7 +77,7 @@ def check(header: Header, reference: Header | None = None, progress: Progress | 
     progress = progress or Silent()
     identity = identify(header.tensors, metadata=header.metadata, where=str(header.path))
     findings = structure_findings(header, identity)
-    with open_checkpoint(header.path) as file:
+    with open_planned(header, mapped=False) as file:
         stats = _stats(file, header, identity.family, progress)
         findings += _of_numbers(stats, header, identity.family)
         findings += _position_ids(file, header, identity.family)
@@ -220,7 +220,7 @@ def _beside(
 ) -> list[Finding]:
     """Blocks that differ from the reference's far more than others do, and weights of another scale."""
     findings = list(compare(reference, [header], progress=progress).models[0].findings)
-    with open_checkpoint(reference.path) as file:
+    with open_planned(reference, mapped=False) as file:
         keys = [key for key in stats if key in reference.tensors and len(header.tensors[key].shape) > 1]
         beside = tensor_stats(file, keys, progress, f"reading {reference.name}")
     low, high = SCALE_RANGE

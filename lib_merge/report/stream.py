@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
+from lib_merge.dtypes import to_torch
 from lib_merge.errors import StoppedError
 from lib_merge.progress import Progress
-from lib_merge.tensors import one_thread_each
+from lib_merge.tensors import Scratch, one_thread_each
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 THREADS = 2
@@ -47,12 +49,13 @@ def stream(rows: Sequence[Row], worker: Callable[[], Work], progress: Progress, 
     queue = _Queue(_pieces(rows))
 
     def drain(work: Work) -> None:
+        scratch = Scratch()
         try:
             while (piece := queue.take()) is not None:
                 if progress.stopped():
                     raise StoppedError(f"{what}: stopped; there is no report")
-                name, views = piece
-                work(name, views)
+                views = _views(piece, scratch)
+                work(piece.row.name, views)
                 progress.advance(sum(view.numel() * view.element_size() for view in views))
         except BaseException:
             queue.closed = True
@@ -68,10 +71,37 @@ def stream(rows: Sequence[Row], worker: Callable[[], Work], progress: Progress, 
             raise
 
 
-def _pieces(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of a row, `count` elements from `start` on."""
+
+    row: Row
+    start: int
+    count: int
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[_Piece]:
     for row in rows:
-        flat = [file.tensor(key).reshape(-1) for file, key in row.tensors]
-        yield from ((row.name, views) for views in in_steps(flat, PIECE))
+        file, key = row.tensors[0]
+        whole = file.info(key).numel
+        for start in range(0, whole, PIECE):
+            yield _Piece(row, start, min(PIECE, whole - start))
+
+
+def _views(piece: _Piece, scratch: Scratch) -> tuple[Tensor, ...]:
+    """The piece's tensors, flat: of files that are not mapped in buffers that are used again."""
+    views: list[Tensor] = []
+    for number, (file, key) in enumerate(piece.row.tensors):
+        if file.mapped:
+            views.append(file.tensor(key).reshape(-1)[piece.start : piece.start + piece.count])
+            continue
+        dtype = to_torch(file.info(key).dtype)
+
+        def room(most: int, name: str = f"file {number}", dtype: torch.dtype = dtype) -> Tensor:
+            return scratch.room(name, dtype, min(piece.count, most))
+
+        views.append(file.stretch(key, piece.start, room))
+    return tuple(views)
 
 
 def in_steps(views: Sequence[Tensor], length: int) -> Iterator[tuple[Tensor, ...]]:
@@ -83,10 +113,10 @@ def in_steps(views: Sequence[Tensor], length: int) -> Iterator[tuple[Tensor, ...
 class _Queue:
     """Pieces, handed out one at a time until they end or someone closes it."""
 
-    def __init__(self, pieces: Iterator[tuple[str, tuple[Tensor, ...]]]) -> None:
+    def __init__(self, pieces: Iterator[_Piece]) -> None:
         self.closed = False
         self._pieces, self._lock = pieces, threading.Lock()
 
-    def take(self) -> tuple[str, tuple[Tensor, ...]] | None:
+    def take(self) -> _Piece | None:
         with self._lock:
             return None if self.closed else next(self._pieces, None)

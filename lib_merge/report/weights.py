@@ -17,7 +17,7 @@ from lib_merge.architectures import (
     role_of,
     slot_of,
 )
-from lib_merge.checkpoint import Header, open_checkpoint
+from lib_merge.checkpoint import Header, open_planned
 from lib_merge.progress import Progress, Silent
 from lib_merge.report.kernel import PairKernel
 from lib_merge.report.stream import Row, Work, stream
@@ -83,7 +83,7 @@ def _sums_of(keys: Iterable[str], files: list[Header], progress: Progress) -> di
         return work
 
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_checkpoint(header.path)) for header in files]
+        opened = [stack.enter_context(open_planned(header, mapped=False)) for header in files]
         rows = [Row(key, tuple((file, key) for file in opened)) for key in parts]
         stream(rows, worker, progress, "comparing")
     return {key: added(found) for key, found in parts.items() if found}

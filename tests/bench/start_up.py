@@ -19,10 +19,10 @@ FIRST_BYTE = """
 import os, sys, time
 began = time.perf_counter()
 from lib_merge.checkpoint import reader
-def stop(self, key):
+def stop(self, *place):
     print(time.perf_counter() - began, flush=True)
     os._exit(0)
-reader.MappedCheckpoint.tensor = reader.MappedCheckpoint.bytes = stop
+reader.MappedCheckpoint.tensor = reader.MappedCheckpoint.bytes = reader.ReadCheckpoint._read = stop
 from lib_merge.cli import main
 main(["merge", *sys.argv[1:], "--alpha", "0.3", "--overwrite", "-o", "first_byte.safetensors"])
 """

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import shutil
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lib_merge.checkpoint import HashBook, hash_file, read_header
+from lib_merge.checkpoint import HashBook, Hashes, hash_file, read_header
+from lib_merge.checkpoint.hashbook import cache_folder
 from lib_merge.cli import main
 from lib_merge.errors import MergeError
 from lib_merge.hosts.pictures import png_facts
@@ -59,9 +67,7 @@ def test_a_file_carries_recipe_hashes_version_and_what_other_tools_read(merged: 
     found = metadata(merged)
     recipe = parse_recipe(found["merge_desk.recipe"])
     hashes = {name: hash_file(Path(f"{name}.safetensors")) for name in "ab"}
-    assert [(i.sha256, i.autov3) for i in recipe.ingredients] == [
-        (hashes[name].sha256, hashes[name].autov3) for name in "ab"
-    ]
+    assert [(i.sha256, i.autov3) for i in recipe.ingredients] == [(hashes[name].sha256, "") for name in "ab"]
     assert json.loads(found["merge_desk.inputs"])["b.safetensors"]["sha256"] == hashes["b"].sha256
     assert found["merge_desk.version"]
     theirs = json.loads(found["sd_merge_recipe"])
@@ -131,7 +137,9 @@ def test_a_file_is_found_again_by_its_hash_under_another_name(run: Run, merged: 
     assert Path("n.safetensors").read_bytes() == merged.read_bytes()
 
 
-def test_other_metadata_beside_the_same_weights_is_the_same_file_and_said_so(run: Run, merged: Path) -> None:
+def test_other_metadata_beside_the_same_weights_is_the_same_file_and_said_so(run: Run) -> None:
+    merged = Path("m.safetensors")
+    run("merge", "a.safetensors", "b.safetensors", "--autov3", "-o", str(merged))
     header = read_header(Path("b.safetensors"))
     data = Path("b.safetensors").read_bytes()
     told = json.loads(data[8 : header.data_start])
@@ -198,17 +206,112 @@ def test_hashes_that_still_hold_are_kept_and_others_are_written_anew(tmp_path: P
 
 def test_a_book_remembers_hashes_until_the_file_changes(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "a.safetensors")
-    book = HashBook(tmp_path / "data")
+    book = HashBook()
     assert book.known(path) is None
     first = book.hashes(path)
-    again = HashBook(tmp_path / "data")
-    assert again.known(path) == first
+    again = HashBook()
+    assert again.known(path) == first == hash_file(path, wanted=("sha256",))
     write_tiny(path, seed=5, extra={"model.diffusion_model.more": (3,)})
     assert again.known(path) is None
     thread = again.learn([path])
     assert thread is not None
     thread.join()
-    assert again.known(path) == hash_file(path, wanted=("sha256", "autov3"))
+    assert again.known(path) == hash_file(path, wanted=("sha256",))
+
+
+def test_another_file_of_the_same_size_and_time_is_another_file(tmp_path: Path) -> None:
+    path, other = (write_tiny(tmp_path / f"{n}.safetensors", seed=n) for n in (1, 2))
+    first = HashBook().hashes(path)
+    state = path.stat()
+    os.utime(other, ns=(state.st_atime_ns, state.st_mtime_ns))
+    other.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert HashBook().hashes(path) != first
+
+
+def test_hashes_join_those_that_are_known_already_and_a_desk_keeps_them_too(
+    tmp_path: Path, user_cache: Path
+) -> None:
+    path = write_tiny(tmp_path / "a.safetensors")
+    book = HashBook(tmp_path / "data")
+    book.hashes(path)
+    book.hashes(path, ("autov3", "autov1"))
+    every = hash_file(path)
+    assert HashBook().known(path, ("sha256", "autov1", "autov3")) == replace(every, md5=None)
+    assert HashBook().known(path, ("sha256", "md5")) is None
+    shutil.rmtree(user_cache)
+    assert HashBook(tmp_path / "data").known(path) == hash_file(path, wanted=("sha256",))
+    pickled = tmp_path / "old.ckpt"
+    pickled.write_bytes(b"no safetensors header")
+    HashBook().hashes(pickled, ("sha256", "autov3"))
+    known = HashBook().known(pickled, ("sha256", "autov3"))
+    assert known is not None
+    assert known.autov3 is None
+
+
+def test_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification has ignored
+    assert cache_folder() == tmp_path / ".cache" / "merge-desk"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert cache_folder() == tmp_path / "x" / "merge-desk"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == tmp_path / "Library" / "Caches" / "merge-desk"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cache_folder() == tmp_path / "local" / "merge-desk"
+
+
+# --- what a WebUI knows already -------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_webui(tmp_path: Path) -> Path:
+    folder = tmp_path / "webui" / "models" / "Stable-diffusion" / "mine"
+    folder.mkdir(parents=True)
+    return write_tiny(folder / "a.safetensors")
+
+
+def test_a1111s_cache_json_is_read_where_it_is(in_webui: Path, tmp_path: Path) -> None:
+    entry = {"mtime": in_webui.stat().st_mtime, "sha256": "ab" * 32}
+    cache = tmp_path / "webui" / "cache.json"
+    for name in ("mine/a.safetensors", "mine\\a.safetensors", "a.safetensors"):
+        cache.write_text(json.dumps({"hashes": {f"checkpoint/{name}": entry}}), encoding="utf-8")
+        assert HashBook().known(in_webui) == Hashes(sha256="ab" * 32, autov2="ab" * 5)
+    for odd in (
+        {**entry, "mtime": entry["mtime"] - 1},
+        {**entry, "sha256": "AB"},
+        {**entry, "sha256": None},
+        [1],
+    ):
+        cache.write_text(json.dumps({"hashes": {"checkpoint/a.safetensors": odd}}), encoding="utf-8")
+        assert HashBook().known(in_webui) is None
+    for text in ("{", "[]", '{"hashes": 3}', "[" * 5000):
+        cache.write_text(text, encoding="utf-8")
+        assert HashBook().known(in_webui) is None
+
+
+def test_its_diskcache_is_read_and_nothing_in_it_is_run(in_webui: Path, tmp_path: Path) -> None:
+    place = tmp_path / "webui" / "cache" / "hashes" / "cache.db"
+    place.parent.mkdir(parents=True)
+    entry = {"mtime": in_webui.stat().st_mtime, "sha256": "cd" * 32}
+
+    class Evil:
+        def __reduce__(self) -> object:
+            return Path.touch, (tmp_path / "it ran",)
+
+    with closing(sqlite3.connect(place)) as book, book:  # the columns of diskcache 5.6 that matter here
+        book.execute(
+            "CREATE TABLE Cache (rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER, mode INTEGER, value BLOB)"
+        )
+        put = "INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 4, ?)"
+        book.execute(put, ("checkpoint/a.safetensors", pickle.dumps({**entry, "more": Evil()})))
+    assert HashBook().known(in_webui) is None
+    assert not (tmp_path / "it ran").exists()
+    with closing(sqlite3.connect(place)) as book, book:
+        book.execute(put, ("checkpoint/mine/a.safetensors", pickle.dumps(entry)))
+    assert HashBook().known(in_webui) == Hashes(sha256="cd" * 32, autov2="cd" * 5)
 
 
 def test_a_book_that_cannot_be_kept_still_answers(tmp_path: Path) -> None:
