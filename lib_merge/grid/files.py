@@ -59,9 +59,12 @@ def grid_as_data(plan: GridPlan, finished: Mapping[Place, Finished]) -> dict[str
 
 
 def as_csv(plan: GridPlan, finished: Mapping[Place, Finished]) -> str:
-    """One line a cell: its values, its state, its times, its file."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
+    """One line a cell: its values, its state, its times, its file; lines end as RFC 4180 has them.
+
+    (With another end, Python before 3.13 leaves a bare CR in a value without quotes, and nobody reads that.)
+    """
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\r\n")
     titles = [axis.title for axis in plan.axes.values()]
     table.writerow([*titles, "state", "merge seconds", "draw seconds", "picture", "problem"])
     for work in sorted(plan.work, key=lambda each: each.place[::-1]):

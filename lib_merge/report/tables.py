@@ -50,8 +50,11 @@ def ranking(comparison: Comparison, by: str = "overall") -> DataFrame:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """`long_frame` with every digit (repr), so that reading it back gives the same numbers."""
-    return long_frame(comparison).to_csv(index=False)
+    """`long_frame` with every digit (repr), so that reading it back gives the same numbers.
+
+    Lines end in CR LF (RFC 4180), so that a CR or LF in a model's name is quoted.
+    """
+    return long_frame(comparison).to_csv(index=False, lineterminator="\r\n")
 
 
 def page_tables(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_merge.checkpoint import Header, parse_safetensors_header, read_header
+from lib_merge.checkpoint import Header, hash_file, open_checkpoint, parse_safetensors_header, read_header
 from lib_merge.dtypes import BY_NAME, F16, F32
 from lib_merge.errors import CheckpointError
 
@@ -318,3 +318,11 @@ def test_a_header_costs_no_more_than_itself(tmp_path: Path) -> None:
     path.write_bytes(raw)
     os.truncate(path, len(raw) + size)
     assert read_header(path).tensors["a"].nbytes == size
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that have a name are POSIX's")
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for use in (read_header, open_checkpoint, hash_file):
+        with pytest.raises(CheckpointError, match="a pipe, a socket or a device"):
+            use(tmp_path / "pipe.safetensors")

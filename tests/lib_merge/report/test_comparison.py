@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -105,6 +107,14 @@ def test_models_are_ranked_by_any_total(page: Comparison) -> None:
 def test_models_of_one_name_keep_a_row_each(page: Comparison) -> None:
     twice = Comparison("attention", "a", "a", (page.models[0], page.models[0]), 1)
     assert list(percent_frame(twice).index) == ["chillyMixBaseV0", "chillyMixBaseV0 (2)"]
+
+
+def test_csv_of_a_model_with_a_line_break_in_its_name_reads_back(weights: Comparison) -> None:
+    name = 'odd\rname\nof, "ours"'
+    odd = replace(weights, models=tuple(replace(model, name=name) for model in weights.models))
+    rows = list(csv.DictReader(io.StringIO(as_csv(odd), newline="")))
+    assert {row["model"] for row in rows} == {name}
+    assert len(rows) == len(long_frame(odd))
 
 
 def test_csv_reads_back_to_the_same_numbers(weights: Comparison) -> None:
