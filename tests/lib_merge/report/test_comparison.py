@@ -296,12 +296,15 @@ def test_compare_with_a_base_gives_the_cosine_of_differences(
     [
         (["A"], "there is nothing to compare this model with"),
         (["A", "none.safetensors"], "there is no such checkpoint"),
-        (["A", "A", "--plot", "x.jpg"], "called 'x.jpg', but only .png files are written"),
-        (["A", "A", "--csv", "x.png"], "called 'x.png', but only .csv files are written"),
+        (
+            ["A", "A", "--plot", "x.jpg"],
+            "the result would be called 'x.jpg', but only .png files are written",
+        ),
+        (["A", "A", "--csv", "x.png"], "the result would be called 'x.png', but only .csv files are written"),
         (["A", "A", "--csv", ""], "the result needs a file name"),
         (["A", "A", "--plot", ""], "the result needs a file name"),
         (["A", "A", "--cache", ""], "no folder was given for the results"),
-        (["A", "A", "--cache", "A"], "there is already a file of that name"),
+        (["A", "A", "--cache", "A"], "the result cannot be written: there is already a file"),
         (["A", "A", "--csv", "/nowhere/t.csv"], "the result cannot be written: the folder does not exist"),
         (["A", "A", "--plot", "/nowhere/t.png"], "the result cannot be written: the folder does not exist"),
         (["A", "A", "--kind", "asim2", "--base", "A"], "'asim2' compares models without a base"),
