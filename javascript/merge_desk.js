@@ -197,7 +197,7 @@ window.mergeDesk ??= (() => {
   /** Asks what shapes the merge besides the faders, before the next move does. */
   function look() {
     desk.looked = Date.now();
-    ask("look", { action: "look", parameters: parameters() });
+    ask("look", { action: "look", parameters: parameters(), engaged: desk.engaged });
   }
   /** Rings a hidden button; what is asked goes along as the first input. Again and again until it is fetched. */
   function ask(bell, facts) {
@@ -260,20 +260,20 @@ window.mergeDesk ??= (() => {
       if (answer.presets) { desk.scene.presets = answer.presets; drawPresets(answer.notes); }
       showProblem(answer.problem);
       if (desk.busy?.seq === answer.seq) finish(answer);
-      compareEngaged(answer.engaged, at);
+      compareEngaged(answer.engaged, at, answer.changes);
       if (answer.elsewhere) desk.engaged = answer.engaged; // it is told now: the next move may take its place
     },
-    looked({ action, effects, status, engaged }, at) {
+    looked({ action, effects, status, engaged, changes }, at) {
       if (status) setStatus(status);
       if (!action) return;
-      if (at) compareEngaged(engaged, at);
+      if (at) compareEngaged(engaged, at, changes);
       if (!effects) return;
       desk.effects = effects;
       if (desk.scene) show();
     },
-    taken({ id, setup, align, notes }, at) {
+    taken({ id, setup, align, notes, effects }, at) {
       if (!setup) return;
-      Object.assign(desk, { engaged: id, heardAt: at });
+      Object.assign(desk, { engaged: id, heardAt: at, effects });
       showElsewhere("");
       if (setup.why) showElsewhere(`Its recipe has no faders: ${setup.why}. A move of this page replaces it.`, setup.recipe);
       else setUp({ ...setup, align }, { quiet: true, done: () => showElsewhere(notes.join(" ")) });
@@ -283,13 +283,14 @@ window.mergeDesk ??= (() => {
   // --- the merge in memory, and other pages ---
 
   /** Whether what is in memory is what this page last knew of; null takes over whatever there is. */
-  function compareEngaged(engaged, at) {
+  function compareEngaged(engaged, at, changes = "") {
     if (engaged === undefined || desk.busy || at < desk.heardAt) return;
     desk.heardAt = at;
     desk.engaged ??= engaged;
     const told = part("elsewhere")?.dataset.other;
     if (engaged === desk.engaged) { if (told && told !== engaged) showElsewhere(""); return; }
-    if (engaged && told !== engaged) showElsewhere("The merge in memory was changed elsewhere.", "", engaged);
+    if (engaged && (changes || told !== engaged)) showElsewhere(`The merge in memory was changed elsewhere${changes ? `: ${changes}` : ""}.`, "", engaged);
+    if (engaged && told !== engaged && !changes) look(); // which tells what was changed
     if (!engaged) { desk.engaged = ""; showElsewhere("The merge was taken out of memory elsewhere."); }
   }
   /** other  the id of a merge that this page may take up */
@@ -740,6 +741,8 @@ window.mergeDesk ??= (() => {
   const board = {
     slots: () => (desk.scene ? slots() : []),
     family: () => desk.scene?.family ?? "",
+    /** Why no fader does anything with the method of the list, "" where they do. */
+    unused: () => desk.scene?.unused ?? "",
     setUp,
     /** The merge in memory was changed by another room of this very page. */
     engagedHere: () => { desk.engaged = null; look(); },

@@ -127,7 +127,8 @@
     whole: (slot) => { faders.set({ alpha: { [slot]: 1 } }); HERE.told = `${slot} is at 1 on the desk: it takes B's block.`; },
   };
   function act(what, slot) {
-    if (!faders.slots().includes(slot)) HERE.told = `The desk has no fader ${slot} for these models.`;
+    if (faders.unused()) HERE.told = faders.unused();
+    else if (!faders.slots().includes(slot)) HERE.told = `The desk has no fader ${slot} for these models.`;
     else doing[what](slot);
     showState();
   }

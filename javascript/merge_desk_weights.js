@@ -127,6 +127,7 @@
         if (over) over.checked = false;
         use();
         const known = faders.slots();
+        if (faders.unused()) part("trial")?.prepend(make("p", { class: "md-empty" }, faders.unused()));
         faders.set({ alpha: Object.fromEntries(Object.entries(trial.slots).filter(([slot]) => known.includes(slot))) });
       }
     },

@@ -17,12 +17,13 @@ from typing import Any, TypeVar, cast
 from lib_merge.architectures import Family, family_by_id, identify
 from lib_merge.desk import presets
 from lib_merge.desk.effect import Effects, effects_of, held_in_words, ignored_rules, moved_slots
-from lib_merge.desk.engaged import Engaged, engaged_id, engaged_of
+from lib_merge.desk.engaged import Engaged, changes_in_words, engaged_id, engaged_of
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.presets import Preset
 from lib_merge.desk.view import (
     AS_SOURCE,
     DTYPES,
+    FADED,
     OF_THE_FILE,
     VAE_FADER,
     VAE_OF_A,
@@ -47,6 +48,8 @@ from lib_merge.errors import MergeError, RecipeError
 from lib_merge.hosts.host import DrawSettings, Picture
 from lib_merge.hosts.pictures import png_facts
 from lib_merge.picture import read_settings
+from lib_merge.plan import Plan
+from lib_merge.plan.fold import Source
 from lib_merge.registry import Method
 from lib_merge.report.sheet import card_of
 
@@ -55,6 +58,7 @@ Result = TypeVar("Result")
 USUAL_FAMILY = "sd1"  # what is drawn while no A is chosen
 MOST_NOTES = 3  # rows of a preset file that are told one by one
 VAE = "VAE"
+UP = 0.37  # an amount at which nothing is A's alone or B's alone
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +150,7 @@ class Desk:
             return DrawSettings()
 
     def scene(self, choice: Choice) -> Scene:
-        """Everything that the faders are drawn from; reads A's header and no more."""
+        """Everything that the faders are drawn from; reads headers and no more."""
         problem = None
         family = family_by_id(USUAL_FAMILY)
         try:
@@ -156,6 +160,7 @@ class Desk:
         known, mine = self._presets(family)
         method = method_by_title(choice.method)
         unused = no_block_weights(method)
+        plan, misfit = self._tried(choice, method)
         return Scene(
             json.dumps(asdict(choice)),
             family.id,
@@ -166,12 +171,12 @@ class Desk:
             readings_of(family),
             method_view(method),
             known,
-            _still(family, choice, unused),
+            _still(family, choice, unused, plan),
             unused,
             _empty(choice, method.most_models or 2),
             status_line(self.mixer.status()),
             engaged_id(self.mixer),
-            problem or mine or self._misfit(choice, method),
+            problem or mine or misfit,
         )
 
     def _family(self, name: str) -> Family | None:
@@ -180,15 +185,14 @@ class Desk:
         header = self.mixer.header(self.mixer.checkpoint(name))
         return identify(header.tensors, metadata=header.metadata, where=name).family
 
-    def _misfit(self, choice: Choice, method: Method) -> Problem | None:
-        """Why these models cannot be merged, said before the first move; reads headers alone."""
+    def _tried(self, choice: Choice, method: Method) -> tuple[Plan | None, Problem | None]:
+        """What a merge with every fader up would do, or why there is none, before the first move."""
         if _empty(choice, method.most_models or 2):
-            return None
+            return None, None
         try:
-            self.mixer.plan(self.body(choice, {}))
+            return self.mixer.plan(self.body(choice, dict.fromkeys(FADED, UP))), None
         except Exception as error:
-            return said(error)
-        return None
+            return None, said(error)
 
     def _presets(self, family: Family) -> tuple[tuple[Preset, ...], Problem | None]:
         known = presets.shipped(family)
@@ -228,7 +232,24 @@ class Desk:
 
     def look(self, text: str, choice: Choice) -> Answer:
         """What is in memory, and what shapes the merge besides the faders; nothing is swapped in."""
-        return self._answered(text, lambda move: Answer(0, "", effects=self._in_effect(move, choice)))
+
+        def act(move: Move) -> Answer:
+            changes = self._changes(move, choice) if self._is_other(move) else ""
+            return Answer(0, "", effects=self._in_effect(move, choice), changes=changes)
+
+        return self._answered(text, act)
+
+    def _is_other(self, move: Move) -> bool:
+        """Whether a merge is in memory that this page has not seen."""
+        return move.engaged is not None and engaged_id(self.mixer) not in ("", move.engaged)
+
+    def _changes(self, move: Move, choice: Choice) -> str:
+        """How the merge in memory differs from what this page would ask for, as far as it is set up."""
+        asked = self.mixer.asked
+        try:
+            return changes_in_words(self.body(choice, move.parameters), asked) if asked else ""
+        except MergeError:  # B is not chosen yet
+            return ""
 
     def take(self) -> Engaged:
         """The merge that is in memory, for a page to take up."""
@@ -250,10 +271,8 @@ class Desk:
             return replace(answer, problem=answer.problem or said(error))
 
     def _apply(self, move: Move, choice: Choice, settings: DrawSettings) -> Answer:
-        if move.engaged is not None and engaged_id(self.mixer) not in ("", move.engaged):
-            return Answer(
-                0, "", elsewhere=True
-            )  # a merge that this page has not seen is not replaced unasked
+        if self._is_other(move):  # and it is not replaced unasked
+            return Answer(0, "", elsewhere=True, changes=self._changes(move, choice))
         body, before = self.body(choice, move.parameters), self.mixer.asked
         effects = self._in_effect(move, choice)
         held = held_in_words(effects, moved_slots(before, body))
@@ -367,11 +386,22 @@ def _takes_rules(method: Method) -> bool:
     return any(parameter.name == "alpha" for parameter in method.parameters)
 
 
-def _still(family: Family, choice: Choice, unused: str) -> Mapping[str, str]:
+def _still(family: Family, choice: Choice, unused: str, plan: Plan | None) -> Mapping[str, str]:
     """Faders that do nothing, each with the reason."""
     if unused:
         return {slot.id: unused for slot in family.slots}
-    return {} if choice.vae == VAE_FADER else {VAE: f"the VAE is {_vae_words(choice.vae)}"}
+    still = _without_tensors(family, plan) if plan else {}
+    return still if choice.vae == VAE_FADER else {**still, VAE: f"the VAE is {_vae_words(choice.vae)}"}
+
+
+def _without_tensors(family: Family, plan: Plan) -> dict[str, str]:
+    """Slots of which A has nothing, or B has nothing to mix in: a U-Net alone, a file without VAE."""
+    known = [slot.id for slot in family.slots]
+    there = {entry.slot for entry in plan.keys}
+    mixed = {entry.slot for entry in plan.keys if not isinstance(entry.expression, Source | None)}
+    absent = {slot: "A has no tensors here" for slot in known if slot not in there}
+    alone = {slot: "only A has tensors here, and they stay" for slot in known if slot in there - mixed}
+    return {**absent, **alone}
 
 
 def _without_vae(value: object) -> object:

@@ -183,6 +183,7 @@ class Answer:
     effects  what shapes the merge besides the faders
     engaged  the merge in memory, by its id (see desk.engaged), "" for none
     elsewhere  nothing was done: a merge is in memory that this page has not seen
+    changes  what that merge has that this page does not
     """
 
     seq: int
@@ -198,6 +199,7 @@ class Answer:
     effects: Effects | None = None
     engaged: str = ""
     elsewhere: bool = False
+    changes: str = ""
     problem: Problem | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lib_merge.architectures import family_by_id
-from lib_merge.desk.engaged import Engaged, engaged_id, engaged_of
+from lib_merge.desk.engaged import Engaged, changes_in_words, engaged_id, engaged_of
 from lib_merge.desk.handlers import Choice, Desk
 from lib_merge.desk.paste import Setup
 from lib_merge.desk.view import VAE_FADER, VAE_OF_B
@@ -161,6 +161,7 @@ def test_a_merge_that_a_page_has_not_seen_is_not_replaced_by_its_next_move(mixer
     other = theirs.turn(move(parameters={"alpha": faders(IN00=0.5)}, engaged=first.engaged), BOTH, {})
     held = mine.turn(move(parameters={"alpha": faders(OUT05=0.6)}, engaged=first.engaged), BOTH, {})
     assert (held.elsewhere, held.engaged, held.problem) == (True, other.engaged, None)
+    assert held.changes == "IN00 is 0.5, OUT05 is 0"
     assert len(mixer.bodies) == 2
     again = mine.turn(move(parameters={"alpha": faders(OUT05=0.6)}, engaged=held.engaged), BOTH, {})
     assert (again.elsewhere, len(mixer.bodies)) == (False, 3)
@@ -172,3 +173,20 @@ def test_a_page_whose_merge_was_taken_out_elsewhere_goes_on(mixer: PaperMixer) -
     mixer.restore()
     again = desk.turn(move(parameters={"alpha": faders(OUT05=0.6)}, engaged=first.engaged), BOTH, {})
     assert (again.elsewhere, len(mixer.bodies)) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ({"b": "third"}, "B is third"),
+        (
+            {"alpha": {"OUT05": 0.5}, "weights": "OUT: 0.9\nattn1: 0.2"},
+            "the text of rules is OUT: 0.9 attn1: 0.2, OUT05 is 0.5",
+        ),
+        ({"recipe": "x"}, "it was made by a recipe"),
+        ({"alpha": dict.fromkeys(SLOTS, 1.0)}, "BASE is 1, IN00 is 1, IN01 is 1, IN02 is 1 and 25 more"),
+    ],
+)
+def test_what_was_changed_elsewhere_is_told(theirs: dict[str, object], told: str) -> None:
+    mine: dict[str, object] = {"method": "weighted_sum", "a": "ink", "b": "pastel", "alpha": {"OUT05": 0.0}}
+    assert changes_in_words(mine, {**mine, **theirs}) == told

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from lib_merge.architectures import family_by_id
 from lib_merge.desk.grid_handlers import GridRoom
@@ -111,6 +112,31 @@ def test_a_method_without_block_weights_says_so_and_its_faders_do_nothing(desk: 
     taken = {parameter.name for parameter in method.parameters} & {"alpha", "beta"}
     assert set(scene.still) == (set() if taken else slots)
     assert scene.unused.startswith(f"{method.title} has no block weights") is not bool(taken)
+
+
+@pytest.mark.parametrize(
+    ("family", "absent"), [("sd1", set()), ("sd2", {"LABEL"}), ("sdxl", set()), ("sdxl-refiner", set())]
+)
+def test_every_fader_of_whole_models_moves_something(
+    desk: Desk, mixer: PaperMixer, family: str, absent: set[str]
+) -> None:
+    folder = mixer.host.checkpoints()[0].path.parent
+    for seed, name in enumerate(("one", "two")):
+        write_tiny(folder / f"{name}.safetensors", family, seed=seed)
+    for title in ("Weighted sum", "Cosine A", "Scale (self)"):
+        assert desk.scene(Choice("one", "two", method=title, vae=VAE_FADER)).still.keys() == absent
+
+
+def test_a_fader_of_what_one_of_the_models_does_not_have_says_so(desk: Desk, mixer: PaperMixer) -> None:
+    whole = mixer.host.checkpoints()[0].path
+    unet = {
+        key: tensor for key, tensor in load_file(whole).items() if key.startswith("model.diffusion_model.")
+    }
+    save_file(unet, whole.with_name("unet.safetensors"))
+    of_b = desk.scene(Choice("ink", "unet", method="Weighted sum", vae=VAE_FADER)).still
+    of_a = desk.scene(Choice("unet", "ink", method="Weighted sum", vae=VAE_FADER)).still
+    assert of_b == dict.fromkeys(("BASE", "VAE"), "only A has tensors here, and they stay")
+    assert of_a == dict.fromkeys(("BASE", "VAE"), "A has no tensors here")
 
 
 def test_what_shapes_the_merge_besides_the_faders_is_named(desk: Desk) -> None:
