@@ -9,7 +9,7 @@ by the hash, which may stand behind it as WebUIs write it, `ink.safetensors [3f2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class _Place:
     name: str
     sha256: str
     note: str = ""
+    moved: bool = False  # found in another folder than the recipe names
 
 
 def recorded(recipe: Recipe) -> Sequence[Recorded]:
@@ -98,11 +99,21 @@ def find_ingredients(
             found[wanted] = _find(wanted, named, others, hashes, trust_names)
         except MergeError as problem:
             problems.append(problem)
+    problems += _met_twice(found)
     if problems:
         raise PlanError(problems)
     notes = dict.fromkeys(place.note for place in found.values() if place.note)
     places = _told_apart(found)
     return Found(_renamed(recipe, places), {each.name: each.path for each in places.values()}, tuple(notes))
+
+
+def _met_twice(found: Mapping[Recorded, _Place]) -> Iterator[CheckpointError]:
+    """Two names with folders that are not here must not both become the one file that is."""
+    for wanted, place in found.items():
+        alike = {other.file for other, there in found.items() if there.path == place.path}
+        if place.moved and len(alike) > 1:
+            what = f"there is no '{wanted.file}', and '{place.name}' is another file of this recipe"
+            yield CheckpointError(what, hint="--models DIR")
 
 
 def _told_apart(found: Mapping[Recorded, _Place]) -> dict[Recorded, _Place]:
@@ -144,11 +155,17 @@ def _find(
         fits = named(wanted)
     elif not fits.files and (title := HASH.fullmatch(wanted.file)):
         wanted = replace(wanted, sha256=wanted.sha256 or (title["bracketed"] or title["bare"]).lower())
+    *folders, last = wanted.file.replace("\\", "/").split("/")
+    moved = bool(folders and last and not fits.files)
+    if moved:  # folders of another machine
+        fits = named(replace(wanted, file=last))
     hashed = bool(wanted.sha256 or wanted.autov3)
     path = next(iter(fits.files), None)
     several = len(fits.files) > 1
     if path is not None and not several and (trust_names or not hashed):
-        return _Place(path, as_written(wanted.file, path), wanted.sha256, _also(wanted, fits))
+        name = as_written(last if moved else wanted.file, path)
+        note = f"'{wanted.file}' is here called '{name}'" if moved else _also(wanted, fits)
+        return _Place(path, name, wanted.sha256, note, moved)
     if hashed and (place := _by_hash(wanted, fits.files, others, hashes)):
         return place
     if path is None:

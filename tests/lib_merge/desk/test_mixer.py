@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib_merge.checkpoint import hash_file, read_header
+from lib_merge.checkpoint import Header, hash_file, read_header
+from lib_merge.desk.api import Answers, plan_as_answer
 from lib_merge.desk.mixer import Mixer, file_name
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
+from lib_merge.hosts import standalone
 from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.hosts.standalone import StandaloneHost
 from lib_merge.live import LiveModel
@@ -307,3 +311,43 @@ def test_a_name_that_fits_two_files_is_refused_with_both(alike: Mixer, body: dic
     with pytest.raises(HostError, match="'x' fits 2 files") as refused:
         alike.read(body)
     assert all(name in refused.value.where for name in ("one/x", "two/x"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_name_that_is_not_utf8_is_listed_planned_saved_and_rebuilt(mixer: Mixer, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path / "models") + b"/mod\xe8le.safetensors")
+    (tmp_path / "models" / "a.safetensors").rename(odd)
+    names = [each.name for each in mixer.host.checkpoints(refresh=True)]
+    assert names == ["b", "mod\\xe8le"]
+    body = {**SUM, "a": names[1]}
+    assert mixer.read(body).recipe.files == ("mod\\xe8le.safetensors", "b.safetensors")
+    dump = json.dumps([plan_as_answer(mixer.plan(body)), Answers(mixer).status({})], ensure_ascii=False)
+    assert "mod\\\\xe8le" in dump.encode("utf-8").decode("utf-8")
+    saved = mixer.save(body, "mix").checkpoint.path
+    again = mixer.read({"recipe": read_header(saved).metadata[RECIPE_KEY]})
+    assert os.fspath(again.files[again.recipe.ingredients[0].file].path) == odd
+    assert mixer.history.entries()[0].title == "mod\\xe8le + b, weighted_sum"
+
+
+def test_what_cannot_be_read_is_told_with_the_reason_and_keeps_nothing_from_starting(
+    mixer: Mixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "empty.safetensors").touch()
+    (tmp_path / "models" / "no.ckpt").write_bytes(b"PK\3\4 no zip")
+    (tmp_path / "models" / "odd.safetensors").write_bytes(b"odd")
+
+    def odd_reader(path: Path) -> Header:
+        if path.name == "odd.safetensors":
+            raise AttributeError("items")
+        return read_header(path)
+
+    monkeypatch.setattr(standalone, "read_header", odd_reader)
+    assert [each.name for each in mixer.host.checkpoints(refresh=True)] == ["a", "b"]
+    told = Answers(mixer).status({})["unreadable"]
+    assert sorted(told) == ["empty.safetensors", "no.ckpt", "odd.safetensors"]
+    assert told["empty.safetensors"] == "the file is empty"
+    assert "AttributeError: items" in told["odd.safetensors"]
+    (tmp_path / "models" / "b.safetensors").write_bytes(b"cut short")  # after it was listed
+    with pytest.raises(MergeError):
+        mixer.plan(SUM)
+    assert "b" in Answers(mixer).status({})["unreadable"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,37 @@ def test_the_hash_behind_a_name_in_a_sum_chooses_the_file_and_must_be_right(
     capsys.readouterr()
     assert main(["merge", "--recipe", f"a/x [0123456789] x 0.7 + b/x [{b}] x 0.3 = M", *where]) == 2
     assert "another file than the one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SD15/y", "SD15\\y.safetensors"])
+def test_folders_of_another_machine_are_overlooked_and_that_is_said(
+    two: Path, capsys: Capture, name: str
+) -> None:
+    write_tiny(two / "y.safetensors", seed=3)
+    where = ["--models", str(two), "-o", "m.safetensors"]
+    assert main(["merge", "--recipe", f"{name} + a/x = M", *where]) == 0
+    assert f"'{name}' is here called 'y.safetensors'" in capsys.readouterr().err
+    assert read_recipe("m.safetensors").files == ("y.safetensors", "a/x.safetensors")
+
+
+def test_two_files_of_other_folders_do_not_become_one(two: Path, capsys: Capture) -> None:
+    write_tiny(two / "y.safetensors", seed=3)
+    assert main(["merge", "--recipe", "c/y + d/y = M", "--models", str(two), "-o", "m.safetensors"]) == 2
+    assert "'c/y'" in capsys.readouterr().err
+    assert main(["merge", "--recipe", "c/x + a/x = M", "--models", str(two), "-o", "m.safetensors"]) == 2
+    assert "fits 2 files" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_the_command_line_takes_and_shows_a_name_that_is_not_utf8(two: Path, capsys: Capture) -> None:
+    odd = os.fsdecode(b"mod\xe8le.safetensors")
+    Path("a/x.safetensors").rename(odd)
+    for words in (["inspect", odd], ["inspect", odd, "--json"], ["plan", odd, "b/x.safetensors"]):
+        assert main(words) == 0
+        assert "\\xe8le" in capsys.readouterr().out.replace("\\udce8", "\\xe8")
+    data = ["--data", str(two / "data")]
+    assert main(["merge", odd, "b/x.safetensors", "--alpha", "0.3", "-o", "m.safetensors", *data]) == 0
+    assert read_recipe("m.safetensors").files == ("mod\\xe8le.safetensors", "x.safetensors")
+    again = ["merge", "--recipe", "m.safetensors", "--models", str(two), "-o", "again.safetensors", *data]
+    assert main(again) == 0
+    assert Path("again.safetensors").read_bytes() == Path("m.safetensors").read_bytes()
