@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lib_merge.checkpoint import read_header
+from lib_merge.checkpoint import read_header, write_file
 from lib_merge.execute import merge_to_memory
 from lib_merge.hosts.drawing import pipeline_of
 from lib_merge.plan import make_plan
@@ -131,7 +132,9 @@ def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(asked.plot, metadata={"Software": None})
+    stream = BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    write_file(asked.plot, stream.getvalue(), overwrite=True, endings=(".png",))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lib_merge.checkpoint import read_header
+from lib_merge.checkpoint import read_header, write_file
 from lib_merge.errors import MergeError
 from lib_merge.execute import merge_to_file
 from lib_merge.hosts.drawing import draw, load_pipeline
@@ -64,7 +65,9 @@ def run(output: Path) -> None:
         say(f"drawing {len(PROMPTS)} pictures with {name}")
         pictures[name] = draw(load_pipeline(path), PROMPTS, seeds=SEEDS, width=SIDE, height=SIDE)
     picture = output / "sheet.png"
-    sheet(pictures, PROMPTS).save(picture)
+    stream = BytesIO()
+    sheet(pictures, PROMPTS).save(stream, format="PNG")
+    write_file(picture, stream.getvalue(), overwrite=True)
     print(f"\nthe merged checkpoint: {target}\nthe pictures:          {picture}\n\nits recipe:")
     print(print_recipe(recipe("ink.safetensors", "pastel.safetensors")))
 

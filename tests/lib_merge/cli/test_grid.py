@@ -65,9 +65,9 @@ def test_cells_equal_single_pictures_of_the_saved_merge_byte_for_byte(here: Path
     words = ("merge", "--recipe", "m.recipe", "--models", str(here), "-o", "m.safetensors")
     assert run(capsys, *words)[0] == 0
     for x, model in ((0, "m.safetensors"), (1, str(here / "pastel.safetensors"))):
-        assert run(capsys, "draw", model, *SMALL, "--seed", "2", "-o", "single.png")[0] == 0
+        assert run(capsys, "draw", model, *SMALL, "--seed", "2", "-o", f"{x}.png")[0] == 0
         file = Path("g.cells") / cells[x, 0, 0]["file"]
-        with Image.open("single.png") as single, Image.open(file) as cell:
+        with Image.open(f"{x}.png") as single, Image.open(file) as cell:
             assert cell.convert("RGB").tobytes() == single.convert("RGB").tobytes()
             assert "Merge recipe" in cell.info["parameters"]
 
