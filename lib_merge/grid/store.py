@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lib_merge.checkpoint import keep_file
+from lib_merge.checkpoint.state import FileState, state_of
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid.axes import NAMES, Asked
 from lib_merge.grid.cell import Cell, Shelf
@@ -228,12 +229,11 @@ def _digest(data: object) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:DIGITS]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> FileState:
     try:
-        state = path.stat()
+        return state_of(path)
     except OSError as cause:
         raise RecipeError(f"{path.name} is gone", hint="put it back, and resume") from cause
-    return state.st_size, state.st_mtime_ns
 
 
 def _png(picture: Picture) -> bytes:

@@ -1,8 +1,8 @@
 """Solutions, found again for as long as the files they were found for are the same.
 
 A full-size alignment takes minutes, and a desk asks for it at every move of a fader. Solutions are kept
-in memory, and in a folder where there is one, under the state of both files (path, size, time of change,
-whether their averages are used) and the options.
+in memory, and in a folder where there is one, under the state of both files (path, inode, size, time of
+change, whether their averages are used) and the options.
 """
 
 from __future__ import annotations
@@ -102,17 +102,14 @@ class Alignments:
 
 
 def _name(family: Family, source: Header, target: Header, options: Options) -> str:
-    states = [(*_state(each.path), bool(each.aliases)) for each in (source, target)]
+    states = [(*_state(each), bool(each.aliases)) for each in (source, target)]
     asked = json.dumps([VERSION, family.id, *states, asdict(options)])
     return hashlib.sha256(asked.encode()).hexdigest()[:40]
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    try:
-        state = path.stat()
-    except OSError:  # gone, and still mapped
-        return str(path), 0, 0
-    return str(path), state.st_size, state.st_mtime_ns
+def _state(header: Header) -> tuple[object, ...]:
+    """The file as it was when its header was read, gone though it may be by now."""
+    return str(header.path), *(header.state or ())
 
 
 def _empty(family: Family, source: Checkpoint, target: Checkpoint, options: Options) -> Solution:

@@ -12,13 +12,27 @@ import pytest
 from safetensors import safe_open
 
 import lib_merge.execute as execute
-from lib_merge.checkpoint import HashBook, hash_file, open_checkpoint, open_planned, read_header, tensor_bytes
+from lib_merge.architectures import family_by_id
+from lib_merge.checkpoint import (
+    HashBook,
+    Header,
+    hash_file,
+    open_checkpoint,
+    open_planned,
+    read_header,
+    tensor_bytes,
+)
 from lib_merge.checkpoint.linux import is_remote
 from lib_merge.checkpoint.reader import MappedCheckpoint, ReadCheckpoint
 from lib_merge.cli import main
 from lib_merge.errors import CheckpointError, MergeError
+from lib_merge.grid import Cell
+from lib_merge.grid.store import Store
 from lib_merge.hosts.saving import save_merge
+from lib_merge.picture import DrawSettings
 from lib_merge.plan import Plan, make_plan
+from lib_merge.rebasin.options import Options
+from lib_merge.rebasin.store import _name as alignment_name
 from lib_merge.recipe import Ingredient, Recipe, Step, parse_recipe
 from lib_merge.recipe.hashing import InputHashes
 from lib_merge.report.cache import cached_compare
@@ -140,6 +154,24 @@ def test_reports_of_a_file_that_changes_are_refused_and_not_kept(
 
     with pytest.raises(KeyError):  # an error inside is the one that is told
         fail()
+
+
+def test_a_cell_and_an_alignment_of_a_replaced_file_are_not_found_again(here: Path) -> None:
+    """Though its size and its time are those of the file before."""
+
+    class Shelf:
+        def header(self, file: str) -> Header:
+            return read_header(Path(file))
+
+    def names() -> tuple[str, str]:
+        a, b = (read_header(Path(file)) for file in recipe().files)
+        cell = Store(here).name(Cell(recipe(), DrawSettings()), Shelf())  # type: ignore[arg-type]
+        return cell, alignment_name(family_by_id("sd1"), b, a, Options())
+
+    before = names()
+    assert names() == before
+    replaced(Path("b.safetensors"))
+    assert not set(names()) & set(before)
 
 
 def test_a_file_that_changes_while_it_is_hashed_has_no_hash(here: Path) -> None:
