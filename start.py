@@ -595,11 +595,9 @@ def test(arguments: Sequence[str]) -> int:
         "lint-imports": ["-c", lint, "--no-logo"],
         "pytest": ["-m", "pytest", *(arguments or SEVERAL)],
     }
-    results: list[str] = []
-    for name, command in checks.items():
-        results.append(checked(name, NEWEST, command))
-    if not arguments:
-        results.append(checked_on("a1111"))
+    with contextlib.nullcontext() if arguments else made_meanwhile("a1111"):
+        results = [checked(name, NEWEST, command) for name, command in checks.items()]
+        results += [] if arguments else [checked_on("a1111")]
     print("---", *results, sep="\n", flush=True)
     return 1 if any(result.startswith("FAILED") for result in results) else 0
 
@@ -619,6 +617,21 @@ def checked(name: str, venv: Environment, command: Sequence[str]) -> str:
     began = time.monotonic()
     status = call(venv, command, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")
     return f"{'FAILED' if status else 'ok':7} {name}  ({time.monotonic() - began:.0f} s)"
+
+
+@contextlib.contextmanager
+def made_meanwhile(name: str) -> Iterator[None]:
+    """Has another start.py make the environment of a set, which waits for the network more than it computes.
+
+    What goes wrong there is told when the environment is wanted: it is tried again then.
+    """
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, str(Path(__file__).resolve()), "--prepare", name], **quiet)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def checked_on(name: str) -> str:
@@ -644,6 +657,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if arguments[:1] == ["test"]:
             return test(arguments[1:])
+        if arguments[:1] == ["--prepare"]:
+            prepare(SETS[arguments[1]])
+            return 0
         prepare(NEWEST)
         if arguments[:1] == ["demo"]:
             return hand_over("samples.demo", arguments[1:])
