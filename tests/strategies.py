@@ -14,6 +14,7 @@ from lib_merge.dtypes import EIGHT_BITS, SAVEABLE
 from lib_merge.methods import METHODS
 from lib_merge.rebasin import Options
 from lib_merge.recipe import (
+    PREDICTION_WORDS,
     TEXT_WORDS,
     VAE_WORDS,
     Alignment,
@@ -266,6 +267,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         ema=draw(st.booleans()),
         clip=draw(st.booleans()),
         stepwise=draw(st.booleans()) and dtype not in EIGHT_BITS,
+        prediction=draw(st.sampled_from(["", *PREDICTION_WORDS])),
     )
 
 

@@ -92,6 +92,8 @@ class Family:
     signs         what each part of such a model is recognised by
     variants      kinds of this family and what they are recognised by; the first that fits
     v_signs       markers that say the model predicts v
+    usual_prediction  what a file without any marker predicts, "" where that differs from file to file
+    latents       which latents its VAE makes: VAEs of families that share them may be exchanged
     modelspec     modelspec.architecture of a plain model
     modelspec_v   the same of a model that predicts v, where it differs
     topology      the full-size model: every key and shape that its files hold
@@ -117,6 +119,8 @@ class Family:
     signs: Mapping[Component, Signs] = field(default_factory=dict[Component, Signs])
     variants: tuple[tuple[str, tuple[Clue, ...]], ...] = ()
     v_signs: frozenset[str] = frozenset()
+    usual_prediction: str = ""
+    latents: str = ""
     modelspec: str = ""
     modelspec_v: str = ""
     topology: Topology = field(default_factory=Topology)

@@ -286,10 +286,13 @@ class LoadedCheckpoint(Checkpoint):
 
 
 class AliasedCheckpoint(Checkpoint):
-    """A checkpoint of which some keys are read from other tensors: a U-Net from its training averages."""
+    """A checkpoint of which some keys are read from other tensors: training averages, another VAE's names."""
 
     def __init__(self, inner: Checkpoint, aliases: Mapping[str, str]) -> None:
-        tensors = {key: inner.info(aliases.get(key, key)) for key in inner.header.tensors}
+        own = inner.header.tensors
+        renamed = {stored for key, stored in aliases.items() if key not in own}
+        keys = [*(key for key in own if key not in renamed), *(key for key in aliases if key not in own)]
+        tensors = {key: inner.info(aliases.get(key, key)) for key in keys}
         super().__init__(replace(inner.header, tensors=tensors, aliases=aliases))
         self._inner = inner
 

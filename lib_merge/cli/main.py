@@ -19,7 +19,7 @@ from lib_merge.cli.output import prepare_streams
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError
 from lib_merge.methods import METHODS
-from lib_merge.recipe import TEXT_WORDS
+from lib_merge.recipe import PREDICTION_WORDS, TEXT_WORDS
 
 MISTAKE = 2
 OUT_OF = re.compile(r"start new thread|allocate memory|out of memory", re.IGNORECASE)
@@ -233,6 +233,8 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step-by-step", action="store_true", help=text)
     text = "clip: numbers that outgrow the format are cut to its largest, and counted, instead of refused"
     parser.add_argument("--overflow", choices=("stop", "clip"), help=text)
+    text = "what the result is marked to predict (default: as the model that the U-Net has most of)"
+    parser.add_argument("--prediction", choices=PREDICTION_WORDS, help=text)
     parser.add_argument(
         "--dtype", help=f"number format: {', '.join([*SAVEABLE, SOURCE])} (default: {SOURCE}, as A has it)"
     )

@@ -50,7 +50,18 @@ if TYPE_CHECKING:
 
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 USUAL_DATA = Path("output", "desk")  # of `merge-desk desk`
-SAVING = {"weights", "beta_weights", "adjust", "vae", "dtype", "text_encoder", "ema", "overflow", "align"}
+SAVING = {
+    "weights",
+    "beta_weights",
+    "adjust",
+    "vae",
+    "dtype",
+    "text_encoder",
+    "ema",
+    "overflow",
+    "align",
+    "prediction",
+}
 LISTS = {"alpha": "weights", "beta": "beta_weights"}  # parameter -> the flag that gives it by block
 
 
@@ -221,6 +232,7 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         text_encoder=options.text_encoder or "",
         ema=options.ema == "use",
         clip=options.overflow == "clip",
+        prediction=options.prediction or "",
     )
     return adjusted(recipe, options.adjust or "", where="--adjust"), paths
 

@@ -320,6 +320,7 @@ def report_as_data(report: SwapReport) -> Data:
         "keys": report.keys,
         "bytes": report.nbytes,
         "seconds": report.seconds,
+        "notes": list(report.notes),
     }
 
 

@@ -112,6 +112,8 @@ class Mixer:
         notes = list(self.troubles.values())
         if base and live is None and not loaded.refusal and self._altered():
             notes.insert(0, f"The weights in memory are not those of {base}'s file: {ALTERED}.")
+        if live and self._last:
+            notes += [f"{note[:1].upper()}{note[1:]}." for note in self._last.notes]
         return Status(base, live, self._last if live else None, loaded.refusal, " ".join(notes))
 
     def _altered(self) -> bool:
@@ -344,7 +346,7 @@ class Mixer:
         loaded = self.host.loaded().checkpoint
         inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
         problems = saving_problems(plan, target, format, inputs=inputs, overwrite=overwrite)
-        base = plan.sources[plan.base].path
+        base = plan.sources[plan.predictor if plan.prediction_notes else plan.base].path
         if format != DIFFUSERS:
             problems += settings_problems(base, target, overwrite=overwrite)
         if problems:

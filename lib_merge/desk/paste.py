@@ -155,8 +155,8 @@ def _beyond(recipe: Recipe) -> str:
         return f"'{odd[0]}' differs from model to model or from tensor to tensor"
     if any(each.aligned is not None for each in recipe.ingredients):
         return "a model of it is rearranged first"
-    if recipe.text_encoder or recipe.ema or recipe.clip or recipe.stepwise:
-        return "it chooses parts or rounding in ways that the lists do not show"
+    if recipe.text_encoder or recipe.ema or recipe.clip or recipe.stepwise or recipe.prediction:
+        return "it chooses parts, markers or rounding in ways that the lists do not show"
     if recipe.vae == "none":
         return "it leaves the VAE out"
     return ""

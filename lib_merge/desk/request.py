@@ -30,7 +30,7 @@ Called = Callable[[Ckpt], str]
 
 MODELS = ("a", "b", "c")
 LISTS = {"weights": "alpha", "beta_weights": "beta"}
-SAVING = ("vae", "dtype", "text_encoder", "ema", "overflow")
+SAVING = ("vae", "dtype", "text_encoder", "ema", "overflow", "prediction")
 WORDS = ("recipe", "method", *MODELS, *LISTS, "adjust", "align", "layout", *SAVING)
 
 
@@ -49,8 +49,8 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find, called
     body        method, a, b, c, a value for each of the method's parameters (a
                 number, or {slot: number}), weights and beta_weights (numbers by block, or rules, over
                 what alpha and beta are), adjust (SuperMerger's eight numbers), layout, vae, dtype,
-                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip), align (true: B, and C,
-                are aligned to A first)
+                text_encoder (a, b, none), ema (drop, use), overflow (stop, clip), prediction (a, b, eps,
+                v, v-ztsnr), align (true: B, and C, are aligned to A first)
     checkpoint  finds a checkpoint by its name in the host's list; `vae` likewise
     called      what recipes call a file, so that no other file is called so
     Raises RecipeError for what cannot be understood and HostError for what is not in the lists.
@@ -81,6 +81,7 @@ def read_request(body: Mapping[str, object], checkpoint: Find, vae: Find, called
         text_encoder=_text(body, "text_encoder"),
         ema=_said(body, "ema", "drop", "use"),
         clip=_said(body, "overflow", "stop", "clip"),
+        prediction=_text(body, "prediction"),
     )
     return Asked(adjusted(recipe, _text(body, "adjust"), where="adjust"), files)
 

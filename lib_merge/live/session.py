@@ -20,7 +20,7 @@ from lib_merge.live.finite import FiniteSources
 from lib_merge.live.model import LiveModel, MergeIdent, ident_of
 from lib_merge.live.sink import LiveSink
 from lib_merge.live.sources import Sources
-from lib_merge.plan import KeyPlan, Plan, make_plan, replan, resolved
+from lib_merge.plan import KeyPlan, Plan, make_plan, note_for_memory, replan, resolved
 from lib_merge.progress import Progress, Silent
 from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Ingredient, Recipe
@@ -46,6 +46,7 @@ class SwapReport:
     """What a swap did.
 
     slots    those of which at least one key was written
+    notes    what the merge predicts, where that is more than one thing or not what the host samples for
     seconds  from the call to the model's new name
     """
 
@@ -54,6 +55,7 @@ class SwapReport:
     keys: int
     nbytes: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 class BrokenModelError(MergeError):
@@ -116,7 +118,12 @@ class LiveSession:
         self._check_fit(model, plan)
         report = self._go(model, plan, ident_of(recipe), progress or Silent(), began)
         self._last = plan
-        return report
+        return replace(report, notes=self._notes(plan))
+
+    def _notes(self, plan: Plan) -> tuple[str, ...]:
+        assert self._base is not None
+        note = note_for_memory(self._base.prediction, plan.prediction)
+        return (*plan.prediction_notes, *filter(None, (note,)))
 
     def restore(self, model: LiveModel, loaded: Path, progress: Progress | None = None) -> SwapReport:
         """Bring the model back to the file that the host loaded, in place."""

@@ -14,6 +14,7 @@ from lib_merge.plan.fold import (
 )
 from lib_merge.plan.make import base_of, make_plan, replan, summaries
 from lib_merge.plan.model import PIECE, STEP, KeyPlan, Plan
+from lib_merge.plan.prediction import note_for_memory
 from lib_merge.plan.render import plan_as_data, plan_as_text
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "is_linear",
     "make_plan",
     "models_of",
+    "note_for_memory",
     "plan_as_data",
     "plan_as_text",
     "replan",

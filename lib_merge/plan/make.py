@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from lib_merge.architectures import (
@@ -21,7 +21,7 @@ from lib_merge.checkpoint import Header, TensorInfo
 from lib_merge.dtypes import I64, Dtype
 from lib_merge.errors import FamilyError, MergeError, PlanError, RecipeError
 from lib_merge.methods import METHODS
-from lib_merge.plan import aligned
+from lib_merge.plan import aligned, prediction, whole_parts
 from lib_merge.plan.amounts import VAE, Amounts, vae_choice
 from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
 from lib_merge.plan.model import KeyPlan, Plan
@@ -44,8 +44,15 @@ def make_plan(recipe: Recipe, headers: Mapping[str, Header]) -> Plan:
     if problems:
         raise PlanError(problems)
     base = base_of(recipe)
+    family = identities[base].family
+    sources = tuple(whole_parts.named_as(family, source) for source in sources)
     planner = _Planner(recipe, sources, identities, base)
-    problems = [*aligned.problems_of(recipe, identities), *planner.amounts.problems(recipe)]
+    problems = [
+        *aligned.problems_of(recipe, identities),
+        *whole_parts.problems_of(recipe, base, identities, sources, planner.names),
+        *prediction.problems_of(recipe, family),
+        *planner.amounts.problems(recipe),
+    ]
     if problems:
         raise PlanError(problems)
     return planner.plan()
@@ -122,6 +129,7 @@ class _Planner:
     problems: list[MergeError] = field(default_factory=list[MergeError])
     notes: list[str] = field(default_factory=list[str])
     absent: dict[tuple[str, ...], list[str]] = field(default_factory=dict[tuple[str, ...], list[str]])
+    misfits: list[tuple[str, FamilyError]] = field(default_factory=list[tuple[str, FamilyError]])
     by_key: frozenset[str] = frozenset()
     keyed: Mapping[str, Expression] = field(default_factory=dict[str, Expression])
 
@@ -131,6 +139,7 @@ class _Planner:
         keys = tuple(self.sources[self.base].tensors)
         self.amounts = Amounts(self.family, keys, blend=self.recipe.vae == BLEND)
         self.left_out = left_out(self.recipe)
+        self.donors = {part: model for part in whole_parts.FLAGS if (model := self._donor(part)) is not None}
         self.names = [ingredient.name for ingredient in self.recipe.ingredients] + ["the VAE file"]
 
     def plan(self, previous: Plan | None = None) -> Plan:
@@ -143,7 +152,14 @@ class _Planner:
         self.keyed = self._keyed(slots)
         self._check_kinds(slots, list(dict.fromkeys(self.keyed.values())))
         keys = self._entries(slots) if previous is None else self._changed_entries(slots, previous)
-        self._note_families()
+        if self.recipe.ema:
+            self._note_averages()
+        predicted = prediction.predicted(
+            self.recipe, self.base, self.identities, self.sources, self.names, keys
+        )
+        self.notes += predicted.notes
+        keys = sorted([*keys, *predicted.markers], key=lambda entry: entry.key)
+        self._tell_misfits()
         self._note_absent()
         self.notes += aligned.notes_of(self.recipe)
         if not keys:
@@ -160,6 +176,9 @@ class _Planner:
             slots,
             tuple(dict.fromkeys(self.notes)),
             self.by_key,
+            prediction=predicted.kind,
+            predictor=predicted.source,
+            prediction_notes=predicted.notes,
         )
 
     def _entries(self, slots: Mapping[str, Expression]) -> list[KeyPlan]:
@@ -168,8 +187,10 @@ class _Planner:
     def _changed_entries(self, slots: Mapping[str, Expression], previous: Plan) -> list[KeyPlan]:
         changed = {slot for slot in slots if slots[slot] != previous.slots[slot]}
         changed |= self.by_key | previous.by_key
-        self.notes += [note for note in previous.notes if note not in self.notes]
-        redone = (self._again(entry, slots) if entry.slot in changed else entry for entry in previous.keys)
+        lasting = (note for note in previous.notes if note not in previous.prediction_notes)
+        self.notes += [note for note in lasting if note not in self.notes]
+        kept = (entry for entry in previous.keys if entry.key not in self.family.markers)
+        redone = (self._again(entry, slots) if entry.slot in changed else entry for entry in kept)
         return [entry for entry in redone if entry is not None]
 
     def _again(self, old: KeyPlan, slots: Mapping[str, Expression]) -> KeyPlan | None:
@@ -223,6 +244,14 @@ class _Planner:
             return Source(self.base)
         return Source(len(self.sources) - 1)
 
+    def _donor(self, part: Component) -> int | None:
+        """The file that gives a part whole; None where A does, or where it is merged or left out."""
+        if not whole_parts.is_whole(self.recipe, part):
+            return None
+        choice = self.recipe.text_encoder if part is Component.TEXT else vae_choice(self.recipe)
+        expression = self._part(choice, whole_parts.WORDS[part])
+        return expression.model if isinstance(expression, Source) and expression.model != self.base else None
+
     def _check_kinds(self, slots: Mapping[str, Expression], keyed: Sequence[Expression]) -> None:
         """A difference of models is no model, nor is one thing where a method wants the other."""
         for step in self.recipe.steps:
@@ -263,13 +292,11 @@ class _Planner:
                 self.problems.append(RecipeError(f"step '{step}' takes {kind} where '{name}' stands"))
 
     def _keys(self) -> list[str]:
-        """A's keys, and those of a VAE that comes from another file and that A lacks."""
+        """A's keys, and those that A lacks of a text encoder or VAE that comes whole from another file."""
         keys = dict.fromkeys(self.sources[self.base].tensors)
-        vae = self._expression(VAE)
-        for model in sorted(models_of(vae) - {self.base}) if isinstance(vae, Source) else ():
-            keys.update(
-                dict.fromkeys(key for key in self.sources[model].tensors if slot_of(self.family, key) == VAE)
-            )
+        for part, model in self.donors.items():
+            tensors = self.sources[model].tensors
+            keys.update(dict.fromkeys(key for key in tensors if component_of(self.family, key) is part))
         return sorted(keys)
 
     def _key(self, key: str, slots: Mapping[str, Expression]) -> KeyPlan | None:
@@ -278,8 +305,9 @@ class _Planner:
             self.absent.setdefault(("left out", AS_ASKED), []).append(key)
             return None
         role = role_of(self.family, key)
-        owner = self.base if key in self.sources[self.base].tensors else max(models_of(slots[VAE]))
-        info = self.sources[owner].tensors[key]
+        if key in self.family.markers:
+            return None  # see plan.prediction
+        owner, info = self._owner(key, part)
         if role is Role.IDS:
             return KeyPlan(key, slot_of(self.family, key) or "", I64, info.shape, None)
         if role is Role.MARKER:
@@ -293,6 +321,22 @@ class _Planner:
         expression = self.keyed.get(key) or slots.get(slot, Source(owner))
         return self._weight(key, slot, info, owner, expression)
 
+    def _owner(self, key: str, part: Component | None) -> tuple[int, TensorInfo]:
+        """The file whose tensor a key of the result is like: A, or the one that gives this part whole.
+
+        A's number format stays, and its shape where it holds the same numbers.
+        """
+        own = self.sources[self.base].tensors.get(key)
+        donor = self.donors.get(part) if part is not None else None
+        theirs = self.sources[donor].tensors.get(key) if donor is not None else None
+        if donor is None or theirs is None:
+            assert own is not None
+            return self.base, own
+        if own is None:
+            return donor, theirs
+        same = _squeezed(own.shape) == _squeezed(theirs.shape)
+        return donor, own if same else replace(theirs, dtype=own.dtype)
+
     def _weight(
         self, key: str, slot: str, info: TensorInfo, owner: int, expression: Expression
     ) -> KeyPlan | None:
@@ -301,13 +345,14 @@ class _Planner:
         if lacking:
             self.absent.setdefault(("lacking", *(self.names[m] for m in lacking)), []).append(key)
             return KeyPlan(key, slot, dtype, info.shape, Source(owner))
-        if not info.dtype.floating and models_of(expression) - {owner}:
-            self.problems.append(
-                FamilyError(
-                    f"{self.names[owner]} holds whole numbers ({info.dtype.label}) where weights belong",
-                    where=key,
-                )
-            )
+        if not info.dtype.floating:  # counters and the like: quantised weights were refused by the files
+            return KeyPlan(key, slot, info.dtype, info.shape, Source(owner))
+        odd = [m for m in sorted(models_of(expression)) if not self.sources[m].tensors[key].dtype.floating]
+        if odd:
+            label = self.sources[odd[0]].tensors[key].dtype.label
+            what = f"{self.names[odd[0]]} holds whole numbers ({label}) where weights belong"
+            hint = "use another copy of this model, in fp16, bf16 or fp32"
+            self.problems.append(FamilyError(what, where=key, hint=hint))
             return None
         shapes = {m: self.sources[m].tensors[key].shape for m in models_of(expression)}
         misfits = {m: shape for m, shape in shapes.items() if _squeezed(shape) != _squeezed(info.shape)}
@@ -334,29 +379,30 @@ class _Planner:
         hint = ""
         if key == self.family.conv_in and _narrower(info.shape, shape):
             hint = f"{self.names[other]} is an {self.identities[other].variant or 'other'} model: make it A"
-        self.problems.append(
-            FamilyError(
-                "the models disagree about the shape of one tensor: "
-                f"{self._named(self.base)} has {info.shape}, {self._named(other)} has {shape}",
-                where=key,
-                hint=hint,
-            )
+        problem = FamilyError(
+            "the models disagree about the shape of one tensor: "
+            f"{self._named(self.base)} has {info.shape}, {self._named(other)} has {shape}",
+            where=key,
+            hint=hint,
         )
+        self.misfits.append((slot, problem))
         return None
+
+    def _tell_misfits(self) -> None:
+        """Where only the text encoder (or a blended VAE) differs, A's can be kept: the hint says how."""
+        parts = {self.family.slot_by_id[slot].component for slot, _ in self.misfits}
+        keep = {
+            Component.TEXT: "--text-encoder a, or BASE at 0, keeps A's text encoder",
+            Component.VAE: "--vae a keeps A's VAE",
+        }
+        hint = "; ".join(keep[part] for part in keep if part in parts) if parts <= keep.keys() else ""
+        self.problems += [
+            FamilyError(problem.what, where=problem.where, hint=problem.hint or hint)
+            for _, problem in self.misfits
+        ]
 
     def _named(self, model: int) -> str:
         return f"{self.names[model]} ({self.sources[model].name})"
-
-    def _note_families(self) -> None:
-        predictions = {identity.prediction for identity in self.identities} - {""}
-        if self.recipe.ema:
-            self._note_averages()
-        if len(predictions) > 1:
-            told = ", ".join(
-                f"{name} {identity.prediction}"
-                for name, identity in zip(self.names, self.identities, strict=False)
-            )
-            self.notes.append(f"the models predict different things ({told}): the result will not draw well")
 
     def _note_averages(self) -> None:
         files = list(zip(self.names, self.sources[: len(self.identities)], strict=False))
@@ -387,7 +433,7 @@ class _Planner:
                 self.notes.append(f"{self.names[index]} has what A lacks, which is left out: {shown}")
 
     def _taken(self, key: str) -> bool:
-        return slot_of(self.family, key) == VAE and vae_choice(self.recipe) not in (KEEP_A, BLEND)
+        return whole_parts.is_whole(self.recipe, component_of(self.family, key))
 
 
 AS_ASKED = "as asked"

@@ -25,23 +25,27 @@ from lib_merge.recipe import RECIPE_KEY, Recipe, print_recipe
 INPUTS_KEY, ANCESTRY_KEY, VERSION_KEY = "merge_desk.inputs", "merge_desk.ancestry", "merge_desk.version"
 A1111_RECIPE, A1111_MODELS = "sd_merge_recipe", "sd_merge_models"
 KIND = "merge-desk"  # in the place where AUTOMATIC1111 writes "webui"
+ARCHITECTURE = "modelspec.architecture"
 # of A's own description only what a merge leaves true
 INHERITED = (
     "modelspec.sai_model_spec",
-    "modelspec.architecture",
+    ARCHITECTURE,
     "modelspec.implementation",
-    "modelspec.prediction_type",
     "modelspec.resolution",
 )
 STABILITY = "https://github.com/Stability-AI/generative-models"  # whose layout these files have
 PREDICTIONS = {"eps": "epsilon", "v": "v"}
+PREDICTION_KEY = "modelspec.prediction_type"
 ORDINALS = ("primary_model_hash", "secondary_model_hash", "tertiary_model_hash")
 
 
 def metadata_of(
-    recipe: Recipe, base: int, sources: Sequence[Header], identity: Identity
+    recipe: Recipe, base: int, sources: Sequence[Header], identity: Identity, predictor: int
 ) -> Mapping[str, str]:
-    """The strings that go into the result's header; the same recipe and files give the same strings."""
+    """The strings that go into the result's header; the same recipe and files give the same strings.
+
+    identity   what the result is; predictor  the source that it is like in what it predicts
+    """
     text = print_recipe(recipe)
     models = _models(recipe, sources)
     inputs = {
@@ -66,20 +70,31 @@ def metadata_of(
                 **{name: sha for name, sha in hashes.items() if sha},
             },
             A1111_MODELS: models or None,
-            **_modelspec(recipe, sources[base].metadata, identity),
+            **_modelspec(recipe, sources[base].metadata, identity, sources[predictor].metadata),
         }
     )
 
 
-def _modelspec(recipe: Recipe, own: Mapping[str, str], identity: Identity) -> dict[str, str | None]:
+def _modelspec(
+    recipe: Recipe, own: Mapping[str, str], identity: Identity, predictors: Mapping[str, str]
+) -> dict[str, str | None]:
     made = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": identity.modelspec or None,
         "modelspec.implementation": STABILITY if identity.modelspec.startswith("stable-diffusion") else None,
-        "modelspec.prediction_type": PREDICTIONS.get(identity.prediction),
+        PREDICTION_KEY: _prediction_type(recipe, identity, predictors),
         "modelspec.merged_from": ", ".join(dict.fromkeys(each.file for each in recipe.ingredients)),
     }
-    return {**made, **{key: own[key] for key in INHERITED if key in own}}
+    kept = {key: own[key] for key in INHERITED if key in own}
+    if own.get(ARCHITECTURE) in (identity.family.modelspec, identity.family.modelspec_v):
+        kept.pop(ARCHITECTURE, None)  # it may say what A predicts
+    return {**made, **kept}
+
+
+def _prediction_type(recipe: Recipe, identity: Identity, predictors: Mapping[str, str]) -> str | None:
+    """As ModelSpec says it, told only where it is known: by a marker, by metadata, or by the recipe."""
+    told = PREDICTION_KEY in predictors or bool(recipe.prediction) or identity.prediction == "v"
+    return PREDICTIONS.get(identity.prediction) if told else None
 
 
 def _models(recipe: Recipe, sources: Sequence[Header]) -> dict[str, object]:

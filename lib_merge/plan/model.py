@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lib_merge.architectures import Identity
@@ -63,6 +63,9 @@ class Plan:
     keys        what happens to each key of the result, in the order of the result's names
     slots       slot -> its expression
     notes       what the user should know and need not act on
+    prediction  what the result predicts: "eps", "v", "edm", "edm-v", or "" where the files do not tell
+    predictor   which source its markers are from
+    prediction_notes  those of the notes that tell what the result predicts
     by_key      slots whose tensors are told apart by rules: each has an expression of its own
     extra       more of metadata, which is no part of the recipe: a title, a date
     """
@@ -77,16 +80,24 @@ class Plan:
     notes: tuple[str, ...] = ()
     by_key: frozenset[str] = frozenset()
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
+    prediction: str = ""
+    predictor: int = 0
+    prediction_notes: tuple[str, ...] = ()
 
     @cached_property
     def metadata(self) -> Mapping[str, str]:
         """What is written into the file beside the tensors."""
-        return {**metadata_of(self.recipe, self.base, self.sources, self.identity), **self.extra}
+        return {**self._described(), **self.extra}
+
+    def _described(self) -> Mapping[str, str]:
+        return metadata_of(self.recipe, self.base, self.sources, self.identity, self.predictor)
 
     @property
     def identity(self) -> Identity:
-        """What the result is, and that is what A is."""
-        return self.identities[self.base]
+        """What the result is: what A is, but for what it predicts."""
+        own = self.identities[self.base]
+        word = "v" if self.prediction in ("v", "edm-v") else "eps" if self.prediction == "eps" else ""
+        return own if own.prediction == word else replace(own, prediction=word)
 
     @property
     def nbytes(self) -> int:

@@ -50,6 +50,7 @@ def plan_as_data(plan: Plan, threads: int) -> dict[str, Any]:
     return {
         "family": plan.identity.family.id,
         "variant": plan.identity.variant,
+        "prediction": plan.prediction,
         "sources": {name: str(source.path) for name, source in zip(plan.names, plan.sources, strict=True)},
         "slots": _slots_as_data(plan),
         "keys": {entry.key: _key_as_data(plan, entry) for entry in plan.keys},
@@ -87,8 +88,13 @@ def amounts(plan: Plan, expression: Expression) -> dict[str, float] | None:
     return {in_words(part, plan.names): float(share) for part, share in expression.terms}
 
 
+def _written(entry: KeyPlan) -> str:
+    """What is written where no file is asked: position_ids, or an empty marker."""
+    return f"0, 1, 2, ..., {entry.numel - 1}" if entry.numel else "empty, a marker"
+
+
 def _key_as_data(plan: Plan, entry: KeyPlan) -> dict[str, Any]:
-    does = "0, 1, 2, ..., 76" if entry.expression is None else in_words(entry.expression, plan.names)
+    does = _written(entry) if entry.expression is None else in_words(entry.expression, plan.names)
     data: dict[str, Any] = {
         "slot": entry.slot,
         "dtype": entry.dtype.label,

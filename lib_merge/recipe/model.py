@@ -21,6 +21,7 @@ from lib_merge.registry import Method, Parameter
 KEEP_A, TAKE_B, BLEND, NONE = "a", "b", "blend", "none"
 VAE_WORDS = (KEEP_A, TAKE_B, BLEND, NONE)
 TEXT_WORDS = (KEEP_A, TAKE_B, NONE)
+PREDICTION_WORDS = (KEEP_A, TAKE_B, "eps", "v", "v-ztsnr")
 
 
 Amount = float | Numbers | Slots | Rules
@@ -71,6 +72,8 @@ class Recipe:
     ema     take the training averages of those files that hold them for the U-Net's weights
     stepwise  round after each step, as if its result were saved and read again: for those who must match
             a file that was made so; without it linear steps are one sum, rounded once
+    prediction  what the result is marked to predict: "eps", "v", "v-ztsnr" (with zero terminal SNR), or as A
+            ("a") or B ("b") is marked; "" follows the model that the U-Net has most of
     clip    write the largest number of the format where a result outgrows it, instead of refusing
     """
 
@@ -84,6 +87,7 @@ class Recipe:
     ema: bool = False
     clip: bool = False
     stepwise: bool = False
+    prediction: str = ""
 
     def __post_init__(self) -> None:
         for problem in problems_of(self):
@@ -116,6 +120,11 @@ def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
         yield RecipeError(
             f"'{recipe.text_encoder}' is not a way of choosing the text encoder",
             hint=did_you_mean(recipe.text_encoder, TEXT_WORDS),
+        )
+    if recipe.prediction not in ("", *PREDICTION_WORDS):
+        yield RecipeError(
+            f"'{recipe.prediction}' is nothing that a model predicts",
+            hint=did_you_mean(recipe.prediction, PREDICTION_WORDS),
         )
     if recipe.result not in known:
         yield RecipeError(

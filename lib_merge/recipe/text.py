@@ -12,8 +12,8 @@ that leaves BASE open ends with it: `supermerger[0.1, 0.2, ..., base = 0.4]`. Ru
 name are `rules["*: 0.5", "OUT: 0.7", "attn1: 0.2"]` (recipe/rules.py tells their language).
 `B2 = rebasin(B, to = A)` aligns one file to another before it is used (recipe/alignment.py).
 `#` begins a comment. Printing is canonical: equal recipes print alike, and read back equal.
-The save line may also say `text_encoder = a|b|none`, `ema = use`, `overflow = clip` and
-`rounding = steps`.
+The save line may also say `text_encoder = a|b|none`, `ema = use`, `overflow = clip`, `rounding = steps` and
+`prediction = a|b|eps|v|v-ztsnr`.
 
 Recipes of version 1 are read as they are: version 2 has more words and takes none away.
 """
@@ -38,7 +38,7 @@ from lib_merge.recipe.rules_text import parse_rules
 FIRST_LINE = "merge-desk recipe 2"
 READABLE = ("merge-desk recipe 1", FIRST_LINE)
 HASHES = ("sha256", "autov3")
-SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow", "rounding")
+SAVING = ("dtype", "vae", "vae_sha256", "text_encoder", "ema", "overflow", "rounding", "prediction")
 RULES = "rules"
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*)
@@ -86,6 +86,7 @@ def _print_saving(recipe: Recipe) -> str:
         "ema": "use" if recipe.ema else "",
         "overflow": "clip" if recipe.clip else "",
         "rounding": "steps" if recipe.stepwise else "",
+        "prediction": recipe.prediction,
     }
     choices = [f"{word} = {value}" for word, value in said.items() if value and value != _quoted("")]
     return ", ".join([f"save {recipe.result}", *choices])
@@ -160,6 +161,7 @@ class _Parser:
             ema=self._said("ema", "drop", "use"),
             clip=self._said("overflow", "stop", "clip"),
             stepwise=self._said("rounding", "once", "steps"),
+            prediction=self.save.pop("prediction", ""),
         )
 
     def _said(self, word: str, no: str, yes: str) -> bool:

@@ -64,6 +64,7 @@ FLUX = Family(
         ("control", (Clue(IMG_IN, axis=1, size=128),)),  # canny and depth
         ("schnell", (Clue(IMG_IN), Clue(GUIDANCE, absent=True))),
     ),
+    latents="flux",
     modelspec="flux-1-dev",
     topology=Topology({UNET: FluxTopology(), AIO_VAE: VaeTopology(z=16, quant=False)}),
 )

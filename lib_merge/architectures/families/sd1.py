@@ -64,6 +64,8 @@ SD1 = Family(
     },
     variants=(INPAINT, PIX2PIX),
     v_signs=V_SIGNS,
+    usual_prediction="eps",
+    latents="sd",
     modelspec="stable-diffusion-v1",
     topology=Topology({UNET: UNetTopology(), VAE: VaeTopology(), TEXT: ClipTopology()}),
     symmetries=together(  # eight heads at every width

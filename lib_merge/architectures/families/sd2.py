@@ -72,6 +72,7 @@ SD2 = Family(
         ("unclip", (Clue(f"{UNET}label_emb.0.0.weight"),)),
     ),
     v_signs=V_SIGNS,
+    latents="sd",
     modelspec="stable-diffusion-v2-512",
     modelspec_v="stable-diffusion-v2-768-v",
     topology=Topology(

@@ -61,6 +61,7 @@ def sd3_family(id: str, title: str, modelspec: str, transformer: JointTopology, 
             Component.TEXT: (CLIP_L_SIGN, CLIP_G_SIGN, T5_SIGN),
             Component.VAE: VAE_SIGNS,
         },
+        latents="sd3",
         modelspec=modelspec,
         topology=Topology({UNET: transformer, VAE: VaeTopology(z=16, quant=False)}),
     )

@@ -76,6 +76,8 @@ SDXL = Family(
     },
     variants=(INPAINT, PIX2PIX),
     v_signs=V_SIGNS,
+    usual_prediction="eps",
+    latents="sdxl",
     modelspec="stable-diffusion-xl-v1-base",
     topology=Topology(
         {

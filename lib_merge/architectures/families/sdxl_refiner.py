@@ -54,6 +54,8 @@ SDXL_REFINER = Family(
         Component.VAE: VAE_SIGNS,
     },
     v_signs=V_SIGNS,
+    usual_prediction="eps",
+    latents="sdxl",
     modelspec="stable-diffusion-xl-v1-refiner",
     topology=Topology(
         {

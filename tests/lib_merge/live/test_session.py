@@ -311,3 +311,22 @@ def test_a_recipes_own_format_is_what_the_preview_shows(tmp_path: Path) -> None:
     bench.apply(plain)
     bench.apply(rounded)
     assert equal(bench.model.copy(), bench.made(rounded))
+
+
+def test_a_merge_that_predicts_what_the_model_in_memory_was_not_loaded_for_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.b = write_tiny(tmp_path / "b.safetensors", seed=3, extra={"v_pred": (0,)})
+    bench.headers = {path.name: read_header(path) for path in (bench.a, bench.b)}
+
+    def notes(amount: float) -> tuple[str, ...]:
+        recipe = simple_recipe([bench.a, bench.b], alpha=amount)
+        return bench.session.apply(bench.model, bench.a, recipe, bench.headers).notes
+
+    told = (
+        "the model in memory was loaded to predict eps, and this merge predicts v: what it draws here "
+        "is wrong, and right once it is saved and the file is loaded"
+    )
+    assert notes(1.0)[-1] == told
+    assert "mixes models that predict different things" in notes(0.2)[0]
+    assert told not in notes(0.2)
+    assert notes(0.0) == ()
