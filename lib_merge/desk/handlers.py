@@ -78,13 +78,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the lists offer, and what A should be until the user chooses one."""
+    """What the lists offer, and what A should be until the user chooses one.
+
+    unreadable  the files that cannot be read, and why, "" for none
+    """
 
     checkpoints: tuple[str, ...]
     methods: tuple[str, ...]
     vaes: tuple[str, ...]
     dtypes: tuple[str, ...]
     loaded: str
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ class Desk:
             (*VAES, *(each.name for each in host.vaes())),
             tuple(DTYPES),
             self.mixer.status().base,
+            "; ".join(f"{name}: {why}" for name, why in self.mixer.unreadable().items()),
         )
 
     def usual(self) -> DrawSettings:

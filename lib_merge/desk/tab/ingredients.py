@@ -44,8 +44,15 @@ def place_lists(offer: Offer) -> tuple[Lists, Any, Any]:
     with gr.Row(elem_id=f"{PREFIX}aligning"):
         align = ours(gr.Checkbox, "align", label=ALIGN, value=False, scale=0, min_width=200)
         note = gr.HTML("", elem_id=f"{PREFIX}align_note")
+    unreadable = gr.HTML(unreadable_note(offer), elem_id=f"{PREFIX}unreadable")
     dtype = pick("dtype", "Number format", offer.dtypes, AS_SOURCE, scale=1, render=False)
-    return Lists(a, b, c, method, vae, dtype, align, note), swap, refresh
+    return Lists(a, b, c, method, vae, dtype, align, note, unreadable), swap, refresh
+
+
+def unreadable_note(offer: Offer) -> str:
+    """The files that are in no list because they cannot be read."""
+    told = escape(f"Cannot be read: {offer.unreadable}")
+    return f'<p class="merge-desk-note">{told}</p>' if offer.unreadable else ""
 
 
 def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, refresh: Any) -> None:
@@ -70,6 +77,7 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
                 gr.update(choices=names),
                 gr.update(choices=names),
                 gr.update(choices=list(offer.vaes)),
+                unreadable_note(offer),
             ]
 
         return fill
@@ -87,7 +95,7 @@ def wire_lists(page: Page, carriers: Mapping[str, Any], hello: Any, swap: Any, r
         drawn.then(fn=marks, inputs=lists.inputs, outputs=[carriers["marks"]], **QUIET)
         if each not in (lists.method, lists.vae):
             each.change(fn=aligned, inputs=lists.inputs, outputs=[lists.note], api_name=False)
-    filled = [lists.a, lists.b, lists.c, lists.vae]
+    filled = [lists.a, lists.b, lists.c, lists.vae, lists.unreadable]
     for bell, again in ((hello, False), (refresh, True)):
         known = bell.click(fn=offered(again), inputs=lists.inputs, outputs=filled, **QUIET)
         # with what the lists say by then: a list that was set meanwhile must not be drawn as it was

@@ -35,6 +35,7 @@ class Lists:
     dtype: Any
     align: Any
     note: Any
+    unreadable: Any
 
     @property
     def inputs(self) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -404,3 +405,11 @@ def test_whatever_the_page_sends_is_answered_in_a_sentence_of_ours(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     for answer in answers:
         json.loads(to_json(answer), parse_constant=pytest.fail)
+
+
+def test_what_cannot_be_read_stands_below_the_lists_with_the_reason(desk: Desk, mixer: PaperMixer) -> None:
+    assert desk.offer().unreadable == ""
+    (mixer.host.folders()[0] / "torn <b>.safetensors").touch()
+    assert desk.scene(replace(BOTH, a="torn <b>")).problem is not None
+    offer = desk.offer(refresh=True)
+    assert offer.unreadable == "torn <b>: the file is empty"
