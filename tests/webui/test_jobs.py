@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from tests.webui.conftest import WAYS
 from tests.webui.server import Drawn, RefusedError, WebUI
 from tests.webui.test_xyz import plot
 
@@ -15,6 +18,32 @@ MERGE = {"method": "weighted_sum", "a": "ink", "b": "brush", "alpha": 0.5}
 OTHER = {"method": "weighted_sum", "a": "ink", "b": "pastel", "alpha": {"OUT05": 0.7}}
 HIRES = {"enable_hr": True, "hr_upscaler": "Latent", "hr_scale": 1.5, "denoising_strength": 0.6}
 OPTION = "merge_desk_recipe"
+ANOTHER = """from modules import call_queue, script_callbacks, sd_models
+import torch
+
+
+def change(_, app):
+    def act():
+        unet = sd_models.model_data.sd_model.model.diffusion_model
+        with call_queue.queue_lock, torch.inference_mode():
+            for parameter in unet.output_blocks[5].parameters():
+                parameter.mul_(1.25)
+
+    app.add_api_route("/another/merge", act, methods=["POST"])
+
+
+script_callbacks.on_app_started(change)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(webui: Path, stage: Path) -> Iterator[WebUI]:
+    """With another extension that changes weights in memory, as merging extensions do."""
+    folder = stage / "data/extensions/another/scripts"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "another.py").write_text(ANOTHER, encoding="utf-8")
+    with WebUI(webui, stage, *WAYS["float32"]) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +157,16 @@ def test_after_a_failed_load_another_checkpoint_is_named_and_a_merge_loads_the_c
     finally:
         broken.unlink()
         ui.post("/sdapi/v1/refresh-checkpoints")
+
+
+def test_weights_that_another_extension_has_changed_are_told(drawn: dict[str, Drawn], ui: WebUI) -> None:
+    assert ui.status()["note"] == ""
+    ui.post("/another/merge")
+    assert "The weights in memory are not those of ink's file" in ui.status()["note"]
+    assert ui.draw() != drawn["ink"]
+    ui.desk("apply", **MERGE)  # it starts from the files
+    assert ui.status()["note"] == ""
+    assert ui.draw() == drawn["mix"]
+    ui.desk("restore")
+    assert ui.status()["note"] == ""
+    assert ui.draw() == drawn["ink"]
