@@ -11,6 +11,7 @@ from lib_merge.errors import RecipeError
 
 MOST_RECIPE = 1 << 20  # characters of a recipe, an infotext, or another tool's recipe
 MOST_HISTORY = 1 << 22  # characters of SuperMerger's mergehistory.csv: about 6,000 merges
+MOST_YAML = 1 << 15  # characters of a mergekit configuration: its parser is slow
 MOST_RULES = 1 << 17  # characters of block weights
 MOST_ENTRY = 1 << 14  # characters of one rule, one sum of models, one value of an axis
 MOST_AXIS = 1 << 17  # characters of the values of an axis

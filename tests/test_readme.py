@@ -42,7 +42,10 @@ def methods_table() -> str:
     """The table of methods as the registry has it."""
     rows = ["| method | result | parameters |", "|---|---|---|"]
     for method in METHODS.all():
-        knobs = [f"`{p.name}` {p.knob.low:g} to {p.knob.high:g}" for p in method.parameters]
+        knobs = [
+            f"`{p.name}` " + ("true or false" if p.kind is bool else f"{p.knob.low:g} to {p.knob.high:g}")
+            for p in method.parameters
+        ]
         formula = method.formula.splitlines()[0].removeprefix("out = ")
         rows.append(f"| `{method.id}` | `{formula}` | {', '.join(knobs)} |")
     return "\n".join(rows)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import struct
+import warnings
+import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from lib_merge.checkpoint import read_header
 from lib_merge.errors import CheckpointError, RecipeError
 from lib_merge.json_data import dump
 from lib_merge.limits import MOST_HISTORY, require_text
 from lib_merge.recipe.imports import Imported, import_text
+from lib_merge.recipe.imports.detect import INSTEAD, WORKFLOW, is_workflow
 from lib_merge.recipe.imports.history_csv import decoded
 from lib_merge.recipe.model import Recipe
 from lib_merge.recipe.parse import parse_recipe
@@ -26,6 +32,11 @@ OTHERS = ("sd_merge_recipe", "sd_merge_models")  # of AUTOMATIC1111, SuperMerger
 MODELS = (".safetensors", ".ckpt", ".pt", ".pth")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 HISTORY = ".csv"  # SuperMerger's, in whatever encoding
+# what Pillow raises of a damaged picture, by its format and the place of the damage
+DAMAGED = (
+    *(SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
+    *(struct.error, zlib.error, RuntimeError),
+)
 COMMENT = 0x9286  # Exif's UserComment, where JPEG and WebP carry an infotext
 EXIF = 0x8769
 
@@ -108,6 +119,8 @@ def metadata_text(path: Path) -> str:
     if metadata.get(RECIPE_KEY):
         return metadata[RECIPE_KEY]
     others = {name: metadata[name] for name in OTHERS if metadata.get(name)}
+    if OTHERS[0] not in others and is_workflow(metadata):
+        raise RecipeError(WORKFLOW, where=str(path), hint=INSTEAD)
     if OTHERS[0] not in others:
         raise RecipeError("this checkpoint carries no recipe", where=str(path))
     return json.dumps(others)
@@ -115,15 +128,25 @@ def metadata_text(path: Path) -> str:
 
 def infotext_of(path: Path) -> str:
     """The infotext of a picture: PNG's "parameters", the comment of the others."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            text = picture.info.get("parameters")
-            if not isinstance(text, str):
-                text = _comment(picture.getexif().get_ifd(EXIF).get(COMMENT))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as cause:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel of it is read
+            with Image.open(path) as picture:
+                told = dict(cast("Mapping[str, object]", picture.info))
+                text = told.get("parameters")
+                if not isinstance(text, str):
+                    text = _comment(picture.getexif().get_ifd(EXIF).get(COMMENT))
+    except Image.DecompressionBombError as cause:
+        hint = "a smaller copy that keeps its infotext, or the infotext itself"
+        raise RecipeError(
+            "this picture has more pixels than are read", where=f"{path}: {cause}", hint=hint
+        ) from cause
+    except (OSError, MemoryError, *DAMAGED) as cause:
         raise RecipeError("this picture cannot be read", where=f"{path}: {cause}") from cause
+    if not text and is_workflow(told):
+        raise RecipeError(WORKFLOW, where=str(path), hint=INSTEAD)
     if not text:
         raise RecipeError("this picture carries no infotext", where=str(path), hint="use the original file")
     return text

@@ -9,11 +9,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lib_merge.architectures import Family, family_by_id, parse_numbers
 from lib_merge.checkpoint import Header, nested
 from lib_merge.desk.api import read_body
+from lib_merge.desk.grid_handlers import GridMove
+from lib_merge.desk.handlers import Move
 from lib_merge.desk.request import read_request
 from lib_merge.dtypes import parse_save_dtype
 from lib_merge.errors import RecipeError
@@ -33,6 +40,7 @@ from lib_merge.recipe import (
     print_rules,
     read_weights,
     recipe_in,
+    recipe_text,
 )
 from lib_merge.recipe.imports.history_csv import history_rows
 from lib_merge.recipe.imports.preset_files import read_presets
@@ -148,12 +156,48 @@ def _metadata(text: str) -> object:
 
 def _body(text: str) -> object:
     """A body of the API, or what the page sends for a merge."""
-    body = read_body(text.encode("utf-8", "surrogatepass"), "application/json")
-    return print_recipe(read_request(body, _found, _found).recipe).encode("utf-8")
+    body = read_body(text.encode("utf-8", "surrogatepass"))
+    return print_recipe(read_request(body, _found, _found, lambda each: each.path.name).recipe).encode(
+        "utf-8"
+    )
 
 
 def _found(name: str) -> Ckpt:
     return Ckpt(name, Path("models", name.replace("\0", "")))
+
+
+# --- bytes, one letter of Latin-1 each ---
+
+
+def _file(ending: str, read: Callable[[Path], object], text: str) -> object:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{ending}"
+        path.write_bytes(text.encode("latin-1", "replace"))
+        return read(path)
+
+
+def _source(path: Path) -> object:
+    return recipe_in(recipe_text(str(path))).recipe
+
+
+def _picture(format: str) -> str:
+    stream = BytesIO()
+    image = Image.new("RGB", (4, 4))
+    if format == "PNG":
+        facts = PngInfo()
+        facts.add_itxt("parameters", INFOTEXT, zip=True)
+        image.save(stream, format, pnginfo=facts)
+    else:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + INFOTEXT.encode("utf-16-be")
+        image.save(stream, format, exif=exif)
+    return stream.getvalue().decode("latin-1")
+
+
+def _checkpoint() -> str:
+    header = {"__metadata__": json.loads(WEBUI), "a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}
+    raw = json.dumps(header).encode()
+    return (len(raw).to_bytes(8, "little") + raw + b"\0").decode("latin-1")
 
 
 # --- real texts ---
@@ -367,6 +411,17 @@ def entries() -> Iterator[Entry]:
     yield Entry("metadata", _metadata, JSON_TOKENS, (WEBUI, BODY))
     yield Entry("body", _body, JSON_TOKENS, (BODY, json.dumps({"recipe": MERGE})))
     yield Entry("axis", _axis_line, AXIS_TOKENS, ("alpha: 0-1 [5]", "OUT05: 0, 0.5, 1", "blocks: IN05"))
+    for ending, format in ((".png", "PNG"), (".jpg", "JPEG"), (".webp", "WEBP")):
+        yield Entry(
+            f"picture {format}", partial(_file, ending, _source), ("IDAT", "\0", "tEXt"), (_picture(format),)
+        )
+    yield Entry("checkpoint", partial(_file, ".safetensors", _source), JSON_TOKENS, (_checkpoint(),))
+    yield Entry("history file", partial(_file, ".csv", _source), CSV_TOKENS, (HISTORY,))
+    yield Entry(
+        "page", Move.read, JSON_TOKENS, ('{"seq": 1, "action": "apply", "parameters": {"alpha": 0.5}}',)
+    )
+    moves = ('{"seq": 1, "action": "plan", "axes": {"x": ["alpha", "0-1"]}, "place": [0, 0, 0], "row": 1}',)
+    yield Entry("page's grid", GridMove.read, JSON_TOKENS, moves)
     every = tuple(text for texts in AXES.values() for text in texts)
     plain = [kind.id for kind in kinds() if kind.id not in known_parameters()]
     for kind in (

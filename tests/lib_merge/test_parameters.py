@@ -71,7 +71,7 @@ def test_a_number_out_of_range_is_refused_as_a_flag(
 def test_what_is_no_share_is_refused_in_json_with_the_range(value: object) -> None:
     body = {"method": "ties", "a": "a", "b": "b", "c": "c", "density": value}
     with pytest.raises(MergeError, match="density") as refused:
-        read_request(body, _found, _found)
+        read_request(body, _found, _found, lambda each: each.path.name)
     assert "0 to 1" in refused.value.hint
 
 

@@ -17,6 +17,10 @@ from lib_merge.recipe.imports.model_mixer import is_infotext, read_infotext, rea
 from lib_merge.recipe.imports.webui import read_a1111, read_history, read_supermerger
 
 Fields = Mapping[str, object]
+WORKFLOW = "this is a workflow of ComfyUI, which is not imported"
+WORKFLOWS = ("prompt", "workflow")  # that ComfyUI writes into pictures and merged files
+INSTEAD = "write the merge as a sum, A x 0.7 + B x 0.3 = M, or by a method of merge-desk methods"
+COMMAND = re.compile(r"\bmerge\.py[\"']? +[\"']?(?:WS|AD|RM|NoIn|sAD|MD|TRS|TS|ST|DARE|ORTHO|SIG|GEO|MAX)\b")
 
 
 def import_text(text: str, entry: str = "") -> Imported | None:
@@ -32,6 +36,8 @@ def import_text(text: str, entry: str = "") -> Imported | None:
         return read_mecha(bare)
     if bare.startswith("{"):
         return _metadata(bare)
+    if COMMAND.search(bare):
+        raise RecipeError("this is a command of Chattiori's merger, which is not imported", hint=INSTEAD)
     if is_infotext(bare):
         return read_infotext(bare)
     if re.search(r"^merge_method\s*:", bare, re.MULTILINE):
@@ -44,6 +50,8 @@ def _metadata(text: str) -> Imported | None:
     found = _loads(text)
     if found is None:
         return None
+    if is_workflow(found):
+        raise RecipeError(WORKFLOW, hint=INSTEAD)
     recipe = _loads(found.get("sd_merge_recipe")) if "sd_merge_recipe" in found else found
     models = _loads(found.get("sd_merge_models")) or {}
     kind = (recipe or {}).get("type")
@@ -55,7 +63,20 @@ def _metadata(text: str) -> Imported | None:
         return read_supermerger(recipe, models)
     if kind == "sd-webui-model-mixer":
         return read_metadata(recipe, models)
-    raise RecipeError(f"a recipe of '{kind}' is not imported", hint="A1111's and SuperMerger's metadata are")
+    raise RecipeError(f"a recipe of '{kind}' is not imported", hint=INSTEAD)
+
+
+def is_workflow(found: Fields) -> bool:
+    """Whether it is a prompt of ComfyUI, nodes by number, or its page's list of nodes; in metadata, too."""
+    inside = [each for name in WORKFLOWS if (each := _loads(found.get(name))) is not None]
+    return any(
+        "last_node_id" in each or isinstance(each.get("nodes"), list) or any(map(_is_node, each.values()))
+        for each in (found, *inside)
+    )
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, dict) and "class_type" in value
 
 
 def _loads(value: object) -> Fields | None:

@@ -1,8 +1,10 @@
-"""sd-mecha's recipes (.mecha), version 0.1.0, of its linear methods.
+"""sd-mecha's recipes (.mecha), of its linear methods, as its versions to 1.1.8 write them.
 
 Read off ljleb/sd-mecha, sd_mecha/serialization.py: one instruction a line, `dict`, `literal`, `model` or
 `merge`; `&3` is the result of the fourth one; the last is the whole. A number by block is a `dict` of
-sd-mecha's block names.
+sd-mecha's block names. Its version 1.1 writes a plain number as three lines: `dict key=0.3`, a `literal` of
+that, and `merge "convert_singleton"` of the literal; a difference may end in `merge "fallback"`, which takes
+keys that it lacks from its second model.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ FIRST = "version 0.1.0"
 CONSTANTS = {"null": None, "true": True, "false": False}
 BLOCK = re.compile(r"(?:.*_)?(in|out)(\d+)$|(?:.*_)?(mid)(?:dle)?(?:\d+)?$", re.IGNORECASE)
 USUAL = {"weighted_sum": 0.5, "add_difference": 1.0, "scale": 1.0}
+CONVERT = "convert_"  # between its kinds of models; a number or numbers by block stay what they are
+SINGLE = {"key"}  # the one block of a plain number
 PASSED = ("cast", "omit_non_finite")  # what they change of numbers is done here anyway
 
 
@@ -76,7 +80,7 @@ def _instruction(maker: Maker, line: str, results: Sequence[object]) -> object:
 def _value(word: str, results: Sequence[object]) -> object:
     if word in CONSTANTS:
         return CONSTANTS[word]
-    if word.startswith("&"):
+    if re.fullmatch(r"&\d{1,9}", word, re.ASCII):
         return results[int(word[1:])]
     try:
         return float(word)
@@ -84,14 +88,20 @@ def _value(word: str, results: Sequence[object]) -> object:
         return word
 
 
-def _merge(maker: Maker, method: str, inputs: Sequence[object], named: Mapping[str, object]) -> Node:
+def _merge(maker: Maker, method: str, inputs: Sequence[object], named: Mapping[str, object]) -> object:
+    if method.startswith(CONVERT) and len(inputs) == 1:
+        return inputs[0]
     nodes = [each for each in inputs if isinstance(each, Node)]
     names = [node.name for node in nodes]
     rest = [each for each in inputs if not isinstance(each, Node)]
-    alpha = _amount(maker, named.get("alpha", rest[0] if rest else USUAL.get(method, 1.0)))
+    if method == "fallback" and nodes:
+        maker.note("'fallback' is left out: keys that a model lacks are A's here anyway")
+        return nodes[0]
     if method in PASSED:
         maker.note(f"'{method}' is left out: numbers are rounded once here, and looked through")
         return nodes[0]
+    known = method in (*USUAL, "n_average", "subtract")
+    alpha = _amount(maker, named.get("alpha", rest[0] if rest else USUAL.get(method, 1.0))) if known else 0.0
     if method == "weighted_sum" and len(nodes) == 2:
         return Node(maker.step("weighted_sum", names, alpha=alpha), nodes[0].delta)
     if method == "n_average":
@@ -115,6 +125,8 @@ def _amount(maker: Maker, value: object) -> Amount:
         return value
     if isinstance(value, Mapping):
         blocks = cast("Mapping[str, object]", value)
+        if set(blocks) == SINGLE:
+            return float(str(blocks["key"]))
         return Slots(tuple(sorted((_slot(maker, name), float(str(each))) for name, each in blocks.items())))
     raise maker.refuse(f"{value!r} is no amount")
 

@@ -8,11 +8,14 @@ filter becomes a rule by name.
 from __future__ import annotations
 
 import importlib
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lib_merge.dtypes import BF16, F16, F32, Dtype
 from lib_merge.errors import ExtraError, RecipeError
+from lib_merge.limits import MOST_YAML, require_text
 from lib_merge.recipe.imports.common import Imported, Maker
 from lib_merge.recipe.model import Amount
 from lib_merge.recipe.numbers import Numbers, print_number, print_numbers
@@ -31,9 +34,9 @@ def read_mergekit(text: str) -> Imported:
     method = str(found.get("merge_method", ""))
     if "slices" in found or "modules" in found:
         raise maker.refuse("slices and modules stack layers, and these models have none to stack", "models:")
-    models = cast("Sequence[Fields]", found.get("models") or ())
-    base = str(found.get("base_model") or "")
-    common = cast("Fields", found.get("parameters") or {})
+    models = _models(maker, found.get("models"))
+    base = _name(maker, found.get("base_model") or "")
+    common = _fields(maker, found, "parameters")
     if method == "linear":
         result = _linear(maker, models, common)
     elif method == "task_arithmetic":
@@ -41,9 +44,10 @@ def read_mergekit(text: str) -> Imported:
     elif method == "slerp":
         result = _slerp(maker, models, base, common)
     elif method == "passthrough" and len(models) == 1:
-        result = maker.model(str(models[0]["model"]))
+        result = maker.model(models[0]["model"])
     else:
-        raise maker.refuse(f"its method '{method}' is not imported", "linear, task_arithmetic and slerp are")
+        hint = "linear, task_arithmetic and slerp are; merge-desk methods lists what can be said here"
+        raise maker.refuse(f"its method '{method}' is not imported", hint)
     if "tokenizer_source" in found or "chat_template" in found:
         maker.note("tokenizers and chat templates are of no use here")
     dtype = DTYPES.get(str(found.get("out_dtype") or found.get("dtype") or ""))
@@ -57,18 +61,55 @@ def _load(text: str) -> Fields:
         raise ExtraError(
             "YAML is read with PyYAML, which is not installed", hint="pip install pyyaml"
         ) from missing
+    require_text(text, MOST_YAML, "this YAML")
     try:
+        # an alias stands for a part that may hold aliases, and so for a text of any length
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            hint = "write out what * stands for"
+            raise RecipeError("anchors and aliases of YAML (& and *) are not read", hint=hint)
         found = yaml.safe_load(text)
-    except yaml.YAMLError as cause:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError, AttributeError) as cause:
         raise RecipeError("this YAML cannot be read", where=str(cause)) from cause
     if not isinstance(found, dict) or "merge_method" not in found:
         raise RecipeError("this YAML is no configuration of mergekit", hint="it has a line merge_method:")
     return cast("Fields", found)
 
 
+def _models(maker: Maker, given: object) -> list[dict[str, Any]]:
+    """The rows under `models:`, each with a name under `model`."""
+    rows = cast("list[object]", given) if isinstance(given, list) else list[object]()
+    if not rows:
+        raise maker.refuse("its models are no list", "models:, and under it lines - model: NAME")
+    models: list[dict[str, Any]] = []
+    for row in rows:
+        if not isinstance(row, dict) or "model" not in row:
+            raise maker.refuse(f"{_short(cast('object', row))} is no model", "- model: NAME")
+        fields = cast("dict[str, Any]", row)
+        models.append({**fields, "model": _name(maker, fields["model"])})
+    return models
+
+
+def _short(value: object) -> str:
+    """A value as an error quotes it."""
+    return reprlib.repr(value)
+
+
+def _name(maker: Maker, value: object) -> str:
+    if not isinstance(value, (str, int, float)):
+        raise maker.refuse(f"{_short(value)} is no model's name", "model: NAME")
+    return str(value)
+
+
+def _fields(maker: Maker, found: Fields, name: str) -> Fields:
+    value = cast("object", found.get(name) or {})
+    if not isinstance(value, dict):
+        raise maker.refuse(f"its {name} are {_short(value)}", f"{name}:, and under it names and numbers")
+    return cast("Fields", value)
+
+
 def _linear(maker: Maker, models: Sequence[Fields], common: Fields) -> str:
-    names = [maker.model(str(each["model"])) for each in models]
-    shares = tuple(_amount(maker, _parameter(each, common, "weight", 1.0)) for each in models)
+    names = [maker.model(each["model"]) for each in models]
+    shares = tuple(_amount(maker, _parameter(maker, each, common, "weight", 1.0)) for each in models)
     if common.get("normalize", True) is False:
         return maker.step("weighted_models", names, shares=shares)
     return maker.step("weighted_models", names, shares=shares, normalise=True)
@@ -77,9 +118,9 @@ def _linear(maker: Maker, models: Sequence[Fields], common: Fields) -> str:
 def _tasks(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
     if not base:
         raise maker.refuse("task_arithmetic needs a base_model")
-    others = [each for each in models if str(each["model"]) != base]
-    names = [maker.model(base), *(maker.model(str(each["model"])) for each in others)]
-    shares = tuple(_amount(maker, _parameter(each, common, "weight", 1.0)) for each in others)
+    others = [each for each in models if each["model"] != base]
+    names = [maker.model(base), *(maker.model(each["model"]) for each in others)]
+    shares = tuple(_amount(maker, _parameter(maker, each, common, "weight", 1.0)) for each in others)
     scale = _amount(maker, common.get("lambda", 1.0))
     if common.get("normalize", False) is True:
         raise maker.refuse("normalised task arithmetic is not imported", "normalize: false")
@@ -87,22 +128,22 @@ def _tasks(maker: Maker, models: Sequence[Fields], base: str, common: Fields) ->
 
 
 def _slerp(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
-    others = [str(each["model"]) for each in models if str(each["model"]) != base]
+    others = [each["model"] for each in models if each["model"] != base]
     if not base or len(others) != 1:
         raise maker.refuse("slerp works with a base_model and one other")
     amount = _amount(maker, common.get("t", 0.5))
     return maker.step("slerp", [maker.model(base), maker.model(others[0])], alpha=amount)
 
 
-def _parameter(model: Fields, common: Fields, name: str, default: float) -> object:
-    own = cast("Fields", model.get("parameters") or {})
+def _parameter(maker: Maker, model: Fields, common: Fields, name: str, default: float) -> object:
+    own = _fields(maker, model, "parameters")
     return own.get(name, common.get(name, default))
 
 
 def _amount(maker: Maker, value: object) -> Amount:
     """A number, a gradient, or a list of filters with the one that is for all the rest."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _number(maker, value)
     if isinstance(value, list) and value:
         listed = cast("list[object]", value)
         if all(isinstance(each, Mapping) for each in listed):
@@ -110,8 +151,19 @@ def _amount(maker: Maker, value: object) -> Amount:
         maker.note(
             "a gradient runs over the 25 blocks of the U-Net, IN00 to OUT11; BASE has its first number"
         )
-        return _gradient([float(str(each)) for each in listed])
-    raise maker.refuse(f"{value!r} is no amount")
+        return _gradient([_number(maker, each) for each in listed])
+    raise maker.refuse(f"{_short(cast('object', value))} is no amount")
+
+
+def _number(maker: Maker, value: object) -> float:
+    """A number of YAML; 1e-3, which YAML takes for a word, too."""
+    try:
+        number = float(value) if isinstance(value, (int, float, str)) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise maker.refuse(f"{_short(value)} is no amount", "a number, a list of numbers, or filters")
+    return number
 
 
 def _gradient(points: Sequence[float]) -> Numbers:
@@ -128,8 +180,10 @@ def _filters(maker: Maker, rows: Sequence[Fields]) -> Amount:
     lines: list[str] = []
     for row in rows:
         amount = _amount(maker, row.get("value"))
-        shown = print_numbers(amount) if isinstance(amount, Numbers) else print_number(float(str(amount)))
-        target = str(row["filter"]) if row.get("filter") else "*"
+        if not isinstance(amount, (Numbers, float)):
+            raise maker.refuse("there are filters within a filter", "one list of filters")
+        shown = print_numbers(amount) if isinstance(amount, Numbers) else print_number(amount)
+        target = _name(maker, row.get("filter") or "*")
         lines.insert(0, f"{target}: {shown}")  # there the first that fits wins, here the last
     maker.note("a filter hits names that hold its word, as it does there; LLM names will hit nothing here")
     return parse_rules("\n".join(lines))

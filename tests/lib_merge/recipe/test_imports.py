@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 
 from lib_merge.checkpoint import hash_file
@@ -409,3 +413,92 @@ def test_a_history_of_which_nothing_can_be_taken_over_is_an_error(rows: list[str
     path = tmp_path / "mergehistory.csv"
     path.write_text("\n".join([",".join(COLUMNS), *rows]), encoding="utf-8")
     assert main(["history", "--import", str(path), "--data", str(tmp_path)]) == 2
+
+
+def mecha_number(value: float, at: int) -> str:
+    """A plain number as sd-mecha 1.1.8 writes it, from its line `at` on."""
+    return (
+        f'dict key={value}\nliteral &{at} model_config="singleton-mecha" merge_space=null\n'
+        f'merge "convert_singleton" &{at + 1}'
+    )
+
+
+MECHA_FILES = (
+    'version 0.1.0\nmodel "a.safetensors" model_config="sd1-ldm" merge_space="weight"\n'
+    'model "b.safetensors"\n'
+)
+
+
+def test_a_weighted_sum_of_sd_mecha_1_1_8_is_read() -> None:
+    (step,) = recipe_of(f'{MECHA_FILES}{mecha_number(0.3, 2)}\nmerge "weighted_sum" &0 &1 &4\n').steps
+    assert (step.method, dict(step.settings)) == ("weighted_sum", {"alpha": 0.3})
+
+
+def test_a_difference_of_sd_mecha_1_1_8_that_ends_in_a_fallback_is_read() -> None:
+    lines = [
+        MECHA_FILES + 'model "c.safetensors"',
+        'merge "subtract" &1 &2',
+        mecha_number(1.0, 4),
+        'merge "add_difference" &0 &3 &6\nmerge "fallback" &7 &0',
+    ]
+    read = recipe_in("\n".join(lines))
+    assert [step.method for step in read.recipe.steps] == ["weighted_models", "weighted_models"]
+    assert dict(read.recipe.steps[1].settings) == {"shares": (1.0, 1.0)}
+    assert any("fallback" in note for note in read.notes)
+
+
+def test_weights_by_block_of_sd_mecha_1_1_8_are_read() -> None:
+    blocks = 'dict BASE=0.1 OUT05=0.7\nliteral &2 model_config="sd1-supermerger_blocks" merge_space=null\n'
+    (step,) = recipe_of(f'{MECHA_FILES}{blocks}merge "weighted_sum" &0 &1 &3\n').steps
+    assert dict(step.settings)["alpha"] == Slots((("BASE", 0.1), ("OUT05", 0.7)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: x\nmerge_method: linear\n",
+        "models: [x]\nmerge_method: linear\n",
+        "models: [{model: [a]}]\nmerge_method: linear\n",
+        "models: [{model: a, parameters: x}, {model: b}]\nmerge_method: linear\n",
+        "models: [{model: a, parameters: {weight: [a, b]}}, {model: b}]\nmerge_method: linear\n",
+        "models: [{model: a, parameters: {weight: .nan}}, {model: b}]\nmerge_method: linear\n",
+        "models: [{model: a, parameters: {weight: true}}, {model: b}]\nmerge_method: linear\n",
+        f"models: [{{model: a, parameters: {{weight: {'9' * 5000}}}}}, {{model: b}}]\nmerge_method: linear\n",
+        f"models: {'[' * 5000}\nmerge_method: linear\n",
+        "x: &x [a, a]\ny: &y [*x, *x]\nmodels: *y\nmerge_method: linear\n",
+        "merge_method: linear\nmodels: [{model: a, parameters: {weight: [{value: [{value: 1}]}]}}]\n",
+    ],
+)
+def test_a_configuration_of_mergekit_that_is_none_is_refused_in_words(text: str) -> None:
+    with pytest.raises(MergeError):
+        recipe_of(text)
+
+
+WORKFLOW = json.dumps({"3": {"class_type": "ModelMergeBlocks", "inputs": {"input": 1.0}}})
+
+
+def test_what_comfyui_writes_is_called_by_its_name(tmp_path: Path) -> None:
+    metadata = {"prompt": WORKFLOW, "workflow": json.dumps({"nodes": []})}
+    merged = write_tiny(tmp_path / "merged.safetensors", metadata=metadata)
+    facts = PngInfo()
+    facts.add_text("prompt", WORKFLOW)
+    picture = tmp_path / "drawn.png"
+    Image.new("RGB", (1, 1)).save(picture, pnginfo=facts)
+    for given in (WORKFLOW + "\n", str(merged), str(picture)):
+        with pytest.raises(MergeError, match="a workflow of ComfyUI"):
+            read_imported(given)
+
+
+def test_a_command_of_chattiori_is_called_by_its_name() -> None:
+    with pytest.raises(MergeError, match="Chattiori"):
+        recipe_of('python merge.py "WS" "C:\\models" "a.safetensors" "b.safetensors" --output M = x')
+
+
+def test_a_picture_with_more_pixels_than_pillow_reads_is_refused(tmp_path: Path) -> None:
+    picture = tmp_path / "large.png"
+    Image.new("1", (1, 1)).save(picture)
+    raw = picture.read_bytes()
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 1, 0, 0, 0, 0)
+    picture.write_bytes(raw[:12] + header + struct.pack(">I", zlib.crc32(header)) + raw[33:])
+    with pytest.raises(MergeError, match="more pixels than are read"):
+        read_imported(str(picture))
