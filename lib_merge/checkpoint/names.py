@@ -121,6 +121,12 @@ def _is_flux(shapes: Shapes) -> bool:
     return UNET + FLUX_SIGN in shapes
 
 
+def _is_forges_sd1(shapes: Shapes) -> bool:
+    """SD1 as Forge saved it before February 2025; SDXL has a label and a second text encoder."""
+    others = ("text_encoders.clip_g.", "text_encoders.clip_h.", UNET + "label_emb.", "cond_stage_model.")
+    return UNET + UNET_SIGN in shapes and not any(name.startswith(others) for name in shapes)
+
+
 def _is_not_flux(shapes: Shapes) -> bool:
     return not _is_flux(shapes) and any(AIO_VAE + sign in shapes for sign in VAE_SIGNS)
 
@@ -159,6 +165,7 @@ SPELLINGS = (
     Spelling("an SD3 transformer alone", _under(UNET, *SD3_PARTS), _is_bare_sd3),
     Spelling("SD2 in SGM layout (SD-Turbo)", ((SGM_CLIP, "cond_stage_model.model."),), _is_sd2_in_sgm_layout),
     Spelling("Flux with its VAE under SD's name", ((VAE, AIO_VAE),), _is_flux),
+    Spelling("SD1 of Forge", (("text_encoders.clip_l.", "cond_stage_model."),), _is_forges_sd1),
     Spelling("others with their VAE under Flux's name", ((AIO_VAE, VAE),), _is_not_flux),
 )
 
