@@ -165,6 +165,11 @@ class History:
                     yield book
             finally:
                 book.close()
+        except (
+            OverflowError,
+            UnicodeEncodeError,
+        ) as cause:  # a number of more than 64 bits, half a character
+            raise OutputError("the history holds no such entry", where=f"{FILE}: {cause}") from cause
         except (sqlite3.Error, OSError) as cause:
             raise OutputError(
                 "the history cannot be used", where=f"{FILE}: {cause}", hint="move this file away"

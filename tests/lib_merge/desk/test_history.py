@@ -160,3 +160,10 @@ def test_the_command_line_records_and_shows(
     assert Path("n.safetensors").read_bytes() == Path("m.safetensors").read_bytes()
     assert main(["history", "--delete", "9"]) == 2
     assert print_recipe(parse_recipe(recipe)) == recipe
+
+
+def test_a_number_that_sqlite_cannot_hold_and_half_a_character_are_refused_in_words(tmp_path: Path) -> None:
+    known = History(tmp_path)
+    for ask in (lambda: known.get(10**30), lambda: known.drop(-(10**30)), lambda: known.entries("\ud83d")):
+        with pytest.raises(MergeError, match="no such entry"):
+            ask()
