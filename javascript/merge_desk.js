@@ -197,7 +197,9 @@ window.mergeDesk ??= (() => {
   /** Asks what shapes the merge besides the faders, before the next move does. */
   function look() {
     desk.looked = Date.now();
-    ask("look", { action: "look", parameters: parameters(), engaged: desk.engaged });
+    desk.next.look = { action: "look", parameters: parameters(), engaged: desk.engaged };
+    asked.look = desk.looked;
+    press("look");
   }
   /** Rings a hidden button; what is asked goes along as the first input. Again and again until it is fetched. */
   function ask(bell, facts) {
@@ -233,7 +235,7 @@ window.mergeDesk ??= (() => {
     scene(scene, at) {
       const old = desk.scene;
       desk.scene = scene;
-      const { a, b } = JSON.parse(scene.choice);
+      const { a, b, align } = JSON.parse(scene.choice);
       if (`${a}|${b}` !== desk.between) { Object.assign(desk, { marks: {}, broken: [], told: "", between: `${a}|${b}` }); showMarks(); } // never those of another pair
       if (!old && scene.engaged) ask("take", { action: "take" });
       compareEngaged(scene.engaged, at);
@@ -247,7 +249,7 @@ window.mergeDesk ??= (() => {
       setStatus(scene.status);
       showProblem(scene.problem);
       if (desk.applied && !desk.settingUp && old && old.choice !== scene.choice) engage();
-      if (old?.choice !== scene.choice) look();
+      if (old?.choice !== scene.choice && (align || Object.keys(extras).length || desk.effects.items.length)) look();
       if (old?.choice !== scene.choice) for (const [name, { shown }] of Object.entries(rooms)) if (mount(name)?.offsetParent) shown?.();
     },
     marks({ a, b, at: marks, broken }) { Object.assign(desk, { marks, broken, told: "", between: `${a}|${b}` }); showMarks(); mount("board").dataset.between = `${a}|${b}`; }, // the page says whose marks these are: after them it stands still
@@ -264,7 +266,7 @@ window.mergeDesk ??= (() => {
       if (answer.elsewhere) desk.engaged = answer.engaged; // it is told now: the next move may take its place
     },
     looked({ action, effects, status, engaged, changes }, at) {
-      if (status) setStatus(status);
+      if (status && (!engaged || engaged !== desk.engaged)) setStatus(status); // else what the last move did stays
       if (!action) return;
       if (at) compareEngaged(engaged, at, changes);
       if (!effects) return;
@@ -338,7 +340,7 @@ window.mergeDesk ??= (() => {
   }
   /** Another page may have changed the merge while this one was out of sight. */
   function lookAgain() {
-    if (document.visibilityState === "visible" && desk.scene && Date.now() - desk.looked > SAME_MOVE) look();
+    if (document.visibilityState === "visible" && desk.scene && mount("board")?.offsetParent && Date.now() - desk.looked > SAME_MOVE) look();
   }
   window.addEventListener("focus", lookAgain);
   document.addEventListener("visibilitychange", lookAgain);

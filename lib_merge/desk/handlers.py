@@ -271,7 +271,8 @@ class Desk:
             answer = replace(answer, problem=said(error))
         answer = replace(answer, engaged=engaged_id(self.mixer))
         try:
-            return replace(answer, status=status_line(self.mixer.status(), answer.status))
+            held = answer.status if answer.action == "apply" and not answer.elsewhere else None
+            return replace(answer, status=status_line(self.mixer.status(), held))
         except Exception as error:
             return replace(answer, problem=answer.problem or said(error))
 

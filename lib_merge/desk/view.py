@@ -312,15 +312,16 @@ def no_block_weights(method: Method) -> str:
     return f"{method.title} has no block weights, so the faders do nothing.{instead}"
 
 
-def status_line(status: Status, held: str = "") -> str:
+def status_line(status: Status, held: str | None = None) -> str:
     """What is in memory, in one sentence, and what else must be known.
 
-    held  of the faders that were moved, those that rules hold: said in place of "Nothing changed"
+    held  after a move: of the faders that were moved, those that rules hold, "" for none. Only then, and
+          where rules hold none, a swap without a changed block is told as "Nothing changed".
     """
     return f"{_memory_line(status, held)} {status.note}".rstrip()
 
 
-def _memory_line(status: Status, held: str) -> str:
+def _memory_line(status: Status, held: str | None) -> str:
     if status.refusal:
         return f"Nothing can be swapped in now: {status.refusal}."
     if not status.base:
@@ -332,10 +333,10 @@ def _memory_line(status: Status, held: str) -> str:
     last = status.last
     if last is None:
         return line
-    if held and not last.slots:
-        return f"{line} {held}"
+    if not last.slots and (held or held is None):
+        return f"{line} {held or ''}".rstrip()
     changed = f"{_counted(len(last.slots), 'block')} changed in {_took(last.seconds)}."
-    return f"{line} {changed} {held}".rstrip()
+    return f"{line} {changed} {held or ''}".rstrip()
 
 
 def _counted(count: int, word: str) -> str:

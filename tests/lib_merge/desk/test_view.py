@@ -100,7 +100,7 @@ IDENT = MergeIdent("ink + pastel (unsaved)", "merge-12345678", "")
     ],
 )
 def test_the_status_is_one_plain_line(status: Status, line: str) -> None:
-    assert status_line(status) == line
+    assert status_line(status, "") == line
 
 
 def test_nothing_changed_is_never_said_of_a_fader_that_a_rule_holds() -> None:
@@ -109,6 +109,7 @@ def test_nothing_changed_is_never_said_of_a_fader_that_a_rule_holds() -> None:
     moved = Status("ink", IDENT, SwapReport(IDENT, ("IN00",), 9, 100, 0.05), "")
     line = "ink + pastel (unsaved) is in memory, on top of ink."
     assert status_line(still, held) == f"{line} {held}"
+    assert status_line(still) == line  # nor when it is asked for later
     assert status_line(moved, held) == f"{line} 1 block changed in 50 ms. {held}"
 
 
