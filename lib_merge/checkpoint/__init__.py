@@ -7,7 +7,7 @@ from lib_merge.checkpoint.header import Header, TensorInfo, parse_safetensors_he
 from lib_merge.checkpoint.layout import Layout, TensorSpec, plan_layout
 from lib_merge.checkpoint.metadata import decode_value, encode_metadata, encode_value, nested
 from lib_merge.checkpoint.names import canonical_names
-from lib_merge.checkpoint.pickled import write_pickle
+from lib_merge.checkpoint.pickled import format_problems, write_pickle
 from lib_merge.checkpoint.reader import Checkpoint, open_checkpoint, open_planned, tensor_bytes
 from lib_merge.checkpoint.target import check_place, check_target, check_targets
 from lib_merge.checkpoint.words import human_size
@@ -31,6 +31,7 @@ __all__ = [
     "decode_value",
     "encode_metadata",
     "encode_value",
+    "format_problems",
     "hash_file",
     "human_size",
     "keep_file",

@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NoReturn, cast
 
+from lib_merge.checkpoint.metadata import has_half_characters
 from lib_merge.checkpoint.names import Same, canonical_names
 from lib_merge.checkpoint.quantised import refuse_format, refuse_quantised
 from lib_merge.checkpoint.state import FileState, state_of
@@ -28,6 +29,7 @@ MAX_HEADER = 100_000_000  # bytes; the safetensors package refuses more, real he
 MAX_SIZE = 2**63 - 1  # bytes; what a file offset can say
 
 ZIP = b"PK\x03\x04"  # torch.save since 1.6
+TAR, TAR_AT = b"ustar", 257  # torch.save before 0.2; and where these bytes stand
 
 COMPARED = 1 << 20  # bytes that are compared at once where two tensors mean the same
 POSITION_IDS = "position_ids"
@@ -106,16 +108,16 @@ FOREIGN = (
 def read_header(path: Path) -> Header:
     """The header of a checkpoint of any kind; the kind is told by its content, not by its ending.
 
-    A safetensors header is read and checked without torch. A legacy file has no header: its tensors
-    are mapped by torch, and what they are is written down.
+    A safetensors header is read and checked strictly. A legacy file has no header: what its pickle says
+    of its tensors is written down. Neither needs torch.
     """
     with open_file(path) as file:
         state = state_of(file.fileno())
         if kind_of(file, path) is Kind.SAFETENSORS:
             return replace(read_safetensors_header(file, path), state=state)
-    from lib_merge.checkpoint.legacy import load_legacy  # needs torch, and only such a file does
+        from lib_merge.checkpoint.legacy import read_legacy  # which makes its header with this file
 
-    return replace(load_legacy(path).header, state=state)
+        return replace(read_legacy(file, path).header, state=state)
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -139,12 +141,14 @@ def open_file(path: Path) -> BufferedReader:
 def kind_of(file: BufferedReader, path: Path) -> Kind:
     """What the file is by its first bytes; foreign files are refused by name."""
     try:
-        first = file.read(32)
+        first = file.read(TAR_AT + len(TAR))
         file.seek(0)
     except OSError as error:
         raise read_failure(error, path) from error
     if first.startswith(ZIP):
         return Kind.ZIP
+    if first[TAR_AT:] == TAR and first[8:9] != b"{":
+        _refuse(path, "this is a tar archive, not a checkpoint", hint="unpack it, if a checkpoint is in it")
     if first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and first[8:9] != b"{":
         return Kind.PICKLE
     for sign, what, hint in FOREIGN:
@@ -294,6 +298,8 @@ def _without_doubles(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     for name, value in pairs:
         if name in found:
             raise ValueError(f"'{name}' is there twice")
+        if has_half_characters(name) or (isinstance(value, str) and has_half_characters(value)):
+            raise ValueError(f"half of a character stands in '{name}'")
         found[name] = value
     return found
 

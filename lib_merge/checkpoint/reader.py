@@ -20,7 +20,7 @@ whole process (SIGBUS), a WebUI with it; so does a remote disk that drops out. H
 
 What is left: live swaps and aligning look into mapped local files; one that is cut short between the look at
 its size and the end of that piece, which takes milliseconds in a swap, still ends the process, and so does
-a `.ckpt` that torch has mapped, or a remote disk that drops out under a swap on macOS and Windows.
+a `.ckpt`, which is mapped for merges to files too, or a remote disk that drops out under a swap on macOS and Windows.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint.header import Header, Kind, TensorInfo, kind_of, open_file, read_safetensors_header
+from lib_merge.checkpoint.legacy import MappedTensors, read_legacy
 from lib_merge.checkpoint.linux import is_remote
 from lib_merge.checkpoint.state import changed, check_unchanged, state_of
 from lib_merge.checkpoint.words import read_failure
@@ -263,14 +264,14 @@ def torch_dtype(header: Header, key: str) -> torch.dtype:
 
 
 class LoadedCheckpoint(Checkpoint):
-    """A legacy file, whose tensors torch has loaded or mapped."""
+    """A legacy file, whose tensors are views of its mapping; or tensors that lie in memory anyway."""
 
     def __init__(self, header: Header, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__(header)
         self._tensors: Mapping[str, torch.Tensor] | None = tensors
 
     def tensor(self, key: str) -> torch.Tensor:
-        """The tensor as torch loaded it, which may be a strided view."""
+        """A view of the mapping, as it was saved: it may be strided."""
         self.info(key)
         if self._tensors is None:
             raise CheckpointError(f"{self.header.name} is closed already", where=str(self.header.path))
@@ -279,6 +280,11 @@ class LoadedCheckpoint(Checkpoint):
     def bytes(self, key: str) -> memoryview:
         """The tensor's bytes, copied only where they do not lie row by row."""
         return tensor_bytes(self.tensor(key)).toreadonly()
+
+    def check(self) -> None:
+        """One call of the system, for a mapped file."""
+        if isinstance(self._tensors, MappedTensors):
+            self._tensors.check()
 
     def close(self) -> None:
         """Forgets the tensors."""
@@ -349,14 +355,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
             header = replace(read_safetensors_header(file, path), state=state)
             if is_remote(file.fileno()):
                 return ReadCheckpoint(header, file.fileno())
-            try:
-                return MappedCheckpoint(header, _map(file), file.fileno())
-            except OSError as error:
-                raise read_failure(error, path) from error
-    from lib_merge.checkpoint.legacy import load_legacy  # needs torch, and only such a file does
-
-    legacy = load_legacy(path)
-    return LoadedCheckpoint(replace(legacy.header, state=state), legacy.tensors)
+            return MappedCheckpoint(header, _map(file, path), file.fileno())
+        legacy = read_legacy(file, path)
+        header = replace(legacy.header, state=state)
+        return LoadedCheckpoint(header, MappedTensors(legacy.places, _map(file, path), path))
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:
@@ -369,7 +371,7 @@ def tensor_bytes(tensor: torch.Tensor) -> memoryview:
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def _map(file: BufferedReader) -> mmap.mmap:
+def _map(file: BufferedReader, path: Path) -> mmap.mmap:
     """The whole file in memory's address space: private, else read-only.
 
     A private mapping is promised memory for every page, though it takes none until it is written to;
@@ -380,9 +382,13 @@ def _map(file: BufferedReader) -> mmap.mmap:
     try:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError:
+        pass
+    try:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        _hear_the_warning(mapping)
-        return mapping
+    except OSError as error:
+        raise read_failure(error, path) from error
+    _hear_the_warning(mapping)
+    return mapping
 
 
 def _hear_the_warning(mapping: mmap.mmap) -> None:

@@ -12,6 +12,7 @@ from lib_merge.checkpoint import (
     Checkpoint,
     StreamingWriter,
     check_target,
+    format_problems,
     open_planned,
     write_pickle,
 )
@@ -113,6 +114,8 @@ def merge_to_pickle(
     Raises and tells what `merge_to_file` does; the target is as it was or complete.
     """
     _check(plan, target, overwrite, ".ckpt")
+    for problem in format_problems((entry.dtype for entry in plan.keys), target):
+        raise problem
     check_device(device)
     with opened(plan) as checkpoints:
         sink = MemorySink(plan)

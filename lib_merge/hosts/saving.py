@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib_merge.checkpoint import check_target, write_file
+from lib_merge.checkpoint import check_target, format_problems, write_file
 from lib_merge.checkpoint.words import write_failure
 from lib_merge.errors import MergeError, OutputError
 from lib_merge.execute import Overflow, Settle, merge_to_file, merge_to_pickle
@@ -42,7 +42,10 @@ def saving_problems(
     if format == DIFFUSERS:
         return folder_problems(plan, target, inputs=inputs, overwrite=overwrite) if plan else []
     size = plan.nbytes if plan else 0
-    return check_target(target, inputs=inputs, overwrite=overwrite, size=size, endings=(f".{format}",))
+    problems = check_target(target, inputs=inputs, overwrite=overwrite, size=size, endings=(f".{format}",))
+    if plan and format == CKPT:
+        problems += format_problems((entry.dtype for entry in plan.keys), target)
+    return problems
 
 
 def save_merge(

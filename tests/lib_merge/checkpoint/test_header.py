@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -326,3 +327,25 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
     for use in (read_header, open_checkpoint, hash_file):
         with pytest.raises(CheckpointError, match="a pipe, a socket or a device"):
             use(tmp_path / "pipe.safetensors")
+
+
+def test_half_a_character_in_the_header_is_refused_as_others_refuse_it() -> None:
+    for header in (
+        b'{"__metadata__": {"a": "\\ud83d"}}',
+        b'{"__metadata__": {"\\ude00": "b"}}',
+        b'{"\\ud83d": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}}',
+    ):
+        with pytest.raises(CheckpointError, match="half of a character"):
+            parse(as_file(header))
+        with pytest.raises(safetensors.SafetensorError):
+            safetensors.deserialize(as_file(header))
+    assert parse(as_file(b'{"__metadata__": {"a": "\\ud83d\\ude00"}}')).metadata == {"a": "\U0001f600"}
+
+
+def test_a_tar_archive_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    with tarfile.open(path, "w") as archive:  # as torch.save wrote before 0.2
+        for name in ("sys_info", "pickle", "tensors"):
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(CheckpointError, match="this is a tar archive, not a checkpoint"):
+        read_header(path)

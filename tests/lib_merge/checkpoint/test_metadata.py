@@ -42,3 +42,35 @@ def test_nonsense_in_the_metadata_of_others_is_no_error() -> None:
     assert nested(metadata, "recipe") == {"type": "webui"}
     assert [nested(metadata, name) for name in ("list", "text", "tower", "missing")] == [{}] * 4
     assert decode_value("plain words") == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (
+            '{"multiplier": NaN, "b": [Infinity, -Infinity, 1e999, 2]}',
+            {"multiplier": None, "b": [None] * 3 + [2]},
+        ),
+        ('{"name": "\\ud83d", "\\ude00": 1}', {"name": "\ufffd", "\ufffd": 1}),
+        ('{"name": "\\ud83d\\ude00"}', {"name": "\U0001f600"}),
+        ("[" * 5000 + "]" * 5000, "[" * 5000 + "]" * 5000),
+        ('{"x": ' + "[" * 900 + "]" * 900 + "}", '{"x": ' + "[" * 900 + "]" * 900 + "}"),
+        ('{"x": ' + "1" * 5000 + "}", '{"x": ' + "1" * 5000 + "}"),
+        ("NaN", None),
+    ],
+)
+def test_odd_metadata_of_an_ingredient_can_be_stored_in_the_result(text: str, kept: object) -> None:
+    value = decode_value(text)
+    if "1" * 5000 not in text or not isinstance(value, dict):  # Python before 3.10.7 reads 5,000 digits
+        assert value == kept
+    stored = encode_value({"sd_merge_models": {"abc": value}})
+    assert stored.encode("utf-8")
+    assert decode_value(stored) == {"sd_merge_models": {"abc": value}}
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused_by_its_type() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(OutputError, match="cannot be stored as metadata"):
+        encode_value(deep)
