@@ -20,7 +20,8 @@ whole process (SIGBUS), a WebUI with it; so does a remote disk that drops out. H
 
 What is left: live swaps and aligning look into mapped local files; one that is cut short between the look at
 its size and the end of that piece, which takes milliseconds in a swap, still ends the process, and so does
-a `.ckpt`, which is mapped for merges to files too, or a remote disk that drops out under a swap on macOS and Windows.
+a `.ckpt`, which is mapped for merges to files too, or a remote disk that drops out under a swap on macOS and
+Windows.
 """
 
 from __future__ import annotations
