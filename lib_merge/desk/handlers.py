@@ -50,6 +50,7 @@ from lib_merge.hosts.pictures import png_facts
 from lib_merge.picture import read_settings
 from lib_merge.plan import Plan
 from lib_merge.plan.fold import Source
+from lib_merge.plan.ruler import slots_of
 from lib_merge.registry import Method
 from lib_merge.report.sheet import card_of
 
@@ -369,7 +370,17 @@ class Desk:
             if name in names:
                 body[name] = value if vae == "blend" else _without_vae(value)
         body |= self._words(choice, method, parameters)
-        return {**body, "vae": vae, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
+        if vae != VAES[VAE_OF_A] or self._holds_vae(choice.a):  # a U-Net alone is merged without one
+            body["vae"] = vae
+        return {**body, "dtype": DTYPES.get(choice.dtype, choice.dtype)}
+
+    def _holds_vae(self, name: str) -> bool:
+        try:
+            header = self.mixer.header(self.mixer.checkpoint(name))
+            family = identify(header.tensors, metadata=header.metadata, where=name).family
+        except MergeError:
+            return True  # the merge says what is wrong with this file
+        return VAE in slots_of(family, tuple(header.tensors)).values()
 
     def _words(self, choice: Choice, method: Method, parameters: Mapping[str, object]) -> Body:
         """What is asked for besides the faders: A, rules, Adjust, aligning."""
