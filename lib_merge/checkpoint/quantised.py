@@ -11,7 +11,8 @@ Sources: ComfyUI comfy/ops.py and QUANTIZATION.md (comfy_quant, scaled fp8), bit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lib_merge.dtypes import EIGHT_BITS, Dtype
@@ -54,6 +55,7 @@ NAMED = frozenset(
 )
 AMBIGUOUS = (".weight_format", ".smooth_orig", ".proj_down")  # a name that others may have too
 SCALES = ("scale", "absmax", "amax", "dequant", "zero_point")
+LATENT_SCALE = "scale_factor"  # of LDM: what latents are multiplied by
 TRUE_PARAMETERS = frozenset({"logit_scale"})  # of CLIP: a number that was learnt
 
 
@@ -106,11 +108,30 @@ def _named(names: Collection[str]) -> Iterator[str]:
 def _codes(tensors: Mapping[str, TensorInfo]) -> Iterator[str]:
     """Tensors of codes: whole numbers where a weight belongs, or few bits with a scale beside them."""
     owners = frozenset(owner for name in tensors for owner in _owners(name))
+    everything = any("." not in name and name != LATENT_SCALE and _is_scale(name) for name in tensors)
+    names = sorted(tensors)
     for name, info in tensors.items():
         whole = not info.dtype.floating and _is_whole_weight(name, info)
-        scaled = _is_small(info.dtype) and len(info.shape) and not owners.isdisjoint(_bases(name))
+        scaled = (
+            _is_small(info.dtype)
+            and len(info.shape)
+            and (everything or not owners.isdisjoint(_bases(name)) or _has_companion(name, names))
+        )
         if info.numel and (whole or scaled):
             yield name
+
+
+def _has_companion(name: str, names: Sequence[str]) -> bool:
+    """Whether another tensor is named after this one: `x.weight_s`, `x.weight.anything`."""
+    for start in (f"{name}.", f"{name}_"):
+        at = bisect_right(names, start)
+        if at < len(names) and names[at].startswith(start):
+            return True
+    return False
+
+
+def _is_scale(word: str) -> bool:
+    return word not in TRUE_PARAMETERS and any(known in word.lower() for known in SCALES)
 
 
 def _is_small(dtype: Dtype) -> bool:
@@ -139,7 +160,7 @@ def _bases(name: str) -> tuple[str, ...]:
 def _owners(name: str) -> Iterator[str]:
     """Tensors and modules beside which a scale of this name may stand: `x.weight_scale`, `x.weight.scale`."""
     module, dot, last = name.rpartition(".")
-    if last in TRUE_PARAMETERS or not any(word in last.lower() for word in SCALES):
+    if not _is_scale(last):
         return
     if dot:
         yield module

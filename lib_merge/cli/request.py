@@ -210,7 +210,7 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
     method.check_models(len(options.models))
     layout_by_name(options.layout)
     given = [Path(model) for model in options.models]
-    vae = options.vae or ""
+    vae = _vae_choice(options.vae)
     if vae and vae not in VAE_WORDS:
         given.append(Path(vae))
     names = told_apart(given)
@@ -235,6 +235,13 @@ def _from_flags(options: argparse.Namespace) -> tuple[Recipe, dict[str, Path]]:
         prediction=options.prediction or "",
     )
     return adjusted(recipe, options.adjust or "", where="--adjust"), paths
+
+
+def _vae_choice(text: str | None) -> str:
+    """What --vae says; "" where it was not given. RecipeError where it was, with nothing behind it."""
+    if text is not None and not text.strip():
+        raise RecipeError("--vae names no VAE", hint="--vae a, b, blend, none, or a file; or leave it out")
+    return text or ""
 
 
 def _dtype(options: argparse.Namespace) -> Dtype | None:

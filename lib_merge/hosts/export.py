@@ -117,6 +117,8 @@ def folder_problems(
         )
     elif Component.UNET not in _parts(plan):
         found.append(OutputError("a diffusers folder needs a U-Net, and this result has none"))
+    else:
+        found += _incomplete(plan)
     if not target.name:  # "./" or "/"
         return [*found, OutputError("the folder needs a name", where=f"'{target}'", hint="-o NAME/")]
     found += check_place(target, plan.nbytes)
@@ -202,8 +204,8 @@ def _write(
     return overflow
 
 
-def _write_configs(plan: Plan, folder: Path) -> None:
-    from lib_merge.hosts.clip_tokenizer import write_tokenizer
+def _configs(plan: Plan) -> dict[Component, dict[str, Any]]:
+    """Each part's config; KeyError or IndexError where a tensor that tells a size is missing or odd."""
     from lib_merge.hosts.drawing import text_config, unet_config, vae_config
 
     state: Any = {entry.key: torch.empty(entry.shape, device="meta") for entry in plan.keys}
@@ -215,8 +217,27 @@ def _write_configs(plan: Plan, folder: Path) -> None:
     if Component.TEXT in present:
         text = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", **text_config(state)}
         configs[Component.TEXT] = text
+    return configs
+
+
+def _incomplete(plan: Plan) -> Iterator[MergeError]:
+    """A part of which tensors are missing: neither its config nor the folder would be whole."""
+    try:
+        _configs(plan)
+    except (KeyError, IndexError) as missing:
+        odd = isinstance(missing, IndexError)
+        lacks = "has other shapes than SD1's" if odd else f"lacks '{missing.args[0]}'"
+        what = f"a diffusers folder needs every tensor of its parts, and this result {lacks}"
+        yield OutputError(what, hint="save as NAME.safetensors, or merge whole checkpoints")
+
+
+def _write_configs(plan: Plan, folder: Path) -> None:
+    from lib_merge.hosts.clip_tokenizer import write_tokenizer
+
+    present = _parts(plan)
+    if Component.TEXT in present:
         write_tokenizer(folder / "tokenizer")
-    for part, config in configs.items():
+    for part, config in _configs(plan).items():
         _write_json(folder / FILES[part][0] / "config.json", config)
     prediction = "v_prediction" if plan.identity.prediction == "v" else "epsilon"
     _write_json(folder / "scheduler" / "scheduler_config.json", {**SCHEDULER, "prediction_type": prediction})

@@ -25,7 +25,7 @@ from lib_merge.plan import aligned, prediction, whole_parts
 from lib_merge.plan.amounts import VAE, Amounts, vae_choice
 from lib_merge.plan.fold import Expression, Source, fold, in_words, models_of, step_by_name, weight_of
 from lib_merge.plan.model import KeyPlan, Plan
-from lib_merge.plan.parts import left_out, saved_format, with_averages
+from lib_merge.plan.parts import left_out, reads_averages, saved_format, with_averages, without_average
 from lib_merge.plan.ruler import slots_of
 from lib_merge.recipe import BLEND, KEEP_A, NONE, TAKE_B, VAE_WORDS, Recipe, Step
 
@@ -406,12 +406,16 @@ class _Planner:
 
     def _note_averages(self) -> None:
         files = list(zip(self.names, self.sources[: len(self.identities)], strict=False))
-        using = [name for name, source in files if source.aliases]
-        others = [name for name, source in files if not source.aliases]
+        using = [name for name, source in files if reads_averages(source)]
+        others = [name for name, source in files if not reads_averages(source)]
         if using:
             self.notes.append(f"the U-Net of {' and '.join(using)} is read from its training averages (EMA)")
         if others:
             self.notes.append(f"{' and '.join(others)} holds no training averages (EMA)")
+        for name, source in files:
+            if reads_averages(source) and (short := without_average(source)):
+                shown = short[0] + (f" and {len(short) - 1} more" if len(short) > 1 else "")
+                self.notes.append(f"{name} holds no average of {shown}: those are read as they are")
 
     def _note_absent(self) -> None:
         for (what, *rest), keys in self.absent.items():

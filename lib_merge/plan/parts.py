@@ -9,6 +9,7 @@ from lib_merge.checkpoint import Header, TensorInfo
 from lib_merge.dtypes import EIGHT_BITS, F16, Dtype
 from lib_merge.recipe import NONE, Recipe
 
+UNET = "model.diffusion_model."
 EMBEDDINGS = ("TIME", "LABEL")  # slots that turn the time and the size into numbers: eight bits spoil those
 
 
@@ -32,11 +33,22 @@ def saved_format(recipe: Recipe, family: Family, key: str, slot: str, info: Tens
     return recipe.dtype if small and component_of(family, key) is Component.UNET else F16
 
 
+def reads_averages(header: Header) -> bool:
+    """Whether a header reads weights of the U-Net from averages; other aliases are of other parts."""
+    return any(key.startswith(UNET) for key in header.aliases)
+
+
+def without_average(header: Header) -> list[str]:
+    """The U-Net's weights of which a file with averages has none, which are read as they are."""
+    unet = (key for key, info in header.tensors.items() if key.startswith(UNET) and info.dtype.floating)
+    return sorted(key for key in unet if key not in header.aliases)
+
+
 def with_averages(header: Header) -> Header:
     """A file's header with the U-Net's weights read from their training averages, where it has them."""
     averages: dict[str, str] = {}
     for key in header.tensors:
-        if key.startswith("model.diffusion_model.") and (ema := ema_key(key)) in header.tensors:
+        if key.startswith(UNET) and (ema := ema_key(key)) in header.tensors:
             averages[key] = ema
     if not averages:
         return header

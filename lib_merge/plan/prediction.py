@@ -77,6 +77,7 @@ def predicted(
     notes = _notes(totals, kinds, base, source, names, sources, family)
     if recipe.prediction in SAID:
         wanted = recipe.prediction
+        notes = _notes(totals, kinds, base, source, names, sources, family, marked=wanted)
         if not _is_as_said(kind, wanted):
             notes = [*notes[: len(totals.kinds) > 1], _contradiction(names[source], kind, wanted)]
         return Prediction(
@@ -84,6 +85,7 @@ def predicted(
         )
     if recipe.prediction:
         chosen = _chosen(recipe, base)
+        notes = _notes(totals, kinds, base, source, names, sources, family, marked=kinds[chosen])
         if chosen != source and kinds[chosen] != kind:
             notes = [*notes[: len(totals.kinds) > 1], _contradiction(names[source], kind, kinds[chosen])]
         source, kind = chosen, kinds[chosen]
@@ -227,14 +229,19 @@ def _notes(
     names: Sequence[str],
     sources: Sequence[Header],
     family: Family,
+    marked: str = "",
 ) -> list[str]:
+    """What to say of the models in the U-Net; `marked` is what a user chose, "" where nobody did."""
     kind = kinds[source]
     if len(totals.kinds) > 1:
         used = [n for n in range(len(kinds)) if abs(totals.shares.get(n, 0.0)) > NEARLY * totals.numel]
         told = ", ".join(f"{names[n]} {in_words(kinds[n])}" for n in used)
+        mark = f"{in_words(kind)}, of which it has most (--prediction sets that)"
+        if marked:
+            mark = f"{in_words(marked)}, as asked"
         return [
             f"the U-Net mixes models that predict different things ({told}) and may draw well as neither; "
-            f"it is marked to predict {in_words(kind)}, of which it has most (--prediction sets that)"
+            f"it is marked to predict {mark}"
         ]
     if source == base or kind == kinds[base]:
         return []

@@ -92,8 +92,16 @@ def distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
     """The paths of different files; of links to one file the first."""
     found: dict[str, Path] = {}
     for path in paths:
-        found.setdefault(os.path.realpath(path), path)
+        found.setdefault(_real(path), path)
     return tuple(found.values())
+
+
+def _real(path: Path) -> str:
+    """Where links lead; the path itself where it can be none (a NUL in it), which opening it tells."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        return str(path)
 
 
 def shortest(path: Path, others: Iterable[Path]) -> str:

@@ -92,6 +92,8 @@ def test_comfyuis_list_of_quantised_layers_in_the_header_is_refused() -> None:
                 ".weight_scale_rows",
                 ".Scale",
                 ".weight_amax",
+                ".weight_s",
+                ".weight.codebook",
             )
         ),
     ],
@@ -123,6 +125,12 @@ def test_healthy_files_raise_no_alarm(family: Family, dtype: Dtype) -> None:
     tensors = {key: TensorInfo(dtype, shape) for key, shape in family.shapes.items()} | BUFFERS
     refuse_quantised(tensors, {"format": "pt"})
     refuse_codes(tensors)
+
+
+def test_a_scale_of_the_whole_file_is_told_beside_weights_of_eight_bits() -> None:
+    refuse_codes(infos({f"{TO_K}.weight": (F16, (8, 8)), "scale": (F32, ())}))
+    with pytest.raises(CheckpointError, match="fp8-e4m3 with scales beside it"):
+        refuse_codes(infos({f"{TO_K}.weight": (F8_E4M3, (8, 8)), "scale": (F32, ())}))
 
 
 def test_scales_that_were_learnt_raise_no_alarm() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from lib_merge.cli import main
 from lib_merge.hosts.saving import copy_settings, settings_problems
@@ -183,3 +184,22 @@ def test_output_that_cannot_be_printed_is_told(words: list[str]) -> None:
         "merge-desk: the result cannot be written: the disk is full\n"
         "  at   standard output\n  try  free some space, or name a folder on another disk\n"
     )
+
+
+def test_a_folder_of_a_pruned_model_is_refused_before_anything_is_written(
+    here: Path, capsys: Capture
+) -> None:
+    tensors = load_file(A)
+    gone = "model.diffusion_model.input_blocks.4.0.out_layers.3.weight"
+    del tensors[gone]
+    save_file(tensors, A)
+    err = refusal(capsys, "merge", A, B, "-o", "folder/")
+    assert f"this result lacks '{gone}'" in err
+    assert "try  save as NAME.safetensors" in err
+    assert sorted(path.name for path in here.iterdir()) == [A, B]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_a_vae_without_a_name_is_refused(empty: str, here: Path, capsys: Capture) -> None:
+    assert "--vae names no VAE" in refusal(capsys, "merge", A, B, "--vae", empty, "-o", "m.safetensors")
+    assert not Path("m.safetensors").exists()

@@ -120,6 +120,13 @@ def test_a_mixture_is_told_with_both_predictions_and_the_way_out(files: Files) -
     assert any("mixes" in note for note in by_block.notes)
 
 
+@pytest.mark.parametrize(("prediction", "said"), [("b", "v"), ("v", "v"), ("eps", "eps"), ("a", "eps")])
+def test_what_is_said_of_a_mixture_is_what_was_asked_for(files: Files, prediction: str, said: str) -> None:
+    notes = planned(files({}, V), prediction=prediction, alpha=0.1).notes
+    assert notes[0].endswith(f"; it is marked to predict {said}, as asked")
+    assert not any("of which it has most" in note for note in notes)
+
+
 def test_a_change_of_prediction_without_a_mixture_is_told(files: Files) -> None:
     (note,) = planned(files({}, V), "replace").notes
     assert note.endswith("the result is saved with the markers v_pred, ztsnr")

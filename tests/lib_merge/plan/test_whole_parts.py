@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from lib_merge.architectures import family_by_id
+from lib_merge.architectures import ema_key, family_by_id
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.execute import merge_to_file
 from lib_merge.plan import Plan, Source
@@ -100,6 +100,19 @@ def test_averages_that_no_model_holds_are_refused(tiny: Tiny) -> None:
     plain, averaged = tiny("a"), tiny("b", ema=True)
     assert "no model holds any" in problem([plain, plain], ema=True).what
     assert planned([plain, averaged], ema=True).keys
+
+
+def test_weights_of_which_a_file_holds_no_average_are_told(tiny: Tiny) -> None:
+    averaged, plain = tiny("a", ema=True), tiny("b")
+    whole = planned([averaged, plain], ema=True)
+    assert not any("no average of" in note for note in whole.notes)
+    tensors = load_file(averaged)
+    last, middle = (f"model.diffusion_model.{name}.weight" for name in ("out.2", "middle_block.1.norm"))
+    for key in (last, middle):
+        del tensors[ema_key(key)]
+    save_file(tensors, averaged)
+    notes = planned([averaged, plain], ema=True).notes
+    assert f"A holds no average of {middle} and 1 more: those are read as they are" in notes
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])

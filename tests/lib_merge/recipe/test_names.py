@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from lib_merge.checkpoint import hash_file
 from lib_merge.cli import main
 from lib_merge.recipe import Ingredient, Recipe, parse_recipe, print_recipe
-from lib_merge.recipe.names import files_in, fitting, labels, told_apart
+from lib_merge.recipe.names import distinct, files_in, fitting, labels, told_apart
 from lib_merge.recipe.reading import read_recipe
 from tests.full_size import write_tiny
 
@@ -227,3 +227,9 @@ def test_the_command_line_takes_and_shows_a_name_that_is_not_utf8(two: Path, cap
     again = ["merge", "--recipe", "m.safetensors", "--models", str(two), "-o", "again.safetensors", *data]
     assert main(again) == 0
     assert Path("again.safetensors").read_bytes() == Path("m.safetensors").read_bytes()
+
+
+def test_a_path_that_no_system_has_is_told_apart_like_any_other() -> None:
+    paths = [Path("x/a\0b.safetensors"), Path("y/a\0b.safetensors")]
+    assert told_apart(paths) == ["x/a\0b.safetensors", "y/a\0b.safetensors"]
+    assert distinct(paths) == tuple(paths)
