@@ -23,6 +23,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 UP = 240  # seconds that a start may take
+LOADED = "Model loaded in"
 FLAGS = (
     "--skip-python-version-check --skip-prepare-environment --skip-torch-cuda-test --skip-version-check "
     "--use-cpu all --disable-nan-check --api --do-not-download-clip --no-download-sd-model --no-hashing"
@@ -72,6 +73,14 @@ def python_of(webui: Path) -> Path:
     given = os.environ.get("WEBUI_PYTHON")
     places = [Path(given)] if given else [webui / "venv/bin/python", webui.parent / "venv/bin/python"]
     return next((place for place in places if place.exists()), Path(sys.executable))
+
+
+def calculates_in_half(webui: Path) -> bool:
+    """Whether the installation's torch multiplies and convolves fp16 on a CPU: 2.1.2 does not, 2.3.1 does."""
+    layers = "torch.nn.Linear(1, 1).half()(zeros), torch.nn.Conv2d(1, 1, 1).half()(zeros)"
+    code = f"import torch; zeros = torch.zeros(1, 1, 1, 1).half(); {layers}"
+    tried = subprocess.run([python_of(webui), "-c", code], capture_output=True, text=True, check=False)
+    return "not implemented for 'Half'" not in tried.stderr
 
 
 def is_forge(webui: Path) -> bool:
@@ -131,7 +140,7 @@ class WebUI:
             )
         try:
             # Forge loads its model at the first picture
-            self._wait("Startup time:", *([] if self.forge else ["Model loaded in"]))
+            self._wait("Startup time:", *([] if self.forge else [LOADED]))
             self._wait_for_port()
         except BaseException:
             self.stop()
@@ -150,6 +159,8 @@ class WebUI:
         while time.monotonic() < end and self._process.poll() is None:
             if all(word in self._words() for word in words):
                 return
+            if LOADED in words and "Stable diffusion model failed to load" in self._words():
+                break
             time.sleep(0.3)
         raise AssertionError(f"the WebUI did not come up; its last words:\n{self.log()[-4000:]}")
 
