@@ -133,6 +133,22 @@ def extremes(tensor: Tensor) -> tuple[float, float]:
     return low.item(), high.item()
 
 
+def equal(one: Tensor, other: Tensor) -> bool:
+    """torch.equal for one format and device; floats of eight bits, which older ones lack, by codes."""
+    return torch.equal(_codes(one), _codes(other))
+
+
+def picked(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
+    """torch.index_select; floats of eight bits, which older ones lack, by codes."""
+    return _codes(tensor).index_select(axis, index).view(tensor.dtype)
+
+
+def _codes(tensor: Tensor) -> Tensor:
+    """Floats of eight bits as whole numbers over the same memory; any other tensor as it is."""
+    eight = tensor.dtype.is_floating_point and tensor.element_size() == 1
+    return tensor.view(torch.uint8) if eight else tensor
+
+
 @functools.cache
 def _has_aminmax(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether torch.aminmax takes this format on this device: before 2.2 not fp16 on the CPU."""

@@ -24,7 +24,7 @@ from lib_merge.plan import KeyPlan, Plan, make_plan, note_for_memory, replan, re
 from lib_merge.progress import Progress, Silent
 from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Ingredient, Recipe
-from lib_merge.tensors import torch
+from lib_merge.tensors import equal, torch
 
 if TYPE_CHECKING:
     from lib_merge.checkpoint import Checkpoint
@@ -279,8 +279,7 @@ def _same(model: LiveModel, checkpoint: Checkpoint, key: str) -> bool:
     stored = checkpoint.tensor(key).reshape(-1)
     with torch.inference_mode():
         return all(
-            torch.equal(stored.to(place.device, place.dtype), place.reshape(-1))
-            for place in model.tensors(key)
+            equal(stored.to(place.device, place.dtype), place.reshape(-1)) for place in model.tensors(key)
         )
 
 

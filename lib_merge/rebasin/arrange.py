@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint, tensor_bytes
 from lib_merge.rebasin.groups import Group, Member
-from lib_merge.tensors import torch
+from lib_merge.tensors import picked, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,7 @@ def _along(tensor: Tensor, axis: int, wanted: list[tuple[Member, Arrangement]]) 
         size = len(arrangement.order)
         for segment in member.taken:
             index[segment * size : (segment + 1) * size] = segment * size + arrangement.order
-    tensor = tensor.index_select(axis, index.to(tensor.device))
+    tensor = picked(tensor, axis, index.to(tensor.device))
     for member, arrangement in wanted:
         if arrangement.turns is not None:
             if tensor.dtype not in (torch.float32, torch.float64):

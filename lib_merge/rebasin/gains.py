@@ -19,7 +19,7 @@ from lib_merge.errors import NumbersError
 from lib_merge.rebasin.arrange import Arrangements, Arranger
 from lib_merge.rebasin.assign import Gains
 from lib_merge.rebasin.groups import Group, Member, Part
-from lib_merge.tensors import torch
+from lib_merge.tensors import equal, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ class Pair:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a.reshape(-1), b.reshape(-1))
+    return a.dtype == b.dtype and equal(a.reshape(-1), b.reshape(-1))
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

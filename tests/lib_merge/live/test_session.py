@@ -78,7 +78,9 @@ def test_after_any_swaps_the_model_holds_what_the_last_recipes_file_would(
     assert equal(bench.model.copy(), bench.first)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2]
+)
 @pytest.mark.parametrize("strided", [False, True])
 def test_values_pass_through_the_saved_format_whatever_the_model_holds(
     tmp_path: Path, dtype: torch.dtype, strided: bool

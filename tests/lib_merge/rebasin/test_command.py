@@ -119,6 +119,27 @@ def test_a_copy_under_another_name_is_aligned_already(folder: Path, capsys: Capt
     assert "already aligned" in out
 
 
+def eight_bits(name: str) -> str:
+    """A model saved anew in fp8."""
+    known = load_file(f"{name}.safetensors")
+    narrow = {k: v.to(torch.float8_e4m3fn) for k, v in known.items() if v.is_floating_point()}
+    save_file({**known, **narrow}, f"{name}8.safetensors")
+    return f"{name}8.safetensors"
+
+
+def test_so_is_a_copy_in_eight_bits(folder: Path, capsys: Capture) -> None:
+    shutil.copy(eight_bits("base"), "copy.safetensors")
+    _, out, _ = run(capsys, "base8.safetensors", "copy.safetensors", "-o", "b.safetensors")
+    assert "already aligned" in out
+
+
+def test_models_in_eight_bits_are_aligned_as_such(folder: Path, capsys: Capture) -> None:
+    status, _, _ = run(capsys, eight_bits("base"), eight_bits("other"), "-o", "b.safetensors", *QUICK)
+    assert status == 0
+    made, floats = load_file("b.safetensors"), {torch.float8_e4m3fn}
+    assert {value.dtype for value in made.values() if value.is_floating_point()} == floats
+
+
 def test_groups_that_were_left_out_are_named(folder: Path, capsys: Capture) -> None:
     state = load_file("other.safetensors")
     state["model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k_ip.weight"] = torch.zeros(
