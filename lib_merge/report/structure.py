@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lib_merge.architectures import (
+    ClipTopology,
     Component,
     Family,
     Identity,
+    OpenClipTopology,
     Role,
     Topology,
     component_of,
@@ -16,6 +19,7 @@ from lib_merge.architectures import (
     slot_of,
     topology_of,
 )
+from lib_merge.architectures.topology import Plan
 from lib_merge.checkpoint import Header
 from lib_merge.report.finding import Finding, count_keys, named
 
@@ -66,12 +70,38 @@ def _shapes(header: Header, family: Family, own: Mapping[str, tuple[int, ...]]) 
     """
     expected: dict[str, tuple[int, ...]] = {}
     for prefix, plan in family.topology.parts.items():
-        full = Topology({prefix: plan}).shapes()
+        full = Topology({prefix: _as_long(plan, prefix, header)}).shapes()
         mine = {key: own.get(key, ()) for key in full}
         best = min((mine, full), key=lambda shapes: _misfits(header, shapes))
         trusted = _misfits(header, best) * 5 <= len(full)
         expected |= best if trusted else dict.fromkeys(full, ())
     return expected
+
+
+def _as_long(plan: Plan, prefix: str, header: Header) -> Plan:
+    """The plan with the file's numbers of positions and tokens where these are larger.
+
+    LongCLIP has 248 positions, and training may have added tokens.
+    """
+    if isinstance(plan, ClipTopology):
+        rows = (
+            "text_model.embeddings.position_embedding.weight",
+            "text_model.embeddings.token_embedding.weight",
+        )
+    elif isinstance(plan, OpenClipTopology):
+        rows = "positional_embedding", "token_embedding.weight"
+    else:
+        return plan
+    positions, tokens = (header.tensors.get(prefix + key) for key in rows)
+    if positions is not None and _is_longer(positions.shape, plan.positions, plan.width):
+        plan = replace(plan, positions=positions.shape[0])
+    if tokens is not None and _is_longer(tokens.shape, plan.vocab, plan.width):
+        plan = replace(plan, vocab=tokens.shape[0])
+    return plan
+
+
+def _is_longer(shape: tuple[int, ...], usual: int, width: int) -> bool:
+    return len(shape) == 2 and shape[1] == width and shape[0] > usual
 
 
 def _misfits(header: Header, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -13,12 +13,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import family_by_id, identify
+from lib_merge.checkpoint import Header, TensorInfo, read_header
+from lib_merge.dtypes import F16
 from lib_merge.errors import StoppedError
 from lib_merge.progress import Silent
 from lib_merge.report.finding import Finding
 from lib_merge.report.health import check
 from lib_merge.report.outliers import broken_blocks, robust_scores
+from lib_merge.report.structure import structure_findings
 from samples.assemble import assemble
 from tests.full_size import write_full_size, write_tiny
 from tests.merging import rewrite
@@ -27,6 +30,28 @@ UNET = "model.diffusion_model."
 MIDDLE = f"{UNET}middle_block.1.transformer_blocks.0.attn1.to_q.weight"
 IDS = "cond_stage_model.transformer.text_model.embeddings.position_ids"
 VAE = "first_stage_model.decoder.conv_in.weight"
+CLIP_G = "conditioner.embedders.1.model."
+# For each family: a text encoder's positions and tokens, one tensor of it that is left out, and its width.
+TEXTS = {
+    "sd1": (
+        IDS.replace("ids", "embedding.weight"),
+        IDS.replace("position_ids", "token_embedding.weight"),
+        IDS.replace("embeddings.position_ids", "encoder.layers.0.mlp.fc1.weight"),
+        768,
+    ),
+    "sd2": (
+        "cond_stage_model.model.positional_embedding",
+        "cond_stage_model.model.token_embedding.weight",
+        "cond_stage_model.model.transformer.resblocks.0.mlp.c_fc.weight",
+        1024,
+    ),
+    "sdxl": (
+        f"{CLIP_G}positional_embedding",
+        f"{CLIP_G}token_embedding.weight",
+        f"{CLIP_G}transformer.resblocks.0.mlp.c_fc.weight",
+        1280,
+    ),
+}
 
 Damage = Callable[[dict[str, Tensor]], Mapping[str, Tensor | None]]
 
@@ -61,6 +86,43 @@ def test_files_of_every_family_are_healthy(family: str, dtype: str, tmp_path: Pa
 )
 def test_special_and_pruned_files_are_healthy(options: dict[str, object], tmp_path: Path) -> None:
     assert findings(write_tiny(tmp_path / "a.safetensors", **options)) == ()  # pyright: ignore
+
+
+def structure(family: str, changes: Mapping[str, tuple[int, ...]], without: str) -> list[Finding]:
+    """What is wrong with the keys and shapes of a full-size file, some of them changed or left out."""
+    shapes = {**family_by_id(family).shapes, **changes}
+    tensors = {key: TensorInfo(F16, shape) for key, shape in shapes.items() if not key.startswith(without)}
+    return structure_findings(Header(Path("a.safetensors"), tensors), identify(tensors))
+
+
+@pytest.mark.parametrize("positions", [77, 248])
+@pytest.mark.parametrize("tokens", [49408, 49410])
+@pytest.mark.parametrize("family", TEXTS)
+def test_more_positions_and_tokens_than_usual_are_no_damage_where_keys_are_missing_either(
+    family: str, positions: int, tokens: int
+) -> None:
+    position, token, layer, width = TEXTS[family]
+    changes: dict[str, tuple[int, ...]] = {position: (positions, width), token: (tokens, width)}
+    if family == "sd1":
+        changes[IDS] = (1, positions)
+    assert [finding.kind for finding in structure(family, changes, layer)] == ["missing"]
+
+
+def test_position_ids_that_do_not_fit_the_positions_are_damage() -> None:
+    position, _, layer, width = TEXTS["sd1"]
+    found = structure("sd1", {position: (248, width), IDS: (1, 77)}, layer)
+    assert [finding.kind for finding in found] == ["missing", "misshapen"]
+    assert "position_ids has the shape 1x77, not 1x248" in found[1].text
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"), [((76, 768), "76x768"), ((248, 760), "248x760"), ((768, 77), "the axes")]
+)
+def test_fewer_positions_or_others_of_another_width_are_damage(shape: tuple[int, ...], said: str) -> None:
+    position, _, layer, _ = TEXTS["sd1"]
+    missing, misshapen = structure("sd1", {position: shape}, layer)
+    assert (missing.kind, misshapen.kind) == ("missing", "misshapen")
+    assert said in misshapen.text
 
 
 def filled(key: str, value: float) -> Damage:
