@@ -13,7 +13,6 @@ from lib_merge.architectures.topology import Tensors
 from lib_merge.checkpoint.quantised import refuse_codes
 from lib_merge.errors import FamilyError
 
-FORGE_CLIPS = ("text_encoders.clip_",)
 NOTHING: Mapping[str, str] = {}
 
 # modelspec.prediction_type as sd-scripts writes it, modelspec.predict_key as ComfyUI does.
@@ -72,13 +71,6 @@ def _family(tensors: Tensors, where: str) -> Family:
     )
     if unet and text:
         both = [family for family in unet if family in text]
-        if not both and any(key.startswith(FORGE_CLIPS) for key in tensors):
-            raise FamilyError(
-                f"the text encoders of this {unet[0].title} model are spelled as Forge saved them before "
-                "February 2025 (text_encoders.clip_g and the like), which is not read",
-                where=where,
-                hint="use another copy, or save it anew with a Forge of today",
-            )
         if not both:
             raise FamilyError(
                 f"the U-Net is that of {unet[0].title}, but the text encoder that of {text[0].title}",

@@ -18,6 +18,7 @@ from typing import NoReturn, cast
 
 from lib_merge.checkpoint.metadata import has_half_characters
 from lib_merge.checkpoint.names import Same, canonical_names
+from lib_merge.checkpoint.openclip import Joined, joined_in, with_joined, without_joined
 from lib_merge.checkpoint.quantised import refuse_format, refuse_quantised
 from lib_merge.checkpoint.state import FileState, state_of
 from lib_merge.checkpoint.words import human_size, read_failure
@@ -67,6 +68,7 @@ class Header:
 
     tensors     canonical key -> TensorInfo, in the order of their bytes in the file
     stored      canonical key -> the name in the file, only where the two differ
+    joined      canonical key -> the tensors of the file that make it, where it is not one of them itself
     metadata    strings from the file; empty for a legacy file
     data_start  where the tensors' bytes begin (0 for a legacy file)
     aliases     canonical key -> the canonical key whose tensor is read in its place (training averages)
@@ -81,11 +83,18 @@ class Header:
     data_start: int = 0
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     state: FileState | None = field(default=None, compare=False)
+    joined: Mapping[str, Joined] = field(default_factory=dict[str, Joined])
 
     @property
     def name(self) -> str:
         """What people call this checkpoint: the file's name without its ending."""
         return self.path.stem
+
+    def apart(self) -> Header:
+        """The same with the file's own tensors in the place of those that they make."""
+        if not self.joined:
+            return self
+        return replace(self, tensors=without_joined(self.tensors, self.joined), joined={})
 
 
 class Kind(Enum):
@@ -232,13 +241,16 @@ def build_header(
     """
     refuse_quantised(infos, metadata or {}, where=str(path))
     names = canonical_names({name: info.shape for name, info in infos.items()}, where=str(path), same=same)
+    tensors = {name: infos[stored] for stored, name in names.items()}
+    joined = joined_in(tensors, str(path))
     return Header(
         path=path,
-        tensors={name: infos[stored] for stored, name in names.items()},
+        tensors=with_joined(tensors, joined) if joined else tensors,
         metadata=metadata or {},
         stored={name: stored for stored, name in names.items() if name != stored},
         file_size=file_size,
         data_start=data_start,
+        joined=joined,
     )
 
 

@@ -109,7 +109,7 @@ class Place:
 
 @dataclass(frozen=True)
 class LegacyFile:
-    """What a legacy file holds, and where the tensors lie, by canonical key."""
+    """What a legacy file holds, and where the tensors lie, by the keys of `header.apart()`."""
 
     header: Header
     places: Mapping[str, Place]
@@ -207,7 +207,7 @@ def _legacy_file(contents: _Contents, file: io.BufferedReader, path: Path) -> Le
         _refuse(f"this file holds no named tensors{arrays}", path)
     infos = {name: TensorInfo(place.dtype, place.shape) for name, place in found.items()}
     header = build_header(infos, path, metadata=_metadata(contents.loaded), file_size=size)
-    return LegacyFile(header, {key: found[header.stored.get(key, key)] for key in header.tensors})
+    return LegacyFile(header, {key: found[header.stored.get(key, key)] for key in header.apart().tensors})
 
 
 # --- the zip, since torch 1.6 --------------------------------------------------------------------

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lib_merge.checkpoint.openclip import open_clip_name
 from lib_merge.errors import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -121,10 +122,37 @@ def _is_flux(shapes: Shapes) -> bool:
     return UNET + FLUX_SIGN in shapes
 
 
+def _clips_of_forge(shapes: Shapes) -> str:
+    """The letters of the text encoders, as far as the file has them under Forge's names for SD and SDXL."""
+    others = ("cond_stage_model.", "conditioner.")
+    if UNET + UNET_SIGN not in shapes or any(name.startswith(others) for name in shapes):
+        return ""
+    return "".join(letter for letter in "lgh" if any(name.startswith(_of_forge(letter)) for name in shapes))
+
+
+def _of_forge(letter: str) -> str:
+    return f"text_encoders.clip_{letter}."
+
+
+def _has_label(shapes: Shapes) -> bool:
+    return any(name.startswith(UNET + "label_emb.") for name in shapes)
+
+
 def _is_forges_sd1(shapes: Shapes) -> bool:
-    """SD1 as Forge saved it before February 2025; SDXL has a label and a second text encoder."""
-    others = ("text_encoders.clip_g.", "text_encoders.clip_h.", UNET + "label_emb.", "cond_stage_model.")
-    return UNET + UNET_SIGN in shapes and not any(name.startswith(others) for name in shapes)
+    return _clips_of_forge(shapes) == "l" and not _has_label(shapes)
+
+
+def _is_forges_sd2(shapes: Shapes) -> bool:
+    return _clips_of_forge(shapes) == "h"
+
+
+def _is_forges_sdxl(shapes: Shapes) -> bool:
+    clips = _clips_of_forge(shapes)
+    return clips == "lg" or (clips == "l" and _has_label(shapes))
+
+
+def _is_forges_refiner(shapes: Shapes) -> bool:
+    return _clips_of_forge(shapes) == "g"
 
 
 def _is_not_flux(shapes: Shapes) -> bool:
@@ -157,6 +185,17 @@ SD3_PARTS = (
     "final_layer.",
 )
 
+# What Forge's text encoders hold and no file of SD or SDXL: these keep their names, and no merge takes them.
+NOT_OF_SD = tuple(
+    (name, name)
+    for name in (
+        _of_forge("l") + "logit_scale",
+        _of_forge("l") + "transformer.text_projection.",
+        _of_forge("g") + "transformer.text_model.embeddings.position_ids",
+        _of_forge("h") + "transformer.text_model.embeddings.position_ids",
+    )
+)
+
 # Applied from top to bottom, each to the names that the one before has left.
 SPELLINGS = (
     Spelling("a U-Net alone", _under(UNET, *UNET_PARTS), _is_bare_unet),
@@ -165,7 +204,18 @@ SPELLINGS = (
     Spelling("an SD3 transformer alone", _under(UNET, *SD3_PARTS), _is_bare_sd3),
     Spelling("SD2 in SGM layout (SD-Turbo)", ((SGM_CLIP, "cond_stage_model.model."),), _is_sd2_in_sgm_layout),
     Spelling("Flux with its VAE under SD's name", ((VAE, AIO_VAE),), _is_flux),
-    Spelling("SD1 of Forge", (("text_encoders.clip_l.", "cond_stage_model."),), _is_forges_sd1),
+    Spelling("SD1 of Forge", (*NOT_OF_SD, (_of_forge("l"), "cond_stage_model.")), _is_forges_sd1),
+    Spelling("SD2 of Forge", (*NOT_OF_SD, (_of_forge("h"), "cond_stage_model.model.")), _is_forges_sd2),
+    Spelling(
+        "SDXL of Forge",
+        (
+            *NOT_OF_SD,
+            (_of_forge("l"), "conditioner.embedders.0."),
+            (_of_forge("g"), "conditioner.embedders.1.model."),
+        ),
+        _is_forges_sdxl,
+    ),
+    Spelling("SDXL's refiner of Forge", (*NOT_OF_SD, (_of_forge("g"), SGM_CLIP)), _is_forges_refiner),
     Spelling("others with their VAE under Flux's name", ((AIO_VAE, VAE),), _is_not_flux),
 )
 
@@ -201,7 +251,7 @@ def canonical_names(shapes: Shapes, *, where: str = "", same: Same | None = None
         names[name] = now
     for step in (_without_outer, _network_in_place, _vae_in_place, _spelled):
         names = step(names, shapes)
-    names = {stored: _clip_with_model(name) for stored, name in names.items()}
+    names = {stored: open_clip_name(_clip_with_model(name)) for stored, name in names.items()}
     _refuse_diffusers(names.values(), DIFFUSERS_PLACES, where)
     return _without_doubles(names, where, same)
 

@@ -333,33 +333,112 @@ class AliasedCheckpoint(Checkpoint):
         self._inner.close()
 
 
+class JoinedCheckpoint(Checkpoint):
+    """A checkpoint of which some tensors are put together from others (see `openclip`)."""
+
+    def __init__(self, inner: Checkpoint, header: Header) -> None:
+        super().__init__(header)
+        self._inner = inner
+
+    @property
+    def mapped(self) -> bool:
+        """It is not: what is put together has no place of its own in the file."""
+        return False
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """The file's own tensor, or one put together in memory."""
+        import torch
+
+        info = self.info(key)
+        if key not in self.header.joined:
+            return self._inner.tensor(key)
+        flat = torch.empty(info.numel, dtype=torch_dtype(self.header, key))
+        return self.stretch(key, 0, lambda _: flat).reshape(info.shape)
+
+    def stretch(self, key: str, start: int, room: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """Of each part as much as falls into it; a transposed tensor is read whole."""
+        flat = room(self.info(key).numel - start)
+        joined = self.header.joined.get(key)
+        if joined is None:
+            self._fill(flat, key, start)
+        elif joined.transposed:
+            (part,) = joined.parts
+            flat.copy_(self._inner.tensor(part).t().reshape(-1)[start : start + flat.numel()])
+        else:
+            done = 0
+            for part, info in joined.parts.items():
+                piece = flat[done : done + max(0, info.numel - start)]
+                self._fill(piece, part, start)
+                start, done = max(0, start - info.numel), done + piece.numel()
+        return flat
+
+    def part(self, key: str, start: int, count: int) -> bytes:
+        """Of the file's own tensor without reading the rest."""
+        if key in self.header.joined:
+            return super().part(key, start, count)
+        return self._inner.part(key, start, count)
+
+    def bytes(self, key: str) -> memoryview:
+        """The file's own, or of the tensor put together."""
+        if key in self.header.joined:
+            return tensor_bytes(self.tensor(key)).toreadonly()
+        return self._inner.bytes(key)
+
+    def check(self) -> None:
+        """Of the file."""
+        self._inner.check()
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._inner.close()
+
+    def _fill(self, out: torch.Tensor, key: str, start: int) -> None:
+        """`out` with the elements from `start` on of one of the file's own tensors."""
+        if not out.numel():
+            return
+        if self._inner.mapped:
+            out.copy_(self._inner.tensor(key).reshape(-1)[start : start + out.numel()])
+        else:
+            self._inner.stretch(key, start, lambda _: out)
+
+
 def open_planned(header: Header, *, mapped: bool = True) -> Checkpoint:
     """The file behind a header, opened as the header says that its keys are read.
 
     mapped  where it can be; otherwise a safetensors file is read wherever the system has a call for that
     CheckpointError where it is in another state than when the header was read.
     """
-    checkpoint = open_checkpoint(header.path)
+    checkpoint = open_checkpoint(header.path, mapped=mapped)
     if header.state is not None and checkpoint.header.state != header.state:
         checkpoint.close()
         raise changed(header.path)
-    if not mapped and isinstance(checkpoint, MappedCheckpoint) and hasattr(os, "pread"):
-        checkpoint = checkpoint.reading()
     return AliasedCheckpoint(checkpoint, header.aliases) if header.aliases else checkpoint
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint of any kind, open for reading; the kind is told by its content."""
+def open_checkpoint(path: Path, *, mapped: bool = True) -> Checkpoint:
+    """A checkpoint of any kind, open for reading; the kind is told by its content.
+
+    mapped  as of `open_planned`
+    """
+    header, checkpoint = _open_apart(path)
+    if not mapped and isinstance(checkpoint, MappedCheckpoint) and hasattr(os, "pread"):
+        checkpoint = checkpoint.reading()
+    return JoinedCheckpoint(checkpoint, header) if header.joined else checkpoint
+
+
+def _open_apart(path: Path) -> tuple[Header, Checkpoint]:
+    """A file's header, and its own tensors, nothing put together."""
     with open_file(path) as file:
         state = state_of(file.fileno())
         if kind_of(file, path) is Kind.SAFETENSORS:
             header = replace(read_safetensors_header(file, path), state=state)
             if is_remote(file.fileno()):
-                return ReadCheckpoint(header, file.fileno())
-            return MappedCheckpoint(header, _map(file, path), file.fileno())
+                return header, ReadCheckpoint(header.apart(), file.fileno())
+            return header, MappedCheckpoint(header.apart(), _map(file, path), file.fileno())
         legacy = read_legacy(file, path)
         header = replace(legacy.header, state=state)
-        return LoadedCheckpoint(header, MappedTensors(legacy.places, _map(file, path), path))
+        tensors = MappedTensors(legacy.places, _map(file, path), path)
+        return header, LoadedCheckpoint(header.apart(), tensors)
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:
