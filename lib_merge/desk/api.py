@@ -5,8 +5,8 @@ Answers hold names, never paths of the server. An error is {"error": {"what", "w
 
 # no postponed annotations: FastAPI reads those of the handlers, whose types are imported where it is
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,6 +15,7 @@ from lib_merge.desk.grid_api import grid_act, grid_status
 from lib_merge.desk.http_guard import BadRequestError, ForbiddenError, check_request, read_limited
 from lib_merge.desk.mixer import FORMATS, Body, Mixer, Saved, Status, file_name
 from lib_merge.desk.report_request import check_named, compare_named
+from lib_merge.desk.server_paths import without_paths
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
 from lib_merge.hosts.host import Ckpt, HostError
 from lib_merge.json_data import dump, load
@@ -29,7 +30,6 @@ from lib_merge.report.describe import method_as_data
 
 ROOT = "/merge-desk/v1"
 UNAVAILABLE = 503  # HTTP: what was asked was right, and cannot be done now
-PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'\",;]+)+[\\/]")  # all but a path's last part
 
 Data = dict[str, Any]
 Result = TypeVar("Result")
@@ -49,14 +49,16 @@ class Answers:
 
     def status(self, body: Body) -> Data:
         """What is in memory, and what can be asked for."""
-        host = self._mixer.host
+        host, known = self._mixer.host, paths(self._mixer)
+        status = self._mixer.status()
+        refusal, note = (without_paths(text, known) for text in (status.refusal, status.note))
         return {
             "host": host.id,
-            **status_as_data(self._mixer.status()),
+            **status_as_data(replace(status, refusal=refusal, note=note)),
             "engaged": self._mixer.asked is not None,
             "checkpoints": [each.name for each in host.checkpoints()],
             "vaes": [each.name for each in host.vaes()],
-            "unreadable": dict(self._mixer.unreadable()),
+            "unreadable": {name: without_paths(why, known) for name, why in self._mixer.unreadable().items()},
         }
 
     def methods(self, body: Body) -> list[Data]:
@@ -117,12 +119,12 @@ class Answers:
 
     def grid_status(self, body: Body) -> Data:
         """How far the grid is."""
-        return grid_status(self._mixer)
+        return _problems_without_paths(grid_status(self._mixer), paths(self._mixer))
 
     def grid(self, body: Body) -> Data:
         """Plan, start, resume or stop a grid."""
         try:
-            return grid_act(self._mixer, body)
+            return _problems_without_paths(grid_act(self._mixer, body), paths(self._mixer))
         except HostError as cause:  # it asks the host for names alone
             raise UnknownNameError(cause.what, where=cause.where, hint=cause.hint) from cause
 
@@ -288,12 +290,13 @@ def paths(mixer: Mixer) -> list[Path]:
     return sorted(folders, key=lambda folder: -len(str(folder)))
 
 
-def without_paths(text: str, known: Sequence[Path] = ()) -> str:
-    """The text with the names of files only; folders that are not known are told by their look."""
-    for folder in known:
-        for end in ("/", "\\"):
-            text = text.replace(f"{folder}{end}", "")
-    return PATH.sub("", text)
+def _problems_without_paths(grid: Data, known: Sequence[Path]) -> Data:
+    """What a grid answers, with the names of files only wherever it says what went wrong."""
+    cells = [{**cell, "problem": without_paths(cell["problem"], known)} for cell in grid.get("cells", ())]
+    told: Data = {"cells": cells} if "cells" in grid else {}
+    if "problem" in grid:
+        told["problem"] = without_paths(grid["problem"], known)
+    return {**grid, **told}
 
 
 def status_as_data(status: Status) -> Data:

@@ -56,7 +56,9 @@ def grid_act(mixer: Mixer, body: Body) -> Data:
     rest = dict(body)
     action, grids = str(rest.pop("action", "") or ACTIONS[0]), grids_of(mixer)
     axes, drawing = _axes(rest.pop("axes", None)), _drawing(rest.pop("drawing", None), mixer)
-    is_map, place = bool(rest.pop("map", False)), rest.pop("place", None)
+    is_map, place = rest.pop("map", None) or False, rest.pop("place", None)
+    if not isinstance(is_map, bool):
+        raise RecipeError(f"map is true or false, not {is_map!r}")
     if action not in ACTIONS:
         raise RecipeError(f"a grid cannot '{action}'", hint=", ".join(ACTIONS))
     if action == "stop":

@@ -58,6 +58,8 @@ class GridMove:
                 for name in NAMES
                 if name in given and given[name][0].strip()
             }
+            if not all(isinstance(each.text, str) for each in axes.values()):
+                raise TypeError(axes)
             place = [int(at) for at in found.get("place") or (0, 0, 0)]
             parameters = dict(found.get("parameters") or {})
             if len(place) != len(NAMES):

@@ -20,6 +20,7 @@ from lib_merge.desk.effect import Effects, effects_of, held_in_words, ignored_ru
 from lib_merge.desk.engaged import Engaged, changes_in_words, engaged_id, engaged_of
 from lib_merge.desk.mixer import Body, Mixer
 from lib_merge.desk.presets import Preset
+from lib_merge.desk.server_paths import without_paths
 from lib_merge.desk.view import (
     AS_SOURCE,
     DTYPES,
@@ -58,6 +59,7 @@ Result = TypeVar("Result")
 
 USUAL_FAMILY = "sd1"  # what is drawn while no A is chosen
 MOST_NOTES = 3  # rows of a preset file that are told one by one
+MOST_AMOUNT = 1e9  # of a fader that is kept as a preset
 VAE = "VAE"
 UP = 0.37  # an amount at which nothing is A's alone or B's alone
 
@@ -145,7 +147,7 @@ class Desk:
             (*VAES, *(each.name for each in host.vaes())),
             tuple(DTYPES),
             self.mixer.status().base,
-            "; ".join(f"{name}: {why}" for name, why in self.mixer.unreadable().items()),
+            "; ".join(f"{name}: {without_paths(why)}" for name, why in self.mixer.unreadable().items()),
         )
 
     def usual(self) -> DrawSettings:
@@ -342,8 +344,7 @@ class Desk:
             folder = self.mixer.host.data()
             notes: tuple[str, ...] = ()
             if move.action == "keep":
-                values = cast("Mapping[str, float]", move.parameters)
-                presets.keep(folder, Preset(move.name, family.id, values))
+                presets.keep(folder, Preset(move.name, family.id, _amounts(move.parameters)))
             elif move.action == "import":
                 taken = presets.take_over(folder, str(move.parameters.get("text", "")), family)
                 notes = (taken.told, *taken.left_out(MOST_NOTES))
@@ -397,6 +398,14 @@ class Desk:
             if name in fields:
                 given[name] = fields[name] or ""
         return read_settings(given, self.usual())
+
+
+def _amounts(found: Mapping[str, object]) -> Mapping[str, float]:
+    """Finite numbers by slot, as faders have them."""
+    for value in found.values():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MOST_AMOUNT:
+            raise RecipeError("the page sent its faders in no form that is known", hint="reload the page")
+    return cast("Mapping[str, float]", found)
 
 
 def _takes_rules(method: Method) -> bool:

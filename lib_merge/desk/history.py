@@ -9,6 +9,7 @@ forgotten beyond MOST.
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 import time
 from collections.abc import Generator, Mapping
@@ -30,6 +31,8 @@ APPLIED, SAVED = "applied", "saved"
 MOST = 2000  # entries that nobody has kept
 MOST_NAME = 120  # characters
 SIDE = 160  # pixels of a thumbnail
+MOST_WORDS = 20  # of a search
+SPECIAL = re.compile(r"[\\%_]")  # what LIKE reads as more than a letter
 WAIT = 10.0  # seconds for other processes to finish writing
 VERSION = 1  # of the table
 
@@ -107,7 +110,7 @@ class History:
 
     def entries(self, query: str = "", *, starred: bool = False, limit: int = 100) -> tuple[Entry, ...]:
         """The newest first; every word of `query` is in the name, the file, the recipe or the infotext."""
-        words = [word.replace("%", "").replace("_", "\\_") for word in query.split()]
+        words = [SPECIAL.sub(r"\\\g<0>", word) for word in query.split()[:MOST_WORDS]]
         where = " AND ".join(FOUND.replace(":like", f":w{n} ESCAPE '\\'") for n in range(len(words)))
         clauses = " AND ".join(part for part in (where, "star = 1" if starred else "") if part)
         asked: dict[str, Any] = {f"w{n}": f"%{word}%" for n, word in enumerate(words)}

@@ -15,7 +15,8 @@ from typing import Any
 from lib_merge.checkpoint import EVERY_HASH, HashBook, Hashes, Header, hash_file, read_header
 from lib_merge.desk.history import SAVED, History
 from lib_merge.desk.request import Asked, read_request
-from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.desk.server_paths import without_paths
+from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError
 from lib_merge.execute import Overflow
 from lib_merge.hosts.host import (
     Ckpt,
@@ -124,7 +125,7 @@ class Mixer:
     def trouble(self, where: str, failure: Exception) -> None:
         """An error of ours in the middle of the host's own work, which goes on without us."""
         log.exception("Merge Desk failed at %s", where, exc_info=failure)
-        why = str(failure) or type(failure).__name__
+        why = without_paths(str(failure)) or type(failure).__name__
         self.troubles[where] = f"Merge Desk failed at {where}, and the WebUI went on without it: {why}."
 
     def is_live(self) -> bool:
@@ -136,6 +137,10 @@ class Mixer:
     def read(self, body: Body) -> Asked:
         """What a body asks for, with the host's own names for files."""
         if body.get("recipe"):
+            others = [word for word, value in body.items() if word != "recipe" and value not in (None, "")]
+            if others:
+                what = f"'{others[0]}' was asked for beside a recipe, which says the whole merge"
+                raise RecipeError(what, hint="write it into the recipe, or leave the recipe out")
             return self.locate(recipe_of(str(body["recipe"])))
         return read_request(body, self.checkpoint, self.vae, self.called)
 
@@ -392,8 +397,9 @@ def file_name(name: str, format: str) -> str:
     bare = name.strip().removesuffix(f".{format}").strip()
     if not bare:
         raise OutputError("the merge needs a name to be saved under")
-    odd = [c for c in bare if c in '<>:"/\\|?*' or ord(c) < 32]
-    if odd or bare.startswith(".") or bare != PurePosixPath(bare).name or PureWindowsPath(bare).is_reserved():
+    odd = [c for c in bare if c in '<>:"/\\|?*' or not c.isprintable()]
+    edges = bare.startswith(".") or bare.endswith(".")  # hidden; and Windows drops a last dot
+    if odd or edges or bare != PurePosixPath(bare).name or PureWindowsPath(bare).is_reserved():
         raise OutputError(
             f"'{bare}' cannot be a file's name", hint="letters, digits, spaces, - and _; no folders"
         )

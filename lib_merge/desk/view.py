@@ -20,6 +20,7 @@ from lib_merge.checkpoint import Header, TensorInfo, read_header
 from lib_merge.desk.effect import Effects
 from lib_merge.desk.mixer import Saved, Status
 from lib_merge.desk.presets import Preset
+from lib_merge.desk.server_paths import without_paths
 from lib_merge.dtypes import SAVEABLE, SOURCE
 from lib_merge.errors import MergeError, PlanError, RecipeError, StoppedError
 from lib_merge.methods import METHODS
@@ -355,10 +356,10 @@ def problem_of(error: BaseException) -> Problem:
         what = f"{len(error.problems)} things stand in the way of this merge"
         return Problem(what, more=tuple(_one_line(each) for each in error.problems))
     if isinstance(error, MergeError):
-        return Problem(_headline(error.what), error.where, error.hint)
+        return Problem(_headline(without_paths(error.what)), without_paths(error.where), error.hint)
     return Problem(
         "Merge Desk met an error of its own; your settings are kept",
-        where=f"{type(error).__name__}: {error}",
+        where=without_paths(f"{type(error).__name__}: {error}"),
         hint="the console has the details; a report of them is welcome",
     )
 
@@ -370,8 +371,11 @@ def _headline(text: str) -> str:
 
 
 def _one_line(error: MergeError) -> str:
-    extra = "; ".join(part for part in (error.where, error.hint and f"try: {error.hint}") if part)
-    return f"{_headline(error.what)} ({extra})" if extra else _headline(error.what)
+    extra = "; ".join(
+        part for part in (without_paths(error.where), error.hint and f"try: {error.hint}") if part
+    )
+    what = _headline(without_paths(error.what))
+    return f"{what} ({extra})" if extra else what
 
 
 def fact_sheet(saved: Saved) -> FactSheet:

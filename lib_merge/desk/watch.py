@@ -162,18 +162,23 @@ class Watch:
 
     def _sign(self, p: Any) -> None:
         """The infotext names what is in memory now; the host filled it in before we were asked."""
-        signed = RECIPE in p.extra_generation_params or str(p.sd_model_hash or "").startswith(OTHER)
+        told = getattr(p, "extra_generation_params", None)
+        signed = RECIPE in (told or {}) or str(getattr(p, "sd_model_hash", None) or "").startswith(OTHER)
         if not signed and self._host.ident() is None:
             return  # it is as the host has written it
         p.sd_model_name, p.sd_model_hash = self._host.signature()
+        p.extra_generation_params = told if told is not None else {}
         p.extra_generation_params.pop(RECIPE, None)
         p.extra_generation_params.update(self._host.infotext())
 
     def _stop(self, p: Any, why: str) -> None:
+        """Nothing that fails on the way keeps the rest from being done."""
         self._mixer.asked = None
-        self._host.interrupt()
-        _comment(p, why)
-        self._mixer.restore_inside()
+        for act in (self._host.interrupt, lambda: _comment(p, why), self._mixer.restore_inside):
+            try:
+                act()
+            except Exception as failure:
+                self._mixer.trouble(JOB, failure)
 
     # --- the page ---
 

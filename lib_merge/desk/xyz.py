@@ -174,9 +174,10 @@ class Axes:
 
     def _merge(self, p: Any, progress: Progress) -> None:
         noted = cast("Mapping[str, str]", getattr(p, NOTE))
-        if p.override_settings.get("sd_model_checkpoint"):
+        own = cast("Mapping[str, object]", getattr(p, "override_settings", None) or {})
+        if own.get("sd_model_checkpoint"):
             raise RecipeError("this job chooses a checkpoint of its own", hint="the axis '[Merge] model A'")
-        if p.override_settings.get(RECIPE_OPTION):
+        if own.get(RECIPE_OPTION):
             raise RecipeError(
                 "this job brings a recipe of its own", hint="take it out of 'Override settings'"
             )

@@ -201,6 +201,15 @@ def test_a_damaged_file_is_told_whatever_is_damaged(zipped: bool, tmp_path: Path
             continue
 
 
+@pytest.mark.parametrize("raw", [b"\x80\x02nonsense", b"\x80\x04\x95"])
+def test_torchs_advice_to_read_it_all_the_same_is_not_passed_on(raw: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "junk.ckpt"
+    path.write_bytes(raw)
+    what = refused(path).what
+    assert what.startswith("this file is damaged, or no checkpoint: ")
+    assert "weights_only" not in what
+
+
 def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
     path = tmp_path / "photos.ckpt"
     with zipfile.ZipFile(path, "w") as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ fastapi = pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient  # noqa: E402
 
-from lib_merge.desk.api import add_routes, basic_auth, without_paths  # noqa: E402
+from lib_merge.desk.api import add_routes, basic_auth  # noqa: E402
+from lib_merge.desk.grid_run import grids_of  # noqa: E402
 from lib_merge.desk.mixer import Mixer  # noqa: E402
+from lib_merge.desk.server_paths import without_paths  # noqa: E402
 from lib_merge.hosts.host import Ckpt  # noqa: E402
 from lib_merge.hosts.standalone import StandaloneHost  # noqa: E402
 from lib_merge.live import LiveModel  # noqa: E402
 from tests.full_size import write_tiny  # noqa: E402
+from tests.grid_host import SIDE, Bench  # noqa: E402
 from tests.live_model import Memory  # noqa: E402
 
 JSON = {"Content-Type": "application/json"}
@@ -187,6 +191,10 @@ def test_save_writes_once_and_overwrites_when_told(client: TestClient, folder: P
         ("apply", {**SUM, "name": "x"}, 422),
         ("apply", {"recipe": "A = "}, 422),
         ("apply", {"recipe": 5}, 422),
+        ("apply", {"recipe": "a + b = M", "alpha": 0.5}, 422),
+        ("save", {"recipe": "a + b = M", "dtype": "bogus", "name": "x"}, 422),
+        ("grid", {"recipe": "a + b = M", "b": "b", "axes": {"x": "alpha: 0, 1"}, "action": "plan"}, 422),
+        ("grid", {**SUM, "axes": {"x": "alpha: 0, 1"}, "action": "plan", "map": "false"}, 422),
         ("apply", {"a": "a"}, 422),
         ("restore", {"a": "a"}, 422),
         ("save", {**SUM}, 422),
@@ -241,6 +249,36 @@ def test_a_damaged_file_is_told_without_its_folder(client: TestClient, folder: P
     error = post(client, "apply", SUM, 422)["error"]
     assert "b.safetensors" in str(error)
     assert str(folder) not in str(error)
+
+
+def test_what_is_told_of_files_and_of_our_errors_holds_no_folder(
+    client: TestClient, mixer: Mixer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = folder / "models" / "lost.safetensors"
+    monkeypatch.setattr(mixer.host, "unreadable", lambda: {"lost": f"[Errno 13] Permission denied: '{lost}'"})
+    mixer.trouble("a job's begin", RuntimeError(f"{lost} is gone"))
+    status = get(client, "status")
+    assert "lost.safetensors" in status["note"]
+    assert "lost.safetensors" in status["unreadable"]["lost"]
+    assert str(folder) not in str(status)
+
+
+def test_a_grid_that_ends_with_an_error_tells_no_folder(folder: Path) -> None:
+    mixer, app = Bench(folder, folder / "models").mixer, fastapi.FastAPI()
+    add_routes(app, mixer)
+    client = TestClient(app)
+    drawing = {"width": SIDE, "height": SIDE}
+    post(client, "grid", {**SUM, "axes": {"x": "alpha: 0, 1"}, "drawing": drawing})
+    now = grids_of(mixer).now
+    assert now is not None
+    assert grids_of(mixer).wait(120)
+    failed = replace(now.events[0].record, problem=f"{folder / 'models' / 'b.safetensors'} is cut short")
+    now.events[0] = replace(now.events[0], record=failed)
+    now.failure = OSError(f"[Errno 28] No space left on device: '{folder / 'data' / 'cell.json'}'")
+    told = get(client, "grid")
+    assert told["cells"][0]["problem"] == "b.safetensors is cut short"
+    assert "cell.json" in told["problem"]
+    assert str(folder) not in str(told)
 
 
 def test_only_the_hosts_accounts_may_ask(mixer: Mixer) -> None:

@@ -70,6 +70,49 @@ def test_the_plan_is_told_before_anything_runs(bench: Bench) -> None:
     assert bench.host.drawn == 0
 
 
+@pytest.mark.parametrize("text", [5, None, ["0, 1"], {"a": 1}])
+def test_an_axis_that_is_no_text_is_refused(bench: Bench, text: Any) -> None:
+    answer = turn(room_of(bench), "plan", {"x": ["alpha", text]})
+    assert answer.problem is not None
+    assert "cannot be read" in answer.problem.what
+
+
+def test_two_files_of_one_name_are_told_apart_in_every_cell(tmp_path: Path) -> None:
+    for number, folder in enumerate("xyz"):
+        (tmp_path / "models" / folder).mkdir(parents=True)
+        write_tiny(tmp_path / "models" / folder / "same.safetensors", seed=number)
+    bench = Bench(tmp_path, tmp_path / "models")
+    truth: list[bytes] = []
+    settings = Desk(bench.mixer).settings(FIELDS)
+    for b in ("y/same", "z/same"):
+        bench.mixer.apply({"a": "x/same", "b": b, "alpha": 1.0})
+        truth.append(bench.host.draw(settings).image.tobytes())
+    bench.mixer.restore()
+    truth.append(bench.host.draw(settings).image.tobytes())
+    room = room_of(bench)
+    choice = Choice("x/same", "y/same", "", "Weighted sum", VAE_OF_A)
+    axes = {"x": ["model B", "y/same, z/same"], "y": ["alpha", "1, 0"]}
+    answer = room.turn(asked("start", axes), choice, FIELDS)
+    assert answer.problem is None
+    assert room.wait(60)
+    now = grids_of(bench.mixer).now
+    assert now is not None
+    cells = {place: done.record for place, done in now.finished.items()}
+    shown = {place: now.store.picture(done.name) for place, done in now.finished.items()}
+    drawn = {place: image.tobytes() for place, image in shown.items() if image is not None}
+    assert drawn == {(0, 0, 0): truth[0], (1, 0, 0): truth[1], (0, 1, 0): truth[2], (1, 1, 0): truth[2]}
+    assert "z/same" in cells[(1, 0, 0)].recipe
+    again = room.turn(asked("resume"), choice, FIELDS)
+    assert again.problem is None
+    assert room.wait(60)
+    assert all(each.kept for each in grids_of(bench.mixer).now.events)
+    taken, cell = room.take(asked("take", place=[1, 0, 0]))
+    assert taken.problem is None
+    assert taken.taken is not None
+    assert "z/same" in str(taken.taken)
+    assert cell is not None
+
+
 def test_a_wrong_value_is_a_problem_and_starts_nothing(bench: Bench) -> None:
     room = room_of(bench)
     answer = turn(room, "start", {"x": ["alpha", "x"], "y": ["model B", "none"]})

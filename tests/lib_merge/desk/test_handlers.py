@@ -19,7 +19,7 @@ from lib_merge.desk.methods import shelf
 from lib_merge.desk.report_handlers import ReportDesk
 from lib_merge.desk.view import VAE_FADER, VAE_OF_B, Answer, Marks, desk_methods, to_json
 from lib_merge.desk.weights import tried
-from lib_merge.errors import MergeError, NumbersError
+from lib_merge.errors import MergeError, NumbersError, PlanError
 from lib_merge.methods import METHODS
 from lib_merge.plan.amounts import Amounts
 from lib_merge.registry import Method
@@ -211,6 +211,31 @@ def test_rules_that_are_not_understood_are_named_and_hold_nothing(desk: Desk) ->
 def test_a_move_that_asks_for_nothing_does_nothing(desk: Desk, mixer: PaperMixer) -> None:
     assert desk.turn("{}", BOTH, {}).problem is None
     assert mixer.bodies == []
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "0.5", None, True, [1], {"a": 1}, float("nan"), float("inf"), 10**400]
+)
+def test_a_preset_that_is_no_numbers_is_refused_and_nothing_is_kept(desk: Desk, value: object) -> None:
+    answer = desk.keep(move("keep", name="mine", parameters={"IN00": value}))
+    assert answer.problem is not None
+    assert "error of its own" not in answer.problem.what
+    assert not [each for each in answer.presets or () if each.own]
+
+
+def test_the_page_is_told_names_of_files_and_no_folder(desk: Desk, mixer: PaperMixer) -> None:
+    lost = mixer.host.data() / "My models" / "lost.safetensors"
+    failures = [
+        MergeError("there is already a file of that name", where=str(lost)),
+        PlanError([MergeError("it is gone", where=str(lost)), MergeError(f"'{lost}' is cut short")]),
+        OSError(f"[Errno 28] No space left on device: '{mixer.host.data() / 'lost.safetensors'}'"),
+    ]
+    for failure in failures:
+        mixer.failure = failure
+        problem = apply(desk, alpha=0.5).problem
+        assert problem is not None
+        assert "lost.safetensors" in str(problem)
+        assert str(mixer.host.data()) not in str(problem)
 
 
 def test_a_parameter_of_another_method_is_left_out(desk: Desk, mixer: PaperMixer) -> None:

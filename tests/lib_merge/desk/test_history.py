@@ -65,6 +65,14 @@ def test_it_is_searched_by_every_word_in_names_files_recipes_and_prompts(known: 
     assert [entry.id for entry in known.entries("0.2")] == [one]
 
 
+def test_a_search_of_any_length_and_letters_is_answered(known: History) -> None:
+    one = known.add(merge(0.2), infotext="100% \\ done_now")
+    known.add(merge(0.3), infotext="nothing")
+    for text in ("100%", "\\", "done_now", "done " * 20_000):
+        assert [entry.id for entry in known.entries(text)] == [one]
+    assert known.entries("donexnow") == ()
+
+
 def test_entries_are_named_starred_and_forgotten(known: History) -> None:
     one, two = known.add(merge(0.2)), known.add(merge(0.3))
     known.star(one, True)

@@ -184,7 +184,26 @@ def test_what_is_no_checkpoint_is_not_offered(mixer: Mixer, tmp_path: Path) -> N
     assert [each.name for each in mixer.host.checkpoints(refresh=True)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "..", "a\\b", "C:x", "a\nb", ".hidden", "nul", "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "  ",
+        "a/b",
+        "..",
+        "a\\b",
+        "C:x",
+        "a\nb",
+        ".hidden",
+        "nul",
+        "x" * 200,
+        "mix.",
+        "mix. ",
+        "a\x7f",
+        "a\u202eb",
+        "a\u2028b",
+    ],
+)
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(OutputError):
         file_name(name, "safetensors")

@@ -240,6 +240,33 @@ def test_whatever_goes_wrong_stops_the_job(
     assert desk.mixer.asked is None
 
 
+def test_a_job_that_cannot_be_stopped_is_drawn_with_the_checkpoint_and_never_with_half_a_merge(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = desk.host.model().copy()
+    desk.mixer.apply(SUM)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such thing here")
+
+    monkeypatch.setattr(desk.host, "interrupt", fail)
+    monkeypatch.setattr(desk.host, "tidy", fail)
+    job = run(desk)
+    assert same(desk.host.model().copy(), plain)
+    assert "no such thing here" in job.comments[0]
+    assert desk.mixer.asked is None
+    assert "no such thing here" in desk.mixer.status().note
+
+
+def test_a_job_that_another_extension_made_by_hand_is_drawn_with_the_merge(desk: Any) -> None:
+    live = desk.mixer.apply(SUM).ident
+    job: Any = SimpleNamespace(override_settings=None)  # no name, no hash, no place for infotexts or comments
+    desk.watch.before(job)
+    desk.watch.before(job)
+    assert desk.host.interrupted == 0
+    assert (job.sd_model_hash, job.extra_generation_params) == (live.id, {RECIPE: live.recipe})
+
+
 def test_an_error_of_ours_before_any_merge_leaves_the_job_alone(
     desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,13 @@ def test_a_cell_with_a_checkpoint_of_its_own_is_refused(bench: Bench) -> None:
     assert "checkpoint of its own" in str(told)
 
 
+def test_a_cell_of_a_job_without_override_settings_is_drawn(bench: Bench) -> None:
+    _, script = script_of(bench)
+    (cell,) = script.run(SimpleNamespace(override_settings=None), (f"{PREFIX}model B", "b"))
+    assert isinstance(cell, torch.Tensor)
+    assert torch.equal(cell, merged(bench, alpha=0.5))
+
+
 def test_a_cell_with_a_recipe_of_its_own_is_refused(bench: Bench) -> None:
     _, script = script_of(bench)
     cell = job()
