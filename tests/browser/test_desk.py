@@ -129,6 +129,23 @@ def test_a_method_without_block_weights_disables_the_faders_and_says_why(desk: D
     assert desk.complaints == []
 
 
+def test_nothing_hangs_out_of_a_narrow_page(desk: Desk) -> None:
+    narrow = {"width": 390, "height": 844}
+    desk.page.set_viewport_size(narrow)
+    out = """(within) => [...document.querySelectorAll(`${within} :is(input, button, textarea, select)`)]
+        .map((each) => [each.outerHTML.slice(0, 120), each.getBoundingClientRect()])
+        .filter(([_, box]) => box.width && (box.right > innerWidth || box.left < 0)).map(([told]) => told)"""
+    expect(desk.fader("OUT05")).to_be_visible()
+    assert desk.page.evaluate(out, ".merge-desk-board") == []
+    first, second = desk.fader("ALL").bounding_box(), desk.fader("BASE").bounding_box()
+    assert first["y"] + first["height"] <= second["y"]
+    desk.page.set_viewport_size(VIEW)  # some tabs are in a menu on a narrow page
+    desk.page.locator("#merge_desk_room_history-button").click()
+    expect(desk.part("history-query")).to_be_visible(timeout=20 * SECOND)
+    desk.page.set_viewport_size(narrow)
+    assert desk.page.evaluate(out, ".merge-desk-history") == []
+
+
 def test_no_fader_of_an_sdxl_board_hangs_over_another_or_out_of_the_panel(desk: Desk) -> None:
     desk.choose("a", "xl")
     expect(desk.page.locator("[data-slot=LABEL]")).to_be_visible(timeout=20 * SECOND)

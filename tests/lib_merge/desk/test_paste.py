@@ -109,7 +109,7 @@ def test_what_has_no_faders_is_told_and_can_be_swapped_in_and_saved(mixer: Mixer
         ('M = dare(ink, pastel, density = rules["attn1: 0.3"])', "'density' differs from"),
         ("M = ties(ink, pastel, shares = [0.4])", "'shares' differs from"),
         ("ink + pastel = M\nsave M, vae = none", "it leaves the VAE out"),
-        ("ink + pastel = M\nsave M, text_encoder = b", "it chooses parts or rounding"),
+        ("ink + pastel = M\nsave M, text_encoder = b", "it chooses parts, markers or rounding"),
         ("M = weighted_models(ink, pastel, shares = [0.4, 0.6])", "weighted_models has no faders"),
     ],
 )

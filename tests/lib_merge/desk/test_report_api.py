@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report-api")
     for name in ("ink", "pastel"):
         write_tiny(folder / f"{name}.safetensors", seed=len(name))
-    write_tiny(folder / "torn.safetensors", without=["model.diffusion_model.middle_block.1."])
+    write_tiny(folder / "torn.safetensors", without=["model.diffusion_model.middle_block.2."])
     return folder
 
 
