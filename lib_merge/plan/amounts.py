@@ -101,6 +101,12 @@ class Amounts:
                     problems += self._problems_of(amount, where)
                 yield from problems or self._beyond(METHODS.get(step.method).parameter(name), setting, where)
 
+    def notes(self, recipe: Recipe) -> Iterator[str]:
+        """The optional rules of the recipe that hit nothing."""
+        for step in recipe.steps:
+            for rules in _rules_of(step):
+                yield from self.ruler(rules).notes()
+
     def _beyond(self, parameter: Parameter, setting: Setting, where: str) -> Iterator[MergeError]:
         """Rules that come to a number which the method does not take; any other is checked in the recipe."""
         for rules in _each(setting):

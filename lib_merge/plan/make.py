@@ -162,6 +162,7 @@ class _Planner:
         self._tell_misfits()
         self._note_absent()
         self.notes += aligned.notes_of(self.recipe)
+        self.notes += self.amounts.notes(self.recipe)
         if not keys:
             self.problems.append(FamilyError(f"{self.names[self.base]} holds no weights of a model"))
         if self.problems:
@@ -187,7 +188,8 @@ class _Planner:
     def _changed_entries(self, slots: Mapping[str, Expression], previous: Plan) -> list[KeyPlan]:
         changed = {slot for slot in slots if slots[slot] != previous.slots[slot]}
         changed |= self.by_key | previous.by_key
-        lasting = (note for note in previous.notes if note not in previous.prediction_notes)
+        replaced = {*previous.prediction_notes, *self.amounts.notes(previous.recipe)}
+        lasting = (note for note in previous.notes if note not in replaced)
         self.notes += [note for note in lasting if note not in self.notes]
         kept = (entry for entry in previous.keys if entry.key not in self.family.markers)
         redone = (self._again(entry, slots) if entry.slot in changed else entry for entry in kept)

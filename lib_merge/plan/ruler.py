@@ -71,7 +71,7 @@ class Ruler:
         self._named: dict[tuple[str, str], frozenset[str]] = {}
         self._found: dict[str, Rule | None] = {}
         self._amounts: dict[tuple[Mix, str, str], float] = {}
-        self._spans: dict[tuple[Words, str], frozenset[str]] = {}
+        self._spans: dict[tuple[Target, str], frozenset[str]] = {}
 
     def at(self, slot: str, key: str = "") -> float:
         """The amount of a tensor, or without one of those tensors of a slot that no rule names."""
@@ -145,10 +145,27 @@ class Ruler:
                 at = f"{where}: {print_line(line)}"
                 yield RecipeError(problem.what, where=at, hint=problem.hint)
         for line in () if found else self.rules.lines:
-            if not isinstance(line, Divider) and not self._reaches(line):
+            if not isinstance(line, Divider) and not line.target.optional and not self._reaches(line):
                 text = print_line(line)
                 what = f"this rule hits no tensor of {self.family.title}"
                 yield RecipeError(what, where=f"{where}: {text}", hint=self._hint(text))
+
+    def notes(self) -> Iterator[str]:
+        """The optional rules that hit nothing, and the words in them that are no block of the family."""
+        for line in self.rules.lines:
+            if isinstance(line, Rule) and line.target.optional:
+                odd = self._odd_blocks(line.target.blocks, line.tool)
+                if not self._reaches(line):
+                    what = f"a rule hits no tensor of {self.family.title} and is passed over"
+                    yield f"{what}: {print_line(line)}"
+                elif odd:
+                    has = f"{self.family.title} has no block {', '.join(odd)}"
+                    yield f"{has}, which is passed over in a rule: {print_line(line)}"
+
+    def _odd_blocks(self, blocks: Words, tool: str) -> list[str]:
+        """The words for single blocks that mean nothing in this family."""
+        known = EXTENDED_NAMES if tool == EXTENDED else self._known
+        return [word for word in blocks.words if "-" not in word and word not in known]
 
     def _hint(self, text: str) -> str:
         capital = text.split(":")[0].strip().upper()
@@ -198,7 +215,7 @@ class Ruler:
     def _in(self, target: Target, slot: str, key: str, tool: str = "") -> bool:
         if slot not in self._blocks(target, tool):
             return False
-        if tool == EXTENDED and target.blocks.words and extended_name(key) not in self._parts(target.blocks):
+        if tool == EXTENDED and target.blocks.words and extended_name(key) not in self._parts(target):
             return False
         names = target.names
         if not names.words:
@@ -254,21 +271,25 @@ class Ruler:
 
     def _blocks(self, target: Target, tool: str = "") -> frozenset[str]:
         """The slots that a target's words for blocks mean; no words at all mean every slot."""
-        known = (target.blocks, tool)
+        known = (target, tool)
         if known not in self._spans and tool == EXTENDED and target.blocks.words:
-            parts = self._parts(target.blocks)
+            parts = self._parts(target)
             self._spans[known] = frozenset(s for key, s in self._slots.items() if extended_name(key) in parts)
         if known not in self._spans:
             words = target.blocks.words
-            found = frozenset[str]().union(*(self._word(word, tool) for word in words))
+            passed = self._odd_blocks(target.blocks, tool) if target.optional else ()
+            found = frozenset[str]().union(*(self._word(word, tool) for word in words if word not in passed))
             inside = self._all - found if target.blocks.negated else found
             self._spans[known] = inside if words else self._all
         return self._spans[known]
 
-    def _parts(self, words: Words) -> frozenset[str]:
-        """SuperMerger's extended names that such words mean."""
+    def _parts(self, target: Target) -> frozenset[str]:
+        """SuperMerger's extended names that a target's words for blocks mean."""
         require_extended(self.family, "this is an entry of extended names")
-        return extended_parts(words)
+        blocks = target.blocks
+        passed = self._odd_blocks(blocks, EXTENDED) if target.optional else ()
+        known = tuple(word for word in blocks.words if word not in passed)
+        return extended_parts(Words(known, blocks.negated))
 
     def _word(self, word: str, tool: str) -> frozenset[str]:
         if word in self._known:

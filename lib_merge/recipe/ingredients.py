@@ -16,12 +16,12 @@ from pathlib import Path
 from lib_merge.checkpoint import Hashes, hash_file
 from lib_merge.errors import CheckpointError, MergeError, PlanError, did_you_mean, encodable
 from lib_merge.recipe.model import VAE_WORDS, Recipe
-from lib_merge.recipe.names import Fits, as_written, distinct, shortest, told_apart
+from lib_merge.recipe.names import Fits, as_written, distinct, escaped, shortest, told_apart
 
 WHOLE = 64  # digits of a sha256
 SHORT = 10  # digits of a hash that a message shows
 OLD = 8  # digits of WebUIs' first hash, AutoV1
-TITLE = re.compile(r"(?P<name>.*\S)\s*\[(?P<hash>[0-9a-fA-F]{8,64})\]\s*")  # as WebUIs show a file
+TITLE = re.compile(r"(?P<name>.*\S)\s*\[(?P<hash>[0-9a-fA-F]{8,64})\]\s*", re.DOTALL)  # as WebUIs show a file
 HASH = re.compile(r"\s*(?:\[(?P<bracketed>[0-9a-fA-F]{8,64})\]|(?P<bare>[0-9a-fA-F]{10,64}))\s*")
 
 
@@ -155,7 +155,7 @@ def _find(
         fits = named(wanted)
     elif not fits.files and (title := HASH.fullmatch(wanted.file)):
         wanted = replace(wanted, sha256=wanted.sha256 or (title["bracketed"] or title["bare"]).lower())
-    *folders, last = wanted.file.replace("\\", "/").split("/")
+    *folders, last = escaped(wanted.file).replace("\\", "/").split("/")
     moved = bool(folders and last and not fits.files)
     if moved:  # folders of another machine
         fits = named(replace(wanted, file=last))
@@ -232,8 +232,9 @@ def _another(wanted: Recorded, path: Path, hashes: Callable[[Path], Hashes]) -> 
 def _missing(wanted: Recorded, others: Callable[[], Iterable[Path]]) -> CheckpointError:
     here = {encodable(path.name) for path in others()}
     also = f", nor a file of its hash, {wanted.sha256[:SHORT]}" if wanted.sha256 else ""
-    near = did_you_mean(wanted.file, here)
-    return CheckpointError(f"there is no '{wanted.file}'{also}", hint=near or "--models DIR")
+    name = escaped(wanted.file)
+    near = did_you_mean(name, here)
+    return CheckpointError(f"there is no '{name}'{also}", hint=near or "--models DIR")
 
 
 def with_hashes(recipe: Recipe, known: Mapping[str, Hashes]) -> Recipe:

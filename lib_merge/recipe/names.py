@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from lib_merge.errors import encodable
 
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth")  # of checkpoints and VAE files, in small letters
+ESCAPES = {ord("\b"): "\\b", ord("\f"): "\\f", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 Parts = tuple[str, ...]
 
@@ -62,12 +63,26 @@ def files_in(folder: Path) -> list[Named]:
 
 
 def fitting(name: str, known: Iterable[Named]) -> Fits:
-    """The files that are called so, with or without ending; "\\" parts folders where no name holds one."""
+    """The files that are called so, with or without ending; "\\" parts folders where no name holds one.
+
+    Both what is called so and what `escaped` names: together they may be several.
+    """
     files = list(known)
-    for parts in _spellings(name):
-        if (found := _fitting(parts, files)).files:
-            return found
-    return Fits()
+    found = _first(_spellings(name), files)
+    other = _first(_spellings(escaped(name)), files) if escaped(name) != name else Fits()
+    if not found.files or not other.files:
+        return found if found.files else other
+    return Fits(distinct((*found.files, *other.files)), distinct((*found.also, *other.also)))
+
+
+def escaped(name: str) -> str:
+    """The name with the escapes of control characters, as a path of Windows holds them: SD15\\new."""
+    return name.translate(ESCAPES)
+
+
+def _first(spellings: Iterable[Parts], files: Sequence[Named]) -> Fits:
+    fits = (_fitting(parts, files) for parts in spellings)
+    return next((each for each in fits if each.files), Fits())
 
 
 def _spellings(name: str) -> Iterator[Parts]:
@@ -118,7 +133,7 @@ def shortest(path: Path, others: Iterable[Path]) -> str:
 def as_written(name: str, path: Path) -> str:
     """The name of a file that a name fits: with its ending, and no more folders than it has."""
     whole = _parts_of(path)
-    for parts in _spellings(name):
+    for parts in (*_spellings(name), *_spellings(escaped(name))):
         if _ends(parts, path) or _ends(parts, path, ending=False):
             return str(PurePosixPath(*whole[-len(parts) :]))
     return whole[-1]

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from lib_merge.architectures import DEFAULT_LAYOUT
 from lib_merge.errors import RecipeError
 from lib_merge.limits import MOST_ENTRY, MOST_RECIPE, require_shallow, require_text
-from lib_merge.recipe.sums import Writer, read_sum, unquoted
+from lib_merge.recipe.sums import Writer, name_in, read_sum
 from lib_merge.recipe.text import FIRST_LINE, is_recipe, print_setting
 from lib_merge.recipe.weights import read_weights
 
@@ -220,7 +220,7 @@ def _amount(text: str, where: str) -> str:
     """An amount as canonical lines hold it."""
     bare = text.strip()
     if bare.startswith('"'):
-        bare = unquoted(bare, where)
+        bare = name_in(bare, where)
     if bare[:1] in OPENING and bare[-1:] in CLOSING and bare[:1] != "{":
         bare = bare[1:-1]
     try:
@@ -259,7 +259,7 @@ def _sides(statement: Statement, bare: str) -> tuple[str, int, str]:
 
 def _named(text: str, statement: Statement) -> str:
     bare = text.strip()
-    return unquoted(bare, statement.where(0)) if bare.startswith('"') else bare
+    return name_in(bare, statement.where(0)) if bare.startswith('"') else bare
 
 
 def _is_name(text: str) -> bool:

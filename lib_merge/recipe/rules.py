@@ -29,6 +29,9 @@ rules that name it: `VAE: 0.5`, or a word that begins with first_stage_model.
 `exclude TARGET` leaves what it hits as the step's first model has it, whatever else the step is set
 to; `include TARGET` does so with all that no `include` hits. Their place among the rules means nothing.
 
+A rule that hits nothing, or names a block that the model does not have, is an error, unless `optional`
+stands before it: so other tools' rules are imported, which pass over such ones.
+
 What other tools write is read as they read it, in a section of its own, which wins over what stands
 above it and gives way to what stands below: SuperMerger's `BLOCKS:ELEMENTS:RATIO`, of which the last
 that hits wins, and UntitledMerger's `in.2-5.attn1: 0.5`, of which the one that hits the fewest tensors
@@ -41,7 +44,7 @@ UntitledMerger's slider stands at.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lib_merge.recipe.dice import Dice, print_dice
@@ -52,6 +55,7 @@ SUPERMERGER, UNTITLED = "supermerger", "untitledmerger"
 EXTENDED = "supermerger-xl"
 XL = "XL"  # before an entry of extended names
 INCLUDE, EXCLUDE = "include", "exclude"
+OPTIONAL = "optional"
 BLOCK, KEY = "block", "key"
 DIVIDER = "---"
 EVERYTHING = "*"
@@ -124,10 +128,14 @@ class Words:
 
 @dataclass(frozen=True)
 class Target:
-    """Which tensors: in these blocks, with these parts of names."""
+    """Which tensors: in these blocks, with these parts of names.
+
+    optional  whether it may hit nothing, and name blocks that the model does not have
+    """
 
     blocks: Words = Words()
     names: Words = Words()
+    optional: bool = False
 
     @property
     def asks_for_vae(self) -> bool:
@@ -200,6 +208,15 @@ def whole(amount: Numbers) -> Numbers | Rules:
     return Rules((Rule(Target(), Mix(((1.0, amount),))),)) if amount.by_key else amount
 
 
+def optional(rules: Rules) -> Rules:
+    """The same rules, none of which has to hit anything."""
+    lines = (
+        replace(line, target=replace(line.target, optional=True)) if isinstance(line, Rule) else line
+        for line in rules.lines
+    )
+    return Rules(tuple(lines))
+
+
 def over(base: float | Numbers | Slots | Rules, rules: Rules) -> Rules:
     """The rules, and below them an amount for whatever they do not hit."""
     if isinstance(base, Rules):
@@ -224,6 +241,10 @@ def print_line(line: Line) -> str:
         return DIVIDER
     if isinstance(line, Bound):
         return f"{line.word} {_print_target(line.target)}"
+    return f"{OPTIONAL} {_print_rule(line)}" if line.target.optional else _print_rule(line)
+
+
+def _print_rule(line: Rule) -> str:
     if line.tool in (SUPERMERGER, EXTENDED):
         blocks, names = (_print_words(words) for words in (line.target.blocks, line.target.names))
         marked = f"{XL} {blocks}" if line.tool == EXTENDED else blocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NoReturn
 
 from lib_merge.architectures import DEFAULT_LAYOUT, LAYOUTS, parse_numbers
@@ -32,6 +33,7 @@ from lib_merge.recipe.rules import (
     KEY,
     NORMAL,
     NOT,
+    OPTIONAL,
     UNIFORM,
     UNTITLED,
     Bound,
@@ -119,6 +121,8 @@ class _Entry:
             if ":" in rest:
                 self._fail(f"'{word}' takes no amount", f"{word} {rest.split(':')[0].strip()}")
             return Bound(word, self._target(rest))
+        if word == OPTIONAL:
+            return self._optional(rest.strip())
         parts = self.text.split(":")
         if len(parts) == 1:
             return Rule(Target(), self._amount(0))
@@ -129,6 +133,12 @@ class _Entry:
         if len(parts) == 3:
             return self._elemental(*parts)
         raise self._error("there are too many ':'", "TARGET: AMOUNT, or SuperMerger's BLOCKS:ELEMENTS:RATIO")
+
+    def _optional(self, rest: str) -> Rule:
+        line = self._inner(rest).line()
+        if not isinstance(line, Rule) or line.target.optional:
+            self._fail(f"'{OPTIONAL}' stands once, before a rule", f"{OPTIONAL} IN01 attn1: 0.5")
+        return replace(line, target=replace(line.target, optional=True))
 
     def _target(self, text: str) -> Target:
         """Words for blocks and for names, each kind with NOT before it or not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from lib_merge.errors import RecipeError
 from lib_merge.json_data import dump
 from lib_merge.methods import METHODS
 from lib_merge.recipe.presets import preset_names
-from lib_merge.recipe.text import print_setting
+from lib_merge.recipe.text import print_setting, unquoted
 from lib_merge.recipe.weights import read_weights
 
 Where = Callable[[int], str]
@@ -97,10 +96,10 @@ class Token:
     at: int
 
 
-def unquoted(text: str, where: str) -> str:
+def name_in(text: str, where: str) -> str:
     """What a text in quotes says."""
     try:
-        return str(json.loads(text))
+        return unquoted(text)
     except ValueError as cause:
         hint = "a backslash is written \\\\"
         raise RecipeError("this text in quotes cannot be read", where=where, hint=hint) from cause
@@ -231,7 +230,7 @@ class _Reader:
             self.at += 1
             return Scale(weights=token.text)
         if token.kind in ("word", "string") and self.tokens[self.at - 1].kind == "times":
-            bare = unquoted(token.text, self.where(token.at)) if token.kind == "string" else token.text
+            bare = name_in(token.text, self.where(token.at)) if token.kind == "string" else token.text
             if bare in preset_names() or (token.kind == "string" and re.search(r":\s*[\d.]", bare)):
                 self.at += 1
                 return Scale(weights=bare)
@@ -241,7 +240,7 @@ class _Reader:
         token = self.peek()
         self.at += 1
         if token.kind == "string":
-            return Model(unquoted(token.text, self.where(token.at)) + self.hash(), token.at)
+            return Model(name_in(token.text, self.where(token.at)) + self.hash(), token.at)
         if token.kind == "call":
             method, _, arguments = token.text.partition("(")
             return Call(method, arguments[:-1], token.at)

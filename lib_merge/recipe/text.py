@@ -366,7 +366,7 @@ class _Parser:
     def _string(self) -> str:
         token = self._take("string", "text in quotes")
         try:
-            return json.loads(token.text)
+            return unquoted(token.text)
         except ValueError:
             self._fail("this text in quotes cannot be read", "a backslash is written \\\\", token)
 
@@ -416,6 +416,21 @@ class _Parser:
         shown = self.written[line - 1]
         column = f", column {token.column}" if shown == self.lines[token.line - 1] else ""
         return f"line {line}{column}" + (f": {shown.strip()}" if shown.strip() else "")
+
+
+def unquoted(text: str) -> str:
+    """What a text in quotes says: its escapes are JSON's.
+
+    Where one of its backslashes begins no escape they are all parts of the name, as in "C:\\models\\ink".
+    What reads as escapes throughout, as "SD15\\new" does, is told from a path by the files that there are:
+    names.fitting. Raises ValueError for anything else.
+    """
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        if '\\"' in text or any(character < " " for character in text):
+            raise
+        return text[1:-1]
 
 
 def is_recipe(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""sd-mecha's recipes (.mecha), of its linear methods, as its versions to 1.1.8 write them.
+"""sd-mecha's recipes (.mecha), of its linear methods and slerp, as its versions to 1.1.8 write them.
 
 Read off ljleb/sd-mecha, sd_mecha/serialization.py: one instruction a line, `dict`, `literal`, `model` or
 `merge`; `&3` is the result of the fourth one; the last is the whole. A number by block is a `dict` of
@@ -24,7 +24,7 @@ TOOL = "sd-mecha"
 FIRST = "version 0.1.0"
 CONSTANTS = {"null": None, "true": True, "false": False}
 BLOCK = re.compile(r"(?:.*_)?(in|out)(\d+)$|(?:.*_)?(mid)(?:dle)?(?:\d+)?$", re.IGNORECASE)
-USUAL = {"weighted_sum": 0.5, "add_difference": 1.0, "scale": 1.0}
+USUAL = {"weighted_sum": 0.5, "slerp": 0.5, "add_difference": 1.0, "scale": 1.0}
 CONVERT = "convert_"  # between its kinds of models; a number or numbers by block stay what they are
 SINGLE = {"key"}  # the one block of a plain number
 PASSED = ("cast", "omit_non_finite")  # what they change of numbers is done here anyway
@@ -102,8 +102,8 @@ def _merge(maker: Maker, method: str, inputs: Sequence[object], named: Mapping[s
         return nodes[0]
     known = method in (*USUAL, "n_average", "subtract")
     alpha = _amount(maker, named.get("alpha", rest[0] if rest else USUAL.get(method, 1.0))) if known else 0.0
-    if method == "weighted_sum" and len(nodes) == 2:
-        return Node(maker.step("weighted_sum", names, alpha=alpha), nodes[0].delta)
+    if method in ("weighted_sum", "slerp") and len(nodes) == 2:  # its slerp is ours, by tensor
+        return Node(maker.step(method, names, alpha=alpha), nodes[0].delta)
     if method == "n_average":
         ones: Setting = tuple(1.0 for _ in nodes)
         return Node(maker.step("weighted_models", names, shares=ones, normalise=True), nodes[0].delta)
@@ -116,7 +116,7 @@ def _merge(maker: Maker, method: str, inputs: Sequence[object], named: Mapping[s
         return Node(maker.step("self", names, alpha=alpha), nodes[0].delta)
     raise maker.refuse(
         f"its method '{method}' is not imported",
-        "weighted_sum, n_average, subtract, add_difference and scale are",
+        "weighted_sum, slerp, n_average, subtract, add_difference and scale are",
     )
 
 

@@ -19,11 +19,14 @@ from lib_merge.limits import MOST_YAML, require_text
 from lib_merge.recipe.imports.common import Imported, Maker
 from lib_merge.recipe.model import Amount
 from lib_merge.recipe.numbers import Numbers, print_number, print_numbers
+from lib_merge.recipe.rules import optional
 from lib_merge.recipe.rules_text import parse_rules
 
 TOOL = "mergekit"
 BLOCKS = 25
 DTYPES: Mapping[str, Dtype] = {"float16": F16, "bfloat16": BF16, "float32": F32}
+IMPORTED = ("linear", "task_arithmetic", "slerp", "passthrough")
+
 Fields = Mapping[str, Any]
 
 
@@ -34,6 +37,8 @@ def read_mergekit(text: str) -> Imported:
     method = str(found.get("merge_method", ""))
     if "slices" in found or "modules" in found:
         raise maker.refuse("slices and modules stack layers, and these models have none to stack", "models:")
+    if method not in IMPORTED:
+        raise _not_imported(maker, method)
     models = _models(maker, found.get("models"))
     base = _name(maker, found.get("base_model") or "")
     common = _fields(maker, found, "parameters")
@@ -46,12 +51,16 @@ def read_mergekit(text: str) -> Imported:
     elif method == "passthrough" and len(models) == 1:
         result = maker.model(models[0]["model"])
     else:
-        hint = "linear, task_arithmetic and slerp are; merge-desk methods lists what can be said here"
-        raise maker.refuse(f"its method '{method}' is not imported", hint)
+        raise _not_imported(maker, method)
     if "tokenizer_source" in found or "chat_template" in found:
         maker.note("tokenizers and chat templates are of no use here")
     dtype = DTYPES.get(str(found.get("out_dtype") or found.get("dtype") or ""))
     return maker.done(result, vae="a", dtype=dtype)
+
+
+def _not_imported(maker: Maker, method: str) -> RecipeError:
+    hint = "linear, task_arithmetic and slerp are; merge-desk methods lists what can be said here"
+    return maker.refuse(f"its method '{method}' is not imported", hint)
 
 
 def _load(text: str) -> Fields:
@@ -186,4 +195,4 @@ def _filters(maker: Maker, rows: Sequence[Fields]) -> Amount:
         target = _name(maker, row.get("filter") or "*")
         lines.insert(0, f"{target}: {shown}")  # there the first that fits wins, here the last
     maker.note("a filter hits names that hold its word, as it does there; LLM names will hit nothing here")
-    return parse_rules("\n".join(lines))
+    return optional(parse_rules("\n".join(lines)))

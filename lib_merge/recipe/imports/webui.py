@@ -11,15 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from lib_merge.architectures import EXTENDED_NAMES
 from lib_merge.dtypes import F16
 from lib_merge.errors import RecipeError
+from lib_merge.recipe.dice import EACH, has_letters
 from lib_merge.recipe.imports.common import Imported, Maker, block_weights, number_of, text_of
 from lib_merge.recipe.imports.history_csv import check_row, history_rows
 from lib_merge.recipe.model import BLEND, Amount, Setting
-from lib_merge.recipe.rules import over
+from lib_merge.recipe.numbers import print_number
+from lib_merge.recipe.rules import optional, over
 from lib_merge.recipe.rules_text import parse_rules
 
 A1111, SUPERMERGER = "AUTOMATIC1111's merger", "SuperMerger"
+SKIPPED = 50  # of the numbers drawn, before beta's
 LETTER_RATIO = re.compile(r":\s*([RUX])\s*$")
 # calcmode -> (our method, whether it takes beta), for its modes Weight sum and Add difference
 CALCMODES = {
@@ -116,13 +120,14 @@ def _supermerger(maker: Maker, found: Mapping[str, object], files: Mapping[str, 
     mode = text_of(found, "mode").split(":")[0]
     calc = text_of(found, "calcmode") or "normal"
     by_block = text_of(found, "mbw") in ("True", "true")
-    alpha = _amount(found, "alpha", by_block)
-    beta = _amount(found, "beta", by_block)
+    alpha = _amount(maker, found, "alpha", by_block)
+    beta = _amount(maker, found, "beta", by_block) if _uses_beta(mode, calc) else 0.0
     if text_of(found, "elemental_merge"):
         alpha = _elemental(maker, alpha, text_of(found, "elemental_merge"), text_of(found, "seed"))
     names = {word: maker.model(*file) for word, file in files.items() if word != "c" or _uses_c(mode, calc)}
-    if "a" not in names or ("b" not in names and calc != "self"):
-        raise maker.refuse("a model is missing from what it recorded")
+    needed = "a" if calc == "self" else "ab"
+    if missing := [word.upper() for word in needed if word not in names]:
+        raise maker.refuse(f"it recorded no hash of model {' and '.join(missing)}, so it cannot be found")
     if calc != "normal":
         return maker.done(_calc(maker, calc, names, alpha, beta), vae=BLEND)
     inputs = [names[word] for word in "abc" if word in names]
@@ -142,6 +147,10 @@ def _uses_c(mode: str, calc: str) -> bool:
     return mode in ("Add difference", "Triple sum", "sum Twice", "Add") or CALCMODES.get(calc) in WITH_C
 
 
+def _uses_beta(mode: str, calc: str) -> bool:
+    return mode in ("Triple sum", "sum Twice") or CALCMODES.get(calc) in WITH_BETA
+
+
 def _calc(maker: Maker, calc: str, names: Mapping[str, str], alpha: Amount, beta: Amount) -> str:
     method = CALCMODES.get(calc)
     if method is None:
@@ -155,10 +164,38 @@ def _calc(maker: Maker, calc: str, names: Mapping[str, str], alpha: Amount, beta
     return maker.step(method, [names[word] for word in words], **settings)
 
 
-def _amount(found: Mapping[str, object], word: str, by_block: bool) -> Amount:
-    text = text_of(found, f"weights_{word}")
+def _amount(maker: Maker, found: Mapping[str, object], word: str, by_block: bool) -> Amount:
+    text = text_of(found, f"weights_{word}").strip("[]")
     base = number_of(found, f"base_{word}", 0.5 if word == "alpha" else 0.25)
-    return block_weights(text.strip("[]"), base) if by_block and text else base
+    if by_block and has_letters(text):
+        return _drawn(maker, text, base, word, text_of(found, "seed"))
+    return block_weights(text, base) if by_block and text else base
+
+
+def _drawn(maker: Maker, text: str, base: float, word: str, seed: str) -> Amount:
+    """Block weights with its letters for numbers drawn at random, from the seed that it recorded."""
+    letters = sorted(set(re.findall(r"[A-Za-z]+", text)))
+    shown = ", ".join(letters)
+    if not set(letters) <= {"R", "U", *EACH}:
+        bounds = "a number between limits, which it does not record"
+        raise maker.refuse(f"its weights hold {shown}: X and D draw {bounds}", "write the numbers themselves")
+    if not _is_seed(seed):
+        what = f"its weights hold {shown}, numbers drawn at random, and no seed is recorded to draw them from"
+        raise maker.refuse(what, "write the numbers themselves")
+    entries = [entry for entry in re.split(r"[\s,]+", text) if entry]
+    if len(entries) in (25, 19):  # BASE stands beside them
+        entries.insert(0, print_number(base))
+    if len(entries) not in (26, 20, len(EXTENDED_NAMES)):
+        raise maker.refuse(f"its weights are {len(entries)} numbers and letters", "26, or 20 on SDXL")
+    if set(letters) & set(EACH):
+        maker.note("its letters with E draw for every tensor by the order of the file: here by its name")
+    skip = f", skip = {SKIPPED}" if word == "beta" else ""
+    maker.note(f"its letters {shown} are drawn from its seed {seed}, kept from 0 to 1, with 3 digits")
+    return parse_rules(f"supermerger[{', '.join(entries)}, seed = {seed}{skip}]")
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _elemental(maker: Maker, amount: Amount, text: str, seed: str) -> Amount:
@@ -166,12 +203,12 @@ def _elemental(maker: Maker, amount: Amount, text: str, seed: str) -> Amount:
     lines = [line.strip() for line in text.replace(",", "\n").splitlines() if line.count(":") == 2]
     if not lines:
         return amount
-    number = seed if seed.isdigit() else "0"
+    number = seed if _is_seed(seed) else "0"
     drawn = [LETTER_RATIO.sub(rf":E\1(seed = {number})", line) for line in lines]
     if drawn != lines:
         what = "its letters draw a number for every tensor by the order of the file: here they are drawn anew"
         maker.note(f"{what}, from seed {number}")
-    return over(amount, parse_rules("\n".join(drawn)))
+    return over(amount, optional(parse_rules("\n".join(drawn))))
 
 
 def _name(models: Models, sha256: str) -> str:

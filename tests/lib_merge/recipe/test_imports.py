@@ -10,17 +10,21 @@ import zlib
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 
-from lib_merge.checkpoint import hash_file
+from lib_merge.architectures import family_by_id
+from lib_merge.checkpoint import hash_file, read_header
 from lib_merge.cli import main
 from lib_merge.desk.presets import own
 from lib_merge.dtypes import BF16, F16
 from lib_merge.errors import MergeError
+from lib_merge.plan import Plan, make_plan
 from lib_merge.plan.fold import Combination, Source, fold
+from lib_merge.plan.ruler import Ruler
 from lib_merge.recipe import (
     Numbers,
     Recipe,
@@ -154,7 +158,8 @@ def test_supermergers_list_of_110_numbers_is_that_of_its_extended_names() -> Non
 
 def test_its_letters_are_drawn_from_the_seed_that_it_recorded_and_that_is_said() -> None:
     read = recipe_in(supermerger(elemental_merge="IN05:attn1:R,M00:ff:0.5", seed=7))
-    assert alpha(read.recipe) == over(0.25, parse_rules("IN05:attn1:ER(seed = 7)\nM00:ff:0.5"))
+    rules = parse_rules("optional IN05:attn1:ER(seed = 7)\noptional M00:ff:0.5")
+    assert alpha(read.recipe) == over(0.25, rules)
     assert any("drawn anew, from seed 7" in note for note in read.notes)
 
 
@@ -408,6 +413,74 @@ def test_a_hash_that_a_spreadsheet_has_changed_is_mended_or_told() -> None:
         recipe_of(saved_again(";", csv.QUOTE_MINIMAL, model_A="1,23E+09"))
 
 
+def planned(text: str, folder: Path) -> Plan:
+    """The plan of another tool's merge over two files of SD1."""
+    recipe = recipe_of(text)
+    headers = {file: read_header(write_tiny(folder / "m.safetensors", seed=1)) for file in recipe.files}
+    return make_plan(recipe, headers)
+
+
+def test_an_element_of_supermerger_that_hits_nothing_is_passed_over_with_a_note(tmp_path: Path) -> None:
+    rules = "OUT05::0.3\nIN01:attn_of_another_model:0.1,IN13:attn1:0.7,M00 IN99:attn1:0.2"
+    for text in (saved_again(",", csv.QUOTE_ALL, elemental_merge=rules), supermerger(elemental_merge=rules)):
+        plan = planned(text, tmp_path)
+        passed = [note for note in plan.notes if "passed over" in note]
+        assert len(passed) == 3
+        assert "optional IN01:attn_of_another_model:0.1" in passed[0]
+        assert "has no block IN99" in passed[2]
+        amounts = dict(plan.recipe.steps[0].settings)["alpha"]
+        assert isinstance(amounts, Rules)
+        assert Ruler(amounts, plan.identities[0].family, tuple(plan.sources[0].tensors)).at("OUT05") == 0.3
+        assert parse_recipe(print_recipe(plan.recipe)) == plan.recipe
+
+
+def test_an_element_that_a_person_types_and_that_hits_nothing_is_refused(tmp_path: Path) -> None:
+    for rule in ("IN01:attn_of_another_model:0.1", "IN13:attn1:0.7"):
+        text = f'merge-desk recipe 2\nA = "a"\nB = "b"\nM = weighted_sum(A, B, alpha = rules["{rule}"])\n'
+        with pytest.raises(MergeError):
+            planned(text, tmp_path)
+
+
+def test_letters_in_a_historys_weights_are_drawn_from_its_seed_as_supermerger_draws_them() -> None:
+    """numpy.random.seed(123), numpy.random.rand: BASE stands first there, and beta passes over 50."""
+    draws = np.random.RandomState(123).random_sample(100)
+    weights = ",".join(["R", "0.25", "U", *["R"] * 22])
+    told = {"use_MBW": "True", "weights_alpha": weights, "mode": "Triple sum", "model_C": "cccccccccc"}
+    read = recipe_in(saved_again(",", csv.QUOTE_ALL, weights_beta=weights, **told))
+    settings = dict(read.recipe.steps[0].settings)
+    for word, first in (("alpha", 0), ("beta", 50)):
+        rules = settings[word]
+        assert isinstance(rules, Rules)
+        ruler = Ruler(rules, family_by_id("sd1"), ())
+        assert ruler.at("BASE") == {"alpha": 0.35, "beta": 0.25}[word]
+        assert ruler.at("IN00") == round(draws[first + 1], 3)
+        assert ruler.at("IN01") == 0.25
+        assert ruler.at("IN02") == round(min(max(-2 * draws[first + 3] + 1.5, 0), 1), 3)
+        assert ruler.at("OUT11") == round(draws[first + 25], 3)
+    assert any("drawn from its seed 123" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(
+    ("letter", "seed", "what"),
+    [
+        ("X", "123", "draw a number between limits, which it does not record"),
+        ("R", "", "no seed is recorded"),
+        ("R", "²", "no seed is recorded"),
+        ("R", "9" * 40, "seed is a whole number"),
+        ("Q", "123", "Q"),
+    ],
+)
+def test_letters_that_cannot_be_drawn_again_are_refused_in_words(letter: str, seed: str, what: str) -> None:
+    weights = ",".join([letter, *["R"] * 24])
+    with pytest.raises(MergeError, match=what):
+        recipe_of(saved_again(",", csv.QUOTE_ALL, use_MBW="True", weights_alpha=weights, random_seed=seed))
+
+
+def test_a_history_without_a_models_hash_says_which_model() -> None:
+    with pytest.raises(MergeError, match="no hash of model A"):
+        recipe_of(saved_again(",", csv.QUOTE_ALL, model_A=""))
+
+
 @pytest.mark.parametrize("rows", [[], ["no row at all"]])
 def test_a_history_of_which_nothing_can_be_taken_over_is_an_error(rows: list[str], tmp_path: Path) -> None:
     path = tmp_path / "mergehistory.csv"
@@ -445,6 +518,13 @@ def test_a_difference_of_sd_mecha_1_1_8_that_ends_in_a_fallback_is_read() -> Non
     assert [step.method for step in read.recipe.steps] == ["weighted_models", "weighted_models"]
     assert dict(read.recipe.steps[1].settings) == {"shares": (1.0, 1.0)}
     assert any("fallback" in note for note in read.notes)
+
+
+def test_a_slerp_of_sd_mecha_1_1_8_is_ours() -> None:
+    (step,) = recipe_of(f'{MECHA_FILES}{mecha_number(0.3, 2)}\nmerge "slerp" &0 &1 &4\n').steps
+    assert (step.method, step.inputs, dict(step.settings)) == ("slerp", ("A", "B"), {"alpha": 0.3})
+    (usual,) = recipe_of(f'{MECHA_FILES}merge "slerp" &0 &1\n').steps
+    assert dict(usual.settings) == {"alpha": 0.5}
 
 
 def test_weights_by_block_of_sd_mecha_1_1_8_are_read() -> None:

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 
 from lib_merge.checkpoint import hash_file
 from lib_merge.cli import main
+from lib_merge.errors import MergeError
 from lib_merge.recipe import Ingredient, Recipe, parse_recipe, print_recipe
+from lib_merge.recipe.ingredients import find_ingredients
 from lib_merge.recipe.names import distinct, files_in, fitting, labels, told_apart
 from lib_merge.recipe.reading import read_recipe
 from tests.full_size import write_tiny
@@ -31,6 +33,49 @@ def models(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     return folder
+
+
+@pytest.mark.parametrize(
+    ("quoted", "file"),
+    [
+        (r"a\x", "a/x"),
+        (r"a\\x", "a/x"),
+        (r"b\deep\y.safetensors", "b/deep/y"),
+        (r"C:\models\b\deep\y.safetensors", "b/deep/y"),
+        (r"b\new", "b/new"),
+        (r"C:\models\b\\new.safetensors", "b/new"),
+        (r"b\\x", "b/x"),
+        (r"b\tab [0123456789]", "b/tab"),
+    ],
+)
+@pytest.mark.parametrize(
+    "form", ['"{}" x 0.3 + only x 0.7 = M', 'slerp("{}", only, alpha = 0.3) = M', 'A = "{}"\n']
+)
+def test_a_windows_path_in_quotes_is_the_file_that_it_names(
+    quoted: str, file: str, form: str, models: Path
+) -> None:
+    """Backslashes that begin no escape, and those that do where the escape names no file: b\\new, b\\tab."""
+    for name in ("b/new", "b/tab"):
+        (models / f"{name}.safetensors").write_bytes(name.encode())
+    text = form.format(quoted)
+    recipe = parse_recipe(text if "+" in text or "slerp" in text else f"merge-desk recipe 2\n{text}")
+    assert parse_recipe(print_recipe(recipe)) == recipe
+    wanted = recipe.ingredients[0].file.removesuffix(" [0123456789]")
+    found = find_ingredients(
+        parse_recipe(f"merge-desk recipe 2\nA = {json.dumps(wanted)}\n"),
+        lambda each: fitting(each.file, files_in(models)),
+        list,
+        hash_file,
+    )
+    assert list(found.paths.values()) == [models / f"{file}.safetensors"]
+
+
+def test_an_escape_that_could_be_two_files_is_refused(models: Path) -> None:
+    (models / "b" / "new.safetensors").write_bytes(b"new")
+    (models / "b\new.safetensors").write_bytes(b"a line end in its name")
+    assert len(fits(models, "b\new")) == 2
+    with pytest.raises(MergeError, match="in quotes cannot be read"):
+        parse_recipe(r'"a\"b\q" + x = M')
 
 
 def fits(folder: Path, name: str) -> list[str]:
