@@ -9,6 +9,7 @@ error: the hashes are then made again.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -29,6 +30,8 @@ RECORDED = ("sha256",)  # what a recipe records of its files
 COLUMNS = ("autov1", "autov3_full", "sha256", "md5")
 OF = {"autov1": "autov1", "autov3": "autov3_full", "sha256": "sha256", "md5": "md5"}  # hash -> its column
 NONE = "none"  # of a hash that the file has not: AutoV3 without a safetensors header
+DIGITS = {"autov1": 8, "autov3_full": 64, "sha256": 64, "md5": 32}
+UNUSABLE = (sqlite3.Error, OSError, OverflowError)  # the last of an inode of more than 64 bits
 WAIT = 5.0  # seconds for another process to finish writing
 TABLE = f"""CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, inode INTEGER, size INTEGER,
     changed INTEGER, {", ".join(f"{name} TEXT" for name in COLUMNS)})"""
@@ -145,17 +148,25 @@ def _hashes(row: Row) -> Hashes:
 
 
 def _read(place: Path, key: Key) -> Row:
-    if not place.is_file():
-        return {}
-    with suppress(sqlite3.Error, OSError), _book(place) as book:
-        asked = "path = ? AND inode = ? AND size = ? AND changed = ?"
-        row = book.execute(f"SELECT {', '.join(COLUMNS)} FROM files WHERE {asked}", key).fetchone()
-        return {name: text for name, text in zip(COLUMNS, row, strict=True) if text} if row else {}
+    with suppress(*UNUSABLE):
+        if not place.is_file():
+            return {}
+        with _book(place) as book:
+            asked = "path = ? AND inode = ? AND size = ? AND changed = ?"
+            row = book.execute(f"SELECT {', '.join(COLUMNS)} FROM files WHERE {asked}", key).fetchone()
+        return {name: text for name, text in zip(COLUMNS, row or (), strict=False) if _is_hash(name, text)}
     return {}
 
 
+def _is_hash(name: str, value: object) -> bool:
+    """Whether it can be a file's hash, whatever has become of the book."""
+    if value == NONE:
+        return True
+    return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{DIGITS[name]}}}", value) is not None
+
+
 def _write(place: Path, key: Key, row: Row) -> None:
-    with suppress(sqlite3.Error, OSError), _book(place) as book:
+    with suppress(*UNUSABLE), _book(place) as book:
         marks = ", ".join("?" for _ in (*key, *COLUMNS))
         book.execute(f"INSERT OR REPLACE INTO files VALUES ({marks})", (*key, *(row.get(c) for c in COLUMNS)))
 

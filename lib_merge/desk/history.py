@@ -34,6 +34,7 @@ SIDE = 160  # pixels of a thumbnail
 MOST_WORDS = 20  # of a search
 SPECIAL = re.compile(r"[\\%_]")  # what LIKE reads as more than a letter
 WAIT = 10.0  # seconds for other processes to finish writing
+MOST_TIME = 32_503_680_000  # the year 3000, in seconds since 1970
 VERSION = 1  # of the table
 
 TABLE = """CREATE TABLE IF NOT EXISTS merges (
@@ -134,7 +135,7 @@ class History:
         """The thumbnail as WebP, empty where there is none."""
         with self._book() as book:
             row = book.execute("SELECT picture FROM merges WHERE id = ?", (number,)).fetchone()
-        return row[0] if row and row[0] else b""
+        return row[0] if row and isinstance(row[0], bytes) else b""
 
     def name(self, number: int, name: str) -> None:
         """Call an entry something; "" takes the name away."""
@@ -174,9 +175,8 @@ class History:
         ) as cause:  # a number of more than 64 bits, half a character
             raise OutputError("the history holds no such entry", where=f"{FILE}: {cause}") from cause
         except (sqlite3.Error, OSError) as cause:
-            raise OutputError(
-                "the history cannot be used", where=f"{FILE}: {cause}", hint="move this file away"
-            ) from cause
+            hint = "close the other program that uses it" if "locked" in str(cause) else "move this file away"
+            raise OutputError("the history cannot be used", where=f"{FILE}: {cause}", hint=hint) from cause
 
 
 def _prepare(book: sqlite3.Connection) -> None:
@@ -192,7 +192,24 @@ def _prepare(book: sqlite3.Connection) -> None:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     number, at, kind, recipe, title, name, star, file, sha256, infotext = row
-    return Entry(number, at, kind, recipe, title, name, bool(star), file, sha256, infotext)
+    known = isinstance(at, float) and 0 <= at < MOST_TIME
+    return Entry(
+        number,
+        at if known else 0.0,
+        _text(kind),
+        _text(recipe),
+        _text(title),
+        _text(name),
+        bool(star),
+        _text(file),
+        _text(sha256),
+        _text(infotext),
+    )
+
+
+def _text(value: object) -> str:
+    """A text of the table, "" for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def title_of(recipe: Recipe) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lib_merge.architectures import DEFAULT_LAYOUT, Family, layout_by_name, read_numbers, slot_of
 from lib_merge.checkpoint import keep_file
 from lib_merge.errors import MergeError, RecipeError
+from lib_merge.json_data import load_file, number_of, object_of, text_of
 from lib_merge.plan.ruler import Ruler
 from lib_merge.recipe import Numbers, Rules, read_weights
 from lib_merge.recipe.imports.preset_files import read_presets
@@ -49,16 +49,23 @@ def own(folder: Path) -> tuple[Preset, ...]:
     """The user's presets, of all families, in the order of their making; raises where the file is no such."""
     path = folder / FILE
     try:
-        rows = cast("list[dict[str, Any]]", json.loads(path.read_text(encoding="utf-8")))
-        return tuple(
-            Preset(str(row["name"]), str(row["family"]), _values(row["values"]), own=True) for row in rows
-        )
+        rows = load_file(path)
+        if not isinstance(rows, list):
+            raise ValueError("it is no list")
+        return tuple(map(_preset, cast("list[object]", rows)))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as cause:
+    except (OSError, ValueError, KeyError) as cause:
         raise RecipeError(
             "your own presets cannot be read", where=FILE, hint="move this file away, or mend it; it is JSON"
         ) from cause
+
+
+def _preset(row: object) -> Preset:
+    found = object_of(row)
+    return Preset(
+        text_of(found["name"]), text_of(found["family"]), _values(object_of(found["values"])), own=True
+    )
 
 
 def keep(folder: Path, preset: Preset) -> None:
@@ -174,11 +181,8 @@ def rename(folder: Path, old: str, new: str, family: str) -> None:
     )
 
 
-def _values(found: Mapping[str, Any]) -> dict[str, float]:
-    values = {str(slot): float(value) for slot, value in found.items()}
-    if not all(map(math.isfinite, values.values())):
-        raise ValueError("a preset holds finite numbers")
-    return values
+def _values(found: Mapping[str, object]) -> dict[str, float]:
+    return {slot: number_of(value) for slot, value in found.items()}
 
 
 def _write(folder: Path, presets: Sequence[Preset]) -> None:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import keep_file
 from lib_merge.checkpoint.state import FileState, state_of
@@ -27,8 +27,10 @@ from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid.axes import NAMES, Asked
 from lib_merge.grid.cell import Cell, Shelf
 from lib_merge.grid.plan import GridPlan, Speeds
-from lib_merge.picture import DrawSettings, Picture
+from lib_merge.json_data import load_file, number_of, object_of, text_of, texts_of
+from lib_merge.picture import DrawSettings, Picture, printable, read_settings
 from lib_merge.recipe import parse_recipe, print_recipe
+from lib_merge.recipe.reading import DAMAGED
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,14 +113,14 @@ class Store:
         """What the grid in this folder is; RecipeError where there is none."""
         path = self.folder / FILE
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = object_of(load_file(path))
             if data["format"] != FORMAT:
-                raise RecipeError(f"this grid is of another version: {data['format']}", where=path.name)
-            axes = {name: Asked(each["name"], each["text"]) for name, each in data["axes"].items()}
-            order = Order(str(data["recipe"]), _drawing(data["drawing"]), axes)
-            parse_recipe(order.recipe)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as cause:
+                found = printable(str(data["format"]))
+                raise RecipeError(f"this grid is of another version: {found}", where=path.name)
+            order = Order(text_of(data["recipe"]), _drawing(data["drawing"]), _axes(data["axes"]))
+        except (OSError, ValueError, KeyError) as cause:
             raise RecipeError("there is no grid to go on with here", where=self.folder.name) from cause
+        parse_recipe(order.recipe)
         return order
 
     # --- cells ---
@@ -131,10 +133,8 @@ class Store:
     def record(self, name: str) -> Record | None:
         """What is known of a cell; None where it was never tried or its picture is gone."""
         try:
-            data = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-            data["drawing"], data["slots"] = _drawing(data["drawing"]), tuple(data["slots"])
-            record = Record(**data)
-        except (OSError, ValueError, TypeError, KeyError):
+            record = _record(object_of(load_file(self.folder / f"{name}.json")))
+        except (OSError, ValueError, KeyError, MergeError):
             return None
         return record if record.failed or self.path(name).is_file() else None
 
@@ -146,7 +146,8 @@ class Store:
         """The cell's picture, None where there is none that can be read."""
         from PIL import Image
 
-        with suppress(OSError, SyntaxError), Image.open(self.path(name)) as found:
+        unreadable = (OSError, MemoryError, Image.DecompressionBombError, *DAMAGED)
+        with suppress(*unreadable), Image.open(self.path(name)) as found:
             return found.convert("RGB")
         return None
 
@@ -178,8 +179,8 @@ class Store:
 
 def read_speeds(folder: Path) -> Speeds:
     """What was measured last; nothing where nothing was."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        data = json.loads((folder / SPEEDS).read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):
+        data = object_of(load_file(folder / SPEEDS))
         return Speeds(_positive(data.get("merge")), _positive(data.get("draw")))
     return Speeds()
 
@@ -199,7 +200,8 @@ def _mean(old: float | None, new: float | None) -> float | None:
 
 
 def _positive(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+    number = None if value is None else number_of(value)
+    return number if number is not None and number > 0 else None
 
 
 # --- as files hold them ---
@@ -218,10 +220,29 @@ def _order_as_data(order: Order) -> dict[str, Any]:
     return {"recipe": order.recipe, "drawing": asdict(order.drawing), "axes": axes}
 
 
-def _drawing(data: Any) -> DrawSettings:
-    found = dict(cast("dict[str, Any]", data))
-    found["styles"] = tuple(found.get("styles", ()))
-    return DrawSettings(**found)
+def _axes(data: object) -> dict[str, Asked]:
+    axes = {name: object_of(each) for name, each in object_of(data).items()}
+    if odd := set(axes) - set(NAMES):
+        raise ValueError(f"there is no axis {odd}")
+    return {name: Asked(text_of(each["name"]), text_of(each["text"])) for name, each in axes.items()}
+
+
+def _drawing(data: object) -> DrawSettings:
+    return read_settings(object_of(data), DrawSettings())
+
+
+def _record(data: Mapping[str, object]) -> Record:
+    seconds, nbytes = data["merge_seconds"], number_of(data["nbytes"])
+    return Record(
+        text_of(data["recipe"]),
+        _drawing(data["drawing"]),
+        text_of(data["infotext"]),
+        None if seconds is None else number_of(seconds),
+        texts_of(data["slots"]),
+        int(nbytes),
+        number_of(data["draw_seconds"]),
+        text_of(data["problem"]),
+    )
 
 
 def _digest(data: object) -> str:

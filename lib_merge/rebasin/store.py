@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
-from zipfile import BadZipFile, is_zipfile
+from typing import TYPE_CHECKING, Any, cast
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from lib_merge.architectures import Family
 from lib_merge.checkpoint import Checkpoint, Header, keep_file
 from lib_merge.errors import MergeError
+from lib_merge.json_data import load, number_of, object_of, texts_of
 from lib_merge.progress import Progress
 from lib_merge.rebasin.arrange import Arrangement
 from lib_merge.rebasin.groups import groups_of
@@ -28,7 +31,17 @@ from lib_merge.rebasin.options import Options
 from lib_merge.rebasin.solve import Solution, align
 from lib_merge.tensors import torch
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 VERSION = 1  # to be raised when the same files and options would be solved otherwise
+MOST_KEPT = 1 << 30  # bytes of a solution
+CLOSE = 1e-6  # turns are orthogonal to so much
+# what zipfile, numpy and our own reading raise of a damaged file
+DAMAGED = (
+    *(ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError, SyntaxError),
+    *(RuntimeError, struct.error, zlib.error),
+)
 KEPT = ("likeness", "distance", "turns", "settled")
 
 
@@ -84,9 +97,12 @@ class Alignments:
         import numpy as np
 
         try:
+            with ZipFile(place) as parts:
+                if sum(part.file_size for part in parts.infolist()) > MOST_KEPT:
+                    return None
             with np.load(place, allow_pickle=False) as kept:
                 return _solution(empty(), {key: kept[key] for key in kept.files})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        except (OSError, MemoryError, BadZipFile, *DAMAGED):
             return None
 
     def _write(self, name: str, found: Solution) -> None:
@@ -130,21 +146,37 @@ def _arrays(found: Solution) -> dict[str, Any]:
 
 
 def _solution(empty: Solution, arrays: dict[str, Any]) -> Solution:
-    told = cast("dict[str, Any]", json.loads(arrays["told"].tobytes()))
+    told = object_of(load(arrays["told"].tobytes(), constants=True))
     sizes = {part.id: part.size for group in empty.groups for part in group.parts}
     arrangements: dict[str, Arrangement] = {}
-    for number, id in enumerate(cast("list[str]", told["parts"])):
+    for number, id in enumerate(texts_of(told["parts"])):
         turns = arrays.get(f"turns{number}")
         order = torch.from_numpy(arrays[f"order{number}"])
-        if not torch.equal(order.sort().values, torch.arange(sizes[id])):
+        if order.dtype != torch.int64 or not torch.equal(order.sort().values, torch.arange(sizes[id])):
             raise ValueError("no permutation")
+        if turns is not None:
+            _check_turns(torch.from_numpy(turns), sizes[id])
         arrangements[id] = Arrangement(order, None if turns is None else torch.from_numpy(turns))
-    first, second = told["distance"]
+    first, second = _numbers(told["distance"])
     return replace(
         empty,
         arrangements=arrangements,
-        likeness=tuple(told["likeness"]),
+        likeness=_numbers(told["likeness"]),
         distance=(first, second),
-        turns=int(told["turns"]),
-        settled=bool(told["settled"]),
+        turns=int(number_of(told["turns"])),
+        settled=told["settled"] is True,
     )
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(map(float, cast("list[float]", value)))
+
+
+def _check_turns(turns: Tensor, size: int) -> None:
+    """Raise ValueError for what are not orthogonal matrices, one for each head of a part of this size."""
+    heads, rows, columns = turns.shape
+    if turns.dtype != torch.float64 or rows != columns or heads * rows != size:
+        raise ValueError("no turns")
+    straight = torch.eye(rows, dtype=turns.dtype).expand(turns.shape)
+    if not torch.allclose(turns @ turns.transpose(1, 2), straight, atol=CLOSE):
+        raise ValueError("no turns")

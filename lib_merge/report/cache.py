@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,14 @@ from typing import Any, cast
 
 from lib_merge.checkpoint import Header, keep_file, open_planned
 from lib_merge.errors import MergeError
+from lib_merge.json_data import load_file, object_of
 from lib_merge.progress import Progress
 from lib_merge.report.comparison import WEIGHTS, Comparison, Model, compare_one, gathered, settled_seed
 
 VERSION = 2  # to be raised when a number that is kept here changes its meaning
 FOLDER = "reports"  # what callers with a folder of their own call the place inside it
 KEPT = ("values", "measures", "parts", "left_out")  # of a Model; names and judgements are made anew
+CHECK = "sha256"  # of the rest
 SAMPLE = 64  # bytes at each of three places of a tensor
 
 
@@ -78,14 +80,21 @@ def _name(*asked: object) -> str:
 def _read(place: Path, header: Header) -> Model | None:
     """What is kept there, under the name that the file has today."""
     try:
-        kept = cast("dict[str, Any]", json.loads(place.read_text(encoding="utf-8")))
+        kept = cast("dict[str, Any]", object_of(load_file(place, constants=True)))
+        if kept.pop(CHECK, None) != _check(kept):
+            return None
         left_out = tuple(cast("list[str]", kept.pop("left_out")))
         return Model(header.name, str(header.path), **kept, left_out=left_out)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def _write(place: Path, model: Model) -> None:
     kept = {name: value for name, value in asdict(model).items() if name in KEPT}
     with suppress(MergeError):
-        keep_file(place, json.dumps(kept))
+        keep_file(place, json.dumps({**kept, CHECK: _check(kept)}))
+
+
+def _check(kept: Mapping[str, object]) -> str:
+    """A digest of what is kept, by which a damaged file is known."""
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
