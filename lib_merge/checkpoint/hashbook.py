@@ -1,4 +1,5 @@
-"""Hashes of files, remembered for as long as a file keeps its inode, its size and its time of change.
+"""Hashes of files, remembered for as long as a file keeps its inode, its size and its time of change
+(see state.py).
 
 They are kept for every user in the platform's folder for caches, and are the same for the command line and
 every desk; a desk keeps them in its own folder too, which may outlive the user's (a container, Colab). Each

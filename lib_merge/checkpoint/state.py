@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from lib_merge.checkpoint.linux import is_remote
@@ -15,7 +16,16 @@ FileState = tuple[int, int, int]
 def state_of(file: int | Path) -> FileState:
     """The state of a file that is open (by its descriptor) or has this name; raises OSError."""
     now = os.stat(file)  # noqa: PTH116 - which takes a descriptor too
-    return (0 if is_remote(file) else now.st_ino), now.st_size, now.st_mtime_ns
+    return (0 if is_remote(file) else now.st_ino), now.st_size, last_change(now)
+
+
+def last_change(now: os.stat_result) -> int:
+    """When the contents or what is kept of the file last changed (mtime, ctime), whichever is later.
+
+    A program may set mtime to what it was before it wrote, as copying with times kept does, but not ctime. On
+    Windows ctime is when the file was made.
+    """
+    return now.st_mtime_ns if sys.platform == "win32" else max(now.st_mtime_ns, now.st_ctime_ns)
 
 
 def changed(path: Path) -> CheckpointError:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lib_merge.checkpoint import EVERY_HASH, HashBook, Hashes, Header, hash_file, read_header
+from lib_merge.checkpoint.state import last_change
 from lib_merge.desk.history import SAVED, History
 from lib_merge.desk.request import Asked, read_request
 from lib_merge.desk.server_paths import without_paths
@@ -413,4 +414,4 @@ def _stamp(path: Path) -> Stamp:
         state = path.stat()
     except OSError as cause:
         raise HostError(f"{path.name} is gone", hint="refresh the list of checkpoints") from cause
-    return state.st_ino, state.st_size, state.st_mtime_ns
+    return state.st_ino, state.st_size, last_change(state)

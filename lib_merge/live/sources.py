@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Header, open_planned
+from lib_merge.checkpoint.state import last_change
 from lib_merge.errors import CheckpointError
 from lib_merge.plan import Plan
 
@@ -66,7 +67,7 @@ class Sources:
         with suppress(OSError):  # gone or renamed: the mapping keeps it
             _, inode, size, modified = known.stamp
             state = header.path.stat()
-            if state.st_ino == inode and (state.st_size, state.st_mtime_ns) != (size, modified):
+            if state.st_ino == inode and (state.st_size, last_change(state)) != (size, modified):
                 raise self._changed(header)
         return known
 
@@ -92,4 +93,4 @@ def _stamp_of(header: Header) -> Stamp:
     except OSError as cause:
         raise CheckpointError("this file is gone", where=str(header.path)) from cause
     averages = " (training averages)" if header.aliases else ""
-    return f"{header.path}{averages}", state.st_ino, state.st_size, state.st_mtime_ns
+    return f"{header.path}{averages}", state.st_ino, state.st_size, last_change(state)

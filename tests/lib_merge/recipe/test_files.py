@@ -8,6 +8,7 @@ import pickle
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -227,6 +228,19 @@ def test_another_file_of_the_same_size_and_time_is_another_file(tmp_path: Path) 
     other.replace(path)
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
     assert HashBook().hashes(path) != first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no time that a program cannot set")
+def test_other_numbers_with_the_time_set_back_are_hashed_anew(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "a.safetensors")
+    first, before = HashBook().hashes(path), path.stat()
+    time.sleep(0.02)  # the clock of a file system stands still for some milliseconds
+    with path.open("r+b") as file:
+        file.seek(-64, os.SEEK_END)
+        file.write(bytes(64))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert HashBook().known(path) is None
+    assert HashBook().hashes(path) == hash_file(path, wanted=("sha256",)) != first
 
 
 def test_hashes_join_those_that_are_known_already_and_a_desk_keeps_them_too(
