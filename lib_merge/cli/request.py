@@ -81,7 +81,7 @@ class Request:
 def read_request(options: argparse.Namespace) -> Request:
     """Read the flags (or the recipe) and every file's header; all unreadable files are told at once."""
     book = HashBook(data_folder(options))
-    found = _from_recipe(options, book) if options.recipe else Found(*_from_flags(options))
+    found = _from_recipe(options, book) if options.recipe is not None else Found(*_from_flags(options))
     recipe, headers = found.recipe, headers_of(found.paths)
     if options.step_by_step:
         recipe = replace(recipe, stepwise=True)
@@ -245,7 +245,7 @@ def _vae_choice(text: str | None) -> str:
 
 
 def _dtype(options: argparse.Namespace) -> Dtype | None:
-    return parse_save_dtype(options.dtype or SOURCE)
+    return parse_save_dtype(SOURCE if options.dtype is None else options.dtype)
 
 
 def _settings(method: Method, options: argparse.Namespace) -> dict[str, Setting]:

@@ -199,6 +199,11 @@ def test_a_folder_of_a_pruned_model_is_refused_before_anything_is_written(
     assert sorted(path.name for path in here.iterdir()) == [A, B]
 
 
+def test_an_empty_format_or_recipe_is_refused(here: Path, capsys: Capture) -> None:
+    assert "cannot be saved as ''" in refusal(capsys, "merge", A, B, "--dtype", "", "-o", "m.safetensors")
+    assert "this is no recipe" in refusal(capsys, "merge", "--recipe", "", "-o", "m.safetensors")
+
+
 @pytest.mark.parametrize("empty", ["", " "])
 def test_a_vae_without_a_name_is_refused(empty: str, here: Path, capsys: Capture) -> None:
     assert "--vae names no VAE" in refusal(capsys, "merge", A, B, "--vae", empty, "-o", "m.safetensors")
