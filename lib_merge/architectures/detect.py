@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
 from lib_merge.architectures.families import FAMILIES, FOREIGN, LOOKALIKES, NATIVE, Foreign
@@ -78,8 +78,11 @@ def _family(tensors: Tensors, where: str) -> Family:
                 hint="the file is a mixture of two models; use another copy",
             )
         return both[0]
-    if not unet and any(key.startswith(UNET) for key in tensors):  # parts of a model that no family knows
-        raise _unknown(tensors, where)
+    network = [key for key in tensors if key.startswith(UNET)]
+    if network and not unet:  # a damaged one, which its text encoder tells, or one of no known family
+        text = [family for family in text if _knows_most(family, network)]
+        if not text:
+            raise _unknown(tensors, where)
     if not unet:
         _refuse_by_name(NATIVE, tensors, where)
     alone = [family for family in vae if set(family.signs) == {Component.VAE}]
@@ -91,14 +94,19 @@ def _family(tensors: Tensors, where: str) -> Family:
 
 def _require_known(family: Family, tensors: Tensors, where: str) -> None:
     """A file most of whose tensors the family does not know is something else, or spelled in another way."""
-    unknown = [key for key in tensors if role_of(family, key) is Role.UNKNOWN]
-    if 2 * len(unknown) > len(tensors):
+    if not _knows_most(family, tensors):
+        unknown = [key for key in tensors if role_of(family, key) is Role.UNKNOWN]
         raise FamilyError(
             f"{len(unknown)} of the {len(tensors)} tensors of this file have names that {family.title} "
             f"does not know: they begin with {_beginnings(unknown)}",
             where=where,
             hint=f"rename them, the U-Net's to '{UNET}...', or use another copy of the model",
         )
+
+
+def _knows_most(family: Family, keys: Collection[str]) -> bool:
+    unknown = sum(role_of(family, key) is Role.UNKNOWN for key in keys)
+    return 2 * unknown <= len(keys)
 
 
 def _variant(family: Family, tensors: Tensors) -> str:
