@@ -83,6 +83,10 @@ class Checkpoint(ABC):
         """The flat tensor from element `start` on, read into room(most elements), which is of its format."""
         raise NotImplementedError(f"{type(self).__name__} is mapped")
 
+    def unmapped(self) -> Checkpoint:
+        """The same file, to be read where this one is mapped and the system has a call for that."""
+        return self
+
     def part(self, key: str, start: int, count: int) -> bytes:
         """Up to `count` of the tensor's bytes, from byte `start` on."""
         return bytes(self.bytes(key)[start : start + count])
@@ -157,8 +161,10 @@ class MappedCheckpoint(Checkpoint):
         if hasattr(self, "_descriptor"):
             self.close()
 
-    def reading(self) -> ReadCheckpoint:
+    def unmapped(self) -> Checkpoint:
         """The same open file, to be read instead of mapped; this one is closed."""
+        if not hasattr(os, "pread"):
+            return self
         checkpoint = ReadCheckpoint(self.header, self._descriptor)
         self.close()
         return checkpoint
@@ -340,6 +346,10 @@ class JoinedCheckpoint(Checkpoint):
         super().__init__(header)
         self._inner = inner
 
+    def unmapped(self) -> Checkpoint:
+        """Of the file."""
+        return JoinedCheckpoint(self._inner.unmapped(), self.header)
+
     @property
     def mapped(self) -> bool:
         """It is not: what is put together has no place of its own in the file."""
@@ -408,21 +418,18 @@ def open_planned(header: Header, *, mapped: bool = True) -> Checkpoint:
     mapped  where it can be; otherwise a safetensors file is read wherever the system has a call for that
     CheckpointError where it is in another state than when the header was read.
     """
-    checkpoint = open_checkpoint(header.path, mapped=mapped)
+    checkpoint = open_checkpoint(header.path)
+    if not mapped:
+        checkpoint = checkpoint.unmapped()
     if header.state is not None and checkpoint.header.state != header.state:
         checkpoint.close()
         raise changed(header.path)
     return AliasedCheckpoint(checkpoint, header.aliases) if header.aliases else checkpoint
 
 
-def open_checkpoint(path: Path, *, mapped: bool = True) -> Checkpoint:
-    """A checkpoint of any kind, open for reading; the kind is told by its content.
-
-    mapped  as of `open_planned`
-    """
+def open_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint of any kind, open for reading; the kind is told by its content."""
     header, checkpoint = _open_apart(path)
-    if not mapped and isinstance(checkpoint, MappedCheckpoint) and hasattr(os, "pread"):
-        checkpoint = checkpoint.reading()
     return JoinedCheckpoint(checkpoint, header) if header.joined else checkpoint
 
 

@@ -27,7 +27,7 @@ families = pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sdxl-refine
 
 
 def read_only(path: Path) -> Checkpoint:
-    return open_checkpoint(path, mapped=False)
+    return open_checkpoint(path).unmapped()
 
 
 def pickled(path: Path) -> Checkpoint:
