@@ -11,12 +11,14 @@ import pytest
 
 from lib_merge.checkpoint import StreamingWriter, check_target
 from lib_merge.dtypes import F32
-from lib_merge.errors import OutputError
+from lib_merge.errors import OutputError, printable
 
 
 def told(target: Path, **options: object) -> list[str]:
     problems = check_target(target, **options)  # type: ignore[arg-type]
-    assert all(isinstance(problem, OutputError) and problem.where == str(target) for problem in problems)
+    assert all(
+        isinstance(problem, OutputError) and problem.where == printable(str(target)) for problem in problems
+    )
     assert all(problem.hint for problem in problems)
     return [problem.what.removeprefix("the result cannot be written: ") for problem in problems]
 
@@ -99,7 +101,7 @@ NOBODY = """
 import os, pathlib, sys
 from lib_merge.checkpoint import StreamingWriter, check_target
 from lib_merge.dtypes import F32
-from lib_merge.errors import OutputError
+from lib_merge.errors import OutputError, printable
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
