@@ -35,6 +35,14 @@ from lib_merge.grid.sheet import draw_row, tiles_of
 SHEET, TABLE, ROW = "grid.png", "grid.csv", "row.webp"
 
 
+def _axis(given: object) -> Asked:
+    """Name and values of an axis, as the page sends them; TypeError or ValueError where they are no texts."""
+    name, text = cast("tuple[object, object]", given)
+    if not isinstance(name, str) or not isinstance(text, str):
+        raise TypeError(given)
+    return Asked(" ".join(name.split()), text)
+
+
 @dataclass(frozen=True)
 class GridMove:
     """What the page asks for."""
@@ -52,14 +60,9 @@ class GridMove:
         """From the page's JSON."""
         found = read_page(text)
         try:
-            given = cast("dict[str, list[str]]", found.get("axes") or {})
-            axes = {
-                name: Asked(" ".join(given[name][0].split()), given[name][1])
-                for name in NAMES
-                if name in given and given[name][0].strip()
-            }
-            if not all(isinstance(each.text, str) for each in axes.values()):
-                raise TypeError(axes)
+            given = cast("dict[str, object]", found.get("axes") or {})
+            asked = {name: _axis(given[name]) for name in NAMES if name in given}
+            axes = {name: each for name, each in asked.items() if each.name}
             place = [int(at) for at in found.get("place") or (0, 0, 0)]
             parameters = dict(found.get("parameters") or {})
             if len(place) != len(NAMES):
