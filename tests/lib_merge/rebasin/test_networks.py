@@ -21,6 +21,8 @@ def state() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def pipeline(state: dict[str, Tensor]) -> object:
+    for package in ("diffusers", "transformers"):
+        pytest.importorskip(package)
     pipe = pipeline_of(state)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.double().eval()
