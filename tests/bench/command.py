@@ -76,6 +76,8 @@ def one_round(models: list[Path], folder: Path) -> dict[str, float]:
             shutil.rmtree(cache, ignore_errors=True)
             if name == KNOWN:
                 merge(models, out, cache)
+                out.unlink()  # no other contestant replaces a file, nor starts while the disk is busy
+                os.sync()
                 warm(models)
             found[name] = merge(models, out, cache)
     out.unlink(missing_ok=True)
