@@ -9,7 +9,7 @@ from pathlib import Path
 from lib_merge.checkpoint.linux import is_remote
 from lib_merge.errors import CheckpointError
 
-# inode (0 on a remote disk, which may count them anew), bytes, nanoseconds since 1970
+# inode (0 on a remote disk, which may number them again), bytes, nanoseconds since 1970
 FileState = tuple[int, int, int]
 
 
