@@ -169,7 +169,7 @@ class A1111Host(WebUIHost):
         return other
 
     def condition_again(self, p: Any) -> None:
-        """Work out what a job's second pass goes by anew: the weights are others than a moment ago."""
+        """Compute the conditioning of a job's second pass again: the weights have changed since the first."""
         p.hr_c = p.hr_uc = None
         with host_module("devices").autocast(), torch.no_grad():
             p.calculate_hr_conds()

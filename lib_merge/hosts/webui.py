@@ -112,7 +112,7 @@ class WebUIHost:
         return info
 
     def condition_again(self, p: Any) -> None:
-        """Inside a job's second pass: what it goes by is worked out anew, with the weights as they are."""
+        """Inside a job's second pass: computes its conditioning again, with the weights as they are."""
 
     # --- lists ---
 

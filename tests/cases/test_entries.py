@@ -102,8 +102,7 @@ def test_a_list_of_numbers_may_begin_with_a_minus(case: Case) -> None:
     case.merge(a, b, "--alpha", 0.5, "--adjust", "-2,0,0,2,0,0,0,0")
     case.merge(a, b, "--method", "weighted_models", "--shares", "-0.5,1.5")
     numbers = "-0.1," + ",".join(["0"] * 25)
-    done = case.run("merge", a, b, "--weights", numbers, "-o", "w.safetensors")
-    assert done.status == 0 or "-0.1" in done.refused()
+    case.merge(a, b, "--weights", numbers)
     assert case.run("rules", "-0.5*GRAD_V + 1", a).status == 0
 
 
