@@ -1,8 +1,7 @@
 """Run by the WebUI at every start: does nothing when nothing is missing.
 
-Every WebUI already has all that the extension needs. Should one of these packages be missing all
-the same, that one is installed, with every version that is installed now held where it is. Torch
-is the WebUI's own affair.
+WebUIs already have all that the extension needs. A missing package is installed with the versions of
+all installed packages as constraints. Torch is left to the WebUI.
 """
 
 import importlib.util
@@ -19,8 +18,8 @@ NEEDED = {
 }
 
 
-def held(folder: str) -> str:
-    """A constraints file that keeps pip from moving anything that the host has pinned."""
+def constraints_file(folder: str) -> str:
+    """Write a constraints file that keeps pip from changing installed packages; returns its path."""
     from importlib import metadata
     from pathlib import Path
 
@@ -31,7 +30,7 @@ def held(folder: str) -> str:
 
 
 def add(packages: "list[str]") -> None:
-    """Has the host's own installer add `packages`; says so where there is no host."""
+    """Install `packages` with the host's installer; without a host print the pip command."""
     import tempfile
 
     try:
@@ -41,7 +40,7 @@ def add(packages: "list[str]") -> None:
         print(f"Merge Desk: not installed here: {', '.join(packages)}; run: pip install {quoted}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        constraints = held(folder)
+        constraints = constraints_file(folder)
         for package in packages:
             launch.run_pip(f'install "{package}" -c "{constraints}"', f"{package} for Merge Desk")
 

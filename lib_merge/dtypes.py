@@ -1,7 +1,7 @@
-"""Number formats: their names in files and on the command line, their sizes, their torch kin.
+"""Dtypes: their names in files, on the command line and in torch, and their sizes.
 
-Nothing here imports torch until a tensor is really wanted, so that headers, plans and recipes
-can be read by a process that never loads it.
+Nothing here imports torch before `to_torch` is called, so that a process can read headers, plans and recipes
+without loading torch.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib_merge.errors import RecipeError, did_you_mean
-
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
 class Dtype:
-    """One number format.
+    """One dtype.
 
-    name      as a safetensors header spells it
-    label     as a person says it, and as the command line takes it
-    torch     attribute of the torch module
-    itemsize  bytes an element
-    floating  whether arithmetic makes sense on it
+    name      as a safetensors header spells it: "BF16"
+    label     as messages and the command line spell it: "bf16"
+    torch     the attribute of the torch module: "bfloat16"
+    itemsize  bytes per element
+    floating  whether it is a floating-point dtype; only these are merged
     """
 
     name: str
@@ -41,7 +39,7 @@ F8_E4M3 = Dtype("F8_E4M3", "fp8-e4m3", "float8_e4m3fn", 1, True)
 F8_E5M2 = Dtype("F8_E5M2", "fp8-e5m2", "float8_e5m2", 1, True)
 I64 = Dtype("I64", "int64", "int64", 8, False)
 
-EVERY_DTYPE = (
+ALL_DTYPES = (
     F64,
     F32,
     F16,
@@ -58,32 +56,23 @@ EVERY_DTYPE = (
     Dtype("U64", "uint64", "uint64", 8, False),
     Dtype("BOOL", "bool", "bool", 1, False),
 )
-BY_NAME = {dtype.name: dtype for dtype in EVERY_DTYPE}
-BY_TORCH_NAME = {dtype.torch: dtype for dtype in EVERY_DTYPE}
+BY_NAME = {dtype.name: dtype for dtype in ALL_DTYPES}
+BY_TORCH_NAME = {dtype.torch: dtype for dtype in ALL_DTYPES}
 
-# What a merge can be saved as; `source` (keep what A has) is spelled None in the library.
-# The two of eight bits are for the U-Net's matrices; the rest of such a file is fp16.
+# The dtypes that a merge can be saved as, by their labels; None in the library stands for `source`, A's own.
+# The two fp8 dtypes are for the U-Net's matrices only; the other tensors of such a file are saved as fp16.
 SAVEABLE = {dtype.label: dtype for dtype in (F16, BF16, F32, F8_E4M3, F8_E5M2)}
 EIGHT_BITS = (F8_E4M3, F8_E5M2)
 SOURCE = "source"
 
 
-def parse_save_dtype(text: str) -> Dtype | None:
-    """A label of SAVEABLE, or `source` (None: every tensor keeps the format that A has)."""
-    if text == SOURCE:
-        return None
-    if text in SAVEABLE:
-        return SAVEABLE[text]
-    raise RecipeError(f"a merge cannot be saved as '{text}'", hint=did_you_mean(text, [*SAVEABLE, SOURCE]))
-
-
 def to_torch(dtype: Dtype) -> torch.dtype:
-    """The torch dtype of a number format."""
+    """The torch dtype of that name; AttributeError where this torch has none."""
     import torch
 
     return getattr(torch, dtype.torch)
 
 
 def from_torch(dtype: torch.dtype) -> Dtype | None:
-    """The number format of a torch dtype, or None where a file has no name for it."""
+    """The `Dtype` of a torch dtype; None for one that safetensors files cannot hold."""
     return BY_TORCH_NAME.get(str(dtype).removeprefix("torch."))

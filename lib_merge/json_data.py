@@ -1,6 +1,6 @@
-"""JSON as RFC 8259 has it: Python's own writer and reader also take NaN, which no browser reads.
+"""Strict JSON (RFC 8259). Python's json module also writes and reads NaN and infinity, which browsers reject.
 
-Everything that leaves this program as JSON goes through `dump`, and what strangers send through `load`.
+All JSON that leaves this program goes through `dump`, and all JSON from outside through `load`.
 """
 
 from __future__ import annotations
@@ -11,78 +11,79 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-MOST_KEPT = 64 << 20  # bytes of one of our own files
+MAX_FILE_SIZE = 64 << 20  # bytes of one of the program's own files
 
 
-def dump(value: object, *, indent: int | None = None, ascii: bool = False) -> str:
-    """The value as JSON text; a number that is not finite becomes null, half a surrogate pair is escaped.
+def dump(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """The value as JSON text. NaN and infinity become null; lone surrogates are escaped.
 
-    ascii  escape every letter beyond ASCII, for an output that is no UTF-8
+    ascii_only  escape every character beyond ASCII, for an output that is not UTF-8
     """
-    text = json.dumps(finite(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
+    text = json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     return text if _encodes(text) else json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 def finite(value: object) -> Any:
-    """The same data with None in place of every float that is NaN or infinite; tuples become lists."""
+    """A copy of the data with None in place of NaN and infinity, and lists in place of tuples."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: finite(each) for name, each in cast("Mapping[object, object]", value).items()}
+        return {name: finite(item) for name, item in cast("Mapping[object, object]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [finite(each) for each in cast("list[object]", value)]
+        return [finite(item) for item in cast("list[object]", value)]
     return value
 
 
-def load(text: str | bytes, *, constants: bool = False) -> object:
-    """What JSON text says.
+def load(text: str | bytes, *, allow_nan: bool = False) -> object:
+    """The value of a JSON text.
 
-    constants  whether it may hold NaN and infinity, as Python writes them
-    Raises ValueError for these otherwise, half of a surrogate pair, and nesting beyond Python's limit too.
+    allow_nan  accept NaN and infinity as Python's json module writes them
+    Raises ValueError for a text that is not JSON, for NaN and infinity unless allowed, for lone surrogates
+    and for nesting beyond Python's recursion limit.
     """
     try:
-        value = json.loads(text, parse_constant=None if constants else _refuse)
+        value = json.loads(text, parse_constant=None if allow_nan else _refuse)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as cause:
         raise ValueError("it is nested too deeply") from cause
     except UnicodeEncodeError as cause:
-        raise ValueError("it holds half of a surrogate pair, which is no character") from cause
+        raise ValueError("it contains a lone surrogate, which is not a character") from cause
     return value
 
 
-def load_file(place: Path, *, constants: bool = False) -> object:
-    """`load` of a file that this program keeps for itself.
+def load_file(path: Path, *, allow_nan: bool = False) -> object:
+    """The value of one of the program's own JSON files.
 
-    Raises OSError where it cannot be read, ValueError for whatever it cannot be since it was damaged.
+    Raises OSError where the file cannot be read, ValueError where its content is damaged (see `load`).
     """
-    if place.stat().st_size > MOST_KEPT:
-        raise ValueError(f"it has more than {MOST_KEPT} bytes")
-    return load(place.read_bytes(), constants=constants)
+    if path.stat().st_size > MAX_FILE_SIZE:
+        raise ValueError(f"it has more than {MAX_FILE_SIZE} bytes")
+    return load(path.read_bytes(), allow_nan=allow_nan)
 
 
-def object_of(value: object) -> dict[str, object]:
-    """The value, which must be an object of JSON; ValueError."""
+def expect_object(value: object) -> dict[str, object]:
+    """The value, which must be a JSON object; ValueError otherwise."""
     if not isinstance(value, dict):
         raise ValueError("an object is expected")
     return cast("dict[str, object]", value)
 
 
-def text_of(value: object) -> str:
-    """The value, which must be text; ValueError."""
+def expect_text(value: object) -> str:
+    """The value, which must be text; ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError("text is expected")
     return value
 
 
-def texts_of(value: object) -> tuple[str, ...]:
-    """The value, which must be a list of texts; ValueError."""
+def expect_texts(value: object) -> tuple[str, ...]:
+    """The value, which must be a list of texts; ValueError otherwise."""
     if not isinstance(value, list):
         raise ValueError("a list is expected")
-    return tuple(map(text_of, cast("list[object]", value)))
+    return tuple(map(expect_text, cast("list[object]", value)))
 
 
-def number_of(value: object) -> float:
-    """The value, which must be a finite number; ValueError."""
+def expect_number(value: object) -> float:
+    """The value, which must be a finite number; ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("a number is expected")
     try:
@@ -95,7 +96,7 @@ def number_of(value: object) -> float:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number in JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def _encodes(text: str) -> bool:

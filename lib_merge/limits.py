@@ -1,6 +1,6 @@
-"""What every text from outside is held to before it is read: a length, whole characters, a depth.
+"""Limits on text from outside, checked before it is parsed: its length, lone surrogates, nested brackets.
 
-The readers take time in proportion to a text's length, so that a limit is also a limit of time.
+The parsers take time in proportion to the length of a text, so a limit on the length also limits the time.
 """
 
 from __future__ import annotations
@@ -9,43 +9,47 @@ import re
 
 from lib_merge.errors import RecipeError
 
-MOST_RECIPE = 1 << 20  # characters of a recipe, an infotext, or another tool's recipe
-MOST_HISTORY = 1 << 22  # characters of SuperMerger's mergehistory.csv: about 6,000 merges
-MOST_YAML = 1 << 15  # characters of a mergekit configuration: its parser is slow
-MOST_RULES = 1 << 17  # characters of block weights
-MOST_ENTRY = 1 << 14  # characters of one rule, one sum of models, one value of an axis
-MOST_AXIS = 1 << 17  # characters of the values of an axis
-MOST_NUMBERS = 1000  # in a list of numbers; the longest that is read has 110
-MOST_DEPTH = 50  # brackets within brackets
-MOST_DIGITS = 400  # of a number; more is a slip, and Python refuses whole numbers of 4,300
+MAX_RECIPE = 1 << 20  # characters of a recipe, an infotext, or another tool's recipe file
+MAX_HISTORY = 1 << 22  # characters of SuperMerger's mergehistory.csv: about 6,000 merges
+MAX_YAML = 1 << 15  # characters of a mergekit configuration: its parser is slow
+MAX_RULES = 1 << 17  # characters of block weights
+MAX_ENTRY = 1 << 14  # characters of one rule, one sum of models, one value of a grid axis
+MAX_AXIS = 1 << 17  # characters of all values of a grid axis
+MAX_NUMBERS = 1000  # numbers in a list; the longest list with a meaning has 110
+MAX_DEPTH = 50  # levels of nested brackets
+MAX_DIGITS = 400  # digits of a number; Python refuses integers of more than 4,300
+# the largest seed of NumPy's generator; random seeds are 0 to MAX_SEED, which every host accepts
+MAX_SEED = 2**32 - 1
+MAX_PICTURE_SEED = 2**63 - 1  # torch's seeds have 64 bits, and other programs write such seeds into infotexts
+MAX_SAFE_INTEGER = 2**53 - 1  # JavaScript's Number.MAX_SAFE_INTEGER: up to it a float64 holds every integer
 OPENING, CLOSING = "([{", ")]}"
-HALF = re.compile(r"[\ud800-\udfff]")
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def require_text(text: str, most: int, what: str = "this text", *, where: str = "") -> None:
-    """Raise RecipeError for a text that is longer than `most` characters, or holds half of a character."""
-    if len(text) > most:
-        raise RecipeError(f"{what} has {len(text)} characters", where=where, hint=f"{most} at most")
-    half = HALF.search(text)
-    if half is not None:
+def check_text(text: str, max_length: int, what: str = "this text", *, where: str = "") -> None:
+    """Raise RecipeError for a text of more than `max_length` characters, or one with a lone surrogate."""
+    if len(text) > max_length:
+        raise RecipeError(f"{what} has {len(text)} characters", where=where, hint=f"{max_length} at most")
+    surrogate = LONE_SURROGATE.search(text)
+    if surrogate is not None:
         raise RecipeError(
-            f"{what} holds half of a character ({half[0]!r}) at place {half.start() + 1}",
+            f"{what} contains half of a character ({surrogate[0]!r}) at position {surrogate.start() + 1}",
             where=where,
             hint="copy it again, as UTF-8",
         )
 
 
-def require_shallow(text: str, what: str = "this text", *, where: str = "") -> None:
-    """Raise RecipeError where brackets stand within more than MOST_DEPTH others, or may do."""
+def check_nesting(text: str, what: str = "this text", *, where: str = "") -> None:
+    """Raise RecipeError for brackets nested more than MAX_DEPTH deep (counted without looking at quotes)."""
     depth = 0
     for character in text:
         if character in OPENING:
             depth += 1
-            if depth > MOST_DEPTH:
+            if depth > MAX_DEPTH:
                 raise RecipeError(
-                    f"{what} has more than {MOST_DEPTH} brackets within each other",
+                    f"{what} has brackets nested more than {MAX_DEPTH} deep",
                     where=where,
-                    hint="give the inner parts names of their own",
+                    hint="give the inner parts names, and use the names",
                 )
         elif character in CLOSING:
             depth = max(depth - 1, 0)

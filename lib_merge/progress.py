@@ -1,4 +1,4 @@
-"""The one small protocol that a caller passes in to hear of progress and to ask for a stop."""
+"""The protocol by which long work reports its progress and learns that the user asked to stop."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of work done; asked, between pieces of work, whether to go on."""
+    """What a caller passes in: receives the progress of the work, and says whether to stop it."""
 
     def start(self, total: int, what: str) -> None:
-        """A stretch of work begins: `total` bytes (or steps), described in a few words."""
+        """Work of `total` bytes (or steps) begins; `what` describes it: "merging"."""
         ...
 
     def advance(self, amount: int) -> None:
-        """`amount` more of it is done. Called from several threads."""
+        """`amount` more bytes (or steps) are done. Called from several threads."""
         ...
 
     def stopped(self) -> bool:
-        """Whether the user asked to stop; polled between pieces, so it must be cheap."""
+        """Whether the user asked to stop; called often, so it must be cheap."""
         ...
 
 
-class Silent:
-    """Hears nothing and never stops."""
+class NoProgress:
+    """A Progress that ignores all reports and never stops the work."""
 
     def start(self, total: int, what: str) -> None:
-        """Ignored."""
+        """Ignore that the work begins."""
 
     def advance(self, amount: int) -> None:
-        """Ignored."""
+        """Ignore the amount."""
 
     def stopped(self) -> bool:
-        """Never."""
+        """Never ask the work to stop."""
         return False

@@ -1,7 +1,7 @@
-"""Numerics that methods, reports and the engine share.
+"""Tensor arithmetic that merge methods, reports and the execution engine share.
 
-`torch` below is the real module, imported at its first use: a plan or a list of methods is made by
-a process that never loads it.
+`torch` below is the real module, imported at its first use, so that a process can make a plan or list the
+methods without loading torch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-LARGEST_PIECE = (32 << 20) - (64 << 10)  # bytes; from a piece of 32 MB on glibc learns nothing
+LARGEST_FREED_BLOCK = (32 << 20) - (64 << 10)  # bytes; glibc ignores blocks of 32 MB and more
 
 
 class _Lazy:
-    """A module that is imported when something of it is first wanted."""
+    """A module that is imported when one of its attributes is first used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -39,10 +39,11 @@ if not TYPE_CHECKING:
 
 
 def working_dtype(dtypes: Sequence[torch.dtype], out: torch.dtype) -> torch.dtype:
-    """The format to compute in: one that rounds far below what the output can hold.
+    """The dtype to compute in, whose rounding errors are far below the precision of the output dtype.
 
-    float32 (24 bits) for outputs of at most 11 bits. A float32 output made of float32 inputs would
-    show every rounding of a float32 sum, above all where terms cancel: it is computed in float64.
+    float32 (24 bits of precision) for 16-bit and 8-bit outputs (at most 11 bits). float64 where the output
+    and an input are float32 or float64: in float32 the rounding errors of the sum would be visible in the
+    output, above all where terms cancel.
     """
     wide = (torch.float32, torch.float64)
     return torch.float64 if out in wide and any(dtype in wide for dtype in dtypes) else torch.float32
@@ -67,9 +68,10 @@ def combine(tensors: Sequence[Tensor], coefficients: Sequence[float], out: Tenso
 
 
 def interpolate(a: Tensor, b: Tensor, alpha: float, out: Tensor, scratch: Scratch) -> None:
-    """Write (1 - alpha) A + alpha B into `out`, rounded once: `combine` for the commonest merge.
+    """Write (1 - alpha) A + alpha B into `out`, rounded once.
 
-    torch.lerp does it in a third of the time where it computes 16-bit numbers in float32.
+    The same result as `combine`. Uses torch.lerp, which takes a third of the time, where it computes 16-bit
+    floats in float32.
     """
     if a.dtype == b.dtype == out.dtype and lerp_rounds_once(out.dtype, out.device.type):
         torch.lerp(a, b, alpha, out=out)
@@ -79,9 +81,10 @@ def interpolate(a: Tensor, b: Tensor, alpha: float, out: Tensor, scratch: Scratc
 
 @functools.cache
 def lerp_rounds_once(dtype: torch.dtype, device: str) -> bool:
-    """Whether torch.lerp on this 16-bit format, on this device, equals float32 rounded at the end.
+    """Whether torch.lerp of this 16-bit dtype on this device equals torch.lerp in float32, rounded at the
+    end.
 
-    Asked of torch itself, on numbers where a second rounding shows: versions and devices differ.
+    Found by trying it on values where a second rounding would show, since torch versions and devices differ.
     """
     if dtype not in (torch.float16, torch.bfloat16):
         return False
@@ -97,17 +100,17 @@ def lerp_rounds_once(dtype: torch.dtype, device: str) -> bool:
 
 
 class Scratch:
-    """Buffers that one thread uses again and again: fresh pages cost more than arithmetic."""
+    """Buffers that one thread reuses: allocating fresh memory pages takes longer than the arithmetic."""
 
     def __init__(self) -> None:
         self._pools: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def take(self, name: str, dtype: torch.dtype, like: Tensor) -> Tensor:
-        """A buffer of `like`'s shape and device; what it holds is whatever was left in it."""
-        return self.room(name, dtype, like.numel(), like.device).view(like.shape)
+        """A buffer with the shape and device of `like`; its content is undefined."""
+        return self.buffer(name, dtype, like.numel(), like.device).view(like.shape)
 
-    def room(self, name: str, dtype: torch.dtype, count: int, device: torch.device | str = "cpu") -> Tensor:
-        """A flat buffer of so many elements."""
+    def buffer(self, name: str, dtype: torch.dtype, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """A flat buffer of `count` elements; its content is undefined."""
         slot = (name, dtype, torch.device(device))
         pool = self._pools.get(slot)
         if pool is None or pool.numel() < count:
@@ -115,17 +118,19 @@ class Scratch:
         return pool[:count]
 
     def pair(self, dtype: torch.dtype, like: Tensor) -> tuple[Tensor, Tensor]:
-        """A buffer for a running total and one for the next term."""
+        """Two buffers with the shape and device of `like`: for a running total and for the next term."""
         return self.take("total", dtype, like), self.take("term", dtype, like)
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether no element is NaN or infinite, in one pass without a mask: both reach the extremes."""
+    """Whether no element is NaN or infinite; one pass without a mask, since both show in the minimum or
+    maximum."""
     return all(map(math.isfinite, extremes(tensor))) if tensor.numel() else True
 
 
 def extremes(tensor: Tensor) -> tuple[float, float]:
-    """The smallest and the largest element, both NaN where any is; one pass where this torch has one."""
+    """The minimum and the maximum, both NaN where any element is NaN; by torch.aminmax where it supports the
+    dtype."""
     if _has_aminmax(tensor.dtype, tensor.device):
         low, high = tensor.aminmax()
     else:
@@ -134,24 +139,25 @@ def extremes(tensor: Tensor) -> tuple[float, float]:
 
 
 def equal(one: Tensor, other: Tensor) -> bool:
-    """torch.equal for one format and device; floats of eight bits, which older ones lack, by codes."""
-    return torch.equal(_codes(one), _codes(other))
+    """torch.equal of tensors of one dtype and device. Compares fp8 as bytes, since older torch lacks it for
+    fp8."""
+    return torch.equal(_fp8_as_bytes(one), _fp8_as_bytes(other))
 
 
-def picked(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
-    """torch.index_select; floats of eight bits, which older ones lack, by codes."""
-    return _codes(tensor).index_select(axis, index).view(tensor.dtype)
+def index_select(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
+    """torch.index_select. Selects fp8 as bytes, since older torch lacks it for fp8."""
+    return _fp8_as_bytes(tensor).index_select(axis, index).view(tensor.dtype)
 
 
-def _codes(tensor: Tensor) -> Tensor:
-    """Floats of eight bits as whole numbers over the same memory; any other tensor as it is."""
-    eight = tensor.dtype.is_floating_point and tensor.element_size() == 1
-    return tensor.view(torch.uint8) if eight else tensor
+def _fp8_as_bytes(tensor: Tensor) -> Tensor:
+    """An fp8 tensor as a uint8 view of the same memory; any other tensor unchanged."""
+    is_fp8 = tensor.dtype.is_floating_point and tensor.element_size() == 1
+    return tensor.view(torch.uint8) if is_fp8 else tensor
 
 
 @functools.cache
 def _has_aminmax(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether torch.aminmax takes this format on this device: before 2.2 not fp16 on the CPU."""
+    """Whether torch.aminmax supports this dtype on this device; before torch 2.2 it lacks fp16 on the CPU."""
     try:
         torch.zeros(1, dtype=dtype, device=device).aminmax()
     except (NotImplementedError, RuntimeError):  # "not implemented for 'Half'"
@@ -159,29 +165,30 @@ def _has_aminmax(dtype: torch.dtype, device: torch.device) -> bool:
     return True
 
 
-def exact(number: float) -> Fraction:
-    """The decimal number that a person wrote: 0.15 is 15/100, not the nearest binary fraction."""
+def decimal_fraction(number: float) -> Fraction:
+    """The number as the decimal fraction that prints it: 0.15 is 15/100, not the nearest binary fraction."""
     return Fraction(repr(float(number)))
 
 
 def keep_freed_memory() -> None:
-    """Keep the C library from handing memory back to the system between one step and the next.
+    """Keep glibc from returning freed memory to the system between two steps.
 
-    glibc hands back what is free above a bound, twice the largest piece that it has freed so far, of 32 MB
-    at most; where a step takes and frees a few megabytes, that is all of it at every step, to be asked for
-    again and filled with zeros. One piece taken and freed, never touched, raises the bound: a merge of two
-    full-size SD1.5 files by similarity_add_difference fell from 23.4 to 9.9 s of one processor. Elsewhere
-    nothing happens.
+    glibc returns free memory above its trim threshold, which is twice the largest block below 32 MB freed so
+    far (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD). Steps that allocate and free a few megabytes then
+    return all of it each time, and the system has to zero it again. Allocating and freeing one large block,
+    without touching it, raises the threshold: a merge of two full-size SD1.5 files by
+    similarity_add_difference fell from 23.4 to 9.9 s of CPU time. With another C library nothing happens.
     """
-    torch.empty(LARGEST_PIECE, dtype=torch.uint8)
+    torch.empty(LARGEST_FREED_BLOCK, dtype=torch.uint8)
 
 
 @contextmanager
-def one_thread_each() -> Generator[None]:
-    """Keep torch from splitting a piece among threads of its own while ours share out the pieces.
+def torch_single_threaded() -> Generator[None]:
+    """Make torch compute each operation in one thread, for callers that spread chunks over threads of their
+    own.
 
-    Its threads wait for each other at the end of every operation, which stalls on a busy machine.
-    The setting is the process's, so the caller's is put back.
+    torch's threads wait for each other at the end of every operation, which stalls on a busy machine. The
+    setting belongs to the process, so the caller's value is restored at the end.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -14,12 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs as a file, from any folder
 
-from lib_merge.checkpoint import StreamingWriter, open_checkpoint
-from lib_merge.hosts.clip_tokenizer import MERGES, write_tokenizer
+from lib_merge.architectures import open_checkpoint
+from lib_merge.checkpoint import StreamingWriter
+from lib_merge.clip_tokenizer import MERGES, write_tokenizer
+from samples.fetch import PARTS, fetch_parts
 
 HERE = Path(__file__).resolve().parent
-PARTS = HERE / "parts"
 MODELS = HERE / "models"
+OUTPUT = HERE.parent / "output"  # for what is made of the samples
 NAMES = ("base", "ink", "pastel", "other")
 SHARED = ("vae", "text_encoder")
 METADATA = {"format": "pt", "modelspec.resolution": "128x128"}  # pixels at which the samples draw best
@@ -27,17 +29,19 @@ METADATA = {"format": "pt", "modelspec.resolution": "128x128"}  # pixels at whic
 
 def assemble(folder: Path = MODELS, parts: Path = PARTS) -> dict[str, Path]:
     """The four checkpoints in `folder`, each with its YAML; what is there and current is left alone."""
+    if parts == PARTS:
+        fetch_parts()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     text_encoder = _text_encoder(folder / "text_encoder")
     settings = (HERE / "config.yaml").read_text(encoding="utf-8")
     settings = settings.replace("version: {text_encoder}", f"version: {json.dumps(str(text_encoder))}")
-    made = {}
+    checkpoints = {}
     for name in NAMES:
-        made[name] = folder / f"{name}.safetensors"
-        _checkpoint(made[name], [parts / f"{part}.safetensors" for part in (f"unet_{name}", *SHARED)])
-        _text(made[name].with_suffix(".yaml"), settings)
-    return made
+        checkpoints[name] = folder / f"{name}.safetensors"
+        _checkpoint(checkpoints[name], [parts / f"{part}.safetensors" for part in (f"unet_{name}", *SHARED)])
+        _text(checkpoints[name].with_suffix(".yaml"), settings)
+    return checkpoints
 
 
 def _current(path: Path, sources: Iterable[Path]) -> bool:
@@ -65,7 +69,8 @@ def _checkpoint(path: Path, parts: list[Path]) -> None:
         writer = stack.enter_context(StreamingWriter(path, tensors, METADATA, overwrite=True))
         for key, part in sources.items():
             writer.write(key, 0, part.bytes(key))
-        writer.commit()
+        if not _current(path, parts):  # another process may have made it meanwhile, and be reading it
+            writer.commit()
 
 
 def _text_encoder(folder: Path) -> Path:

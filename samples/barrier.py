@@ -1,11 +1,11 @@
 """Measures how much aligning helps a merge of two models without a common ancestor.
 
 `other` and `base` were trained from different random weights. Merges of the two along alpha from 0 to 1 are
-held against fresh drawings: the loss is the squared error of the foretold noise (as in training, without
-its weights), with the same drawings, times and noise for every merge. The *barrier* is the most by which
+tried on new drawings: the loss is the squared error of the noise prediction (as in training, without its
+weights), with the same drawings, times and noise for every merge. The *barrier* is the most by which
 the loss lies above the straight line between its ends.
 
-    python -m samples.barrier [--pictures 96] [--plot samples/barrier.png]
+    python -m samples.barrier [--pictures 96] [--plot docs/pictures/barrier.png]
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib_merge.checkpoint import read_header, write_file
-from lib_merge.execute import merge_to_memory
+from lib_merge.architectures import read_header
+from lib_merge.checkpoint import write_file
+from lib_merge.execute import MergeOptions, merge_to_memory
 from lib_merge.hosts.drawing import pipeline_of
 from lib_merge.plan import make_plan
 from lib_merge.rebasin import Alignments
@@ -43,7 +44,7 @@ save M
 WAYS = {
     "as they are": "B",
     "aligned": "B1",
-    "aligned, heads turned too": "B2",
+    "aligned, heads rotated too": "B2",
     "heads and feed-forward alone": "B3",
 }
 SEED = 977  # of drawings that no model has seen
@@ -59,26 +60,26 @@ def main() -> None:
     parser.add_argument("--b", default="other")
     parser.add_argument("--pictures", type=int, default=96)
     parser.add_argument("--plot", type=Path)
-    asked = parser.parse_args()
-    lessons = fresh_lessons(asked.pictures)
+    options = parser.parse_args()
+    lessons = fresh_lessons(options.pictures)
     alignments = Alignments()
     curves: dict[str, list[float]] = {}
     for way, which in WAYS.items():
         curves[way] = [
-            loss_of(merged(asked.a, asked.b, which, alpha, alignments), lessons) for alpha in ALPHAS
+            loss_of(merged(options.a, options.b, which, alpha, alignments), lessons) for alpha in ALPHAS
         ]
         losses = " ".join(f"{loss:.4f}" for loss in curves[way])
         print(f"{way:<30} barrier {barrier(curves[way]):.4f}   {losses}", flush=True)
-    if asked.plot:
-        plot(curves, asked)
+    if options.plot:
+        plot(curves, options)
 
 
 def merged(a: str, b: str, which: str, alpha: float, alignments: Alignments) -> dict[str, Tensor]:
-    """One merge of the two."""
+    """The tensors of one merge of the two."""
     folder = assemble()[a].parent
     recipe = parse_recipe(RECIPE.format(a=a, b=b, which=which, alpha=alpha))
     plan = make_plan(recipe, {file: read_header(folder / file) for file in recipe.files})
-    return merge_to_memory(plan, alignments=alignments)
+    return merge_to_memory(plan, MergeOptions(alignments=alignments))
 
 
 def fresh_lessons(count: int) -> Lessons:
@@ -92,7 +93,7 @@ def fresh_lessons(count: int) -> Lessons:
 
 @torch.inference_mode()
 def loss_of(state: dict[str, Tensor], lessons: Lessons) -> float:
-    """Mean squared error of the foretold noise, at times spread evenly from 0 to 1,000."""
+    """Mean squared error of the noise prediction, at times spread evenly from 0 to 1,000."""
     pipeline: Any = pipeline_of(state)
     unet: nn.Module = pipeline.unet.float()
     strengths = noise_schedule().alphas_cumprod
@@ -102,8 +103,8 @@ def loss_of(state: dict[str, Tensor], lessons: Lessons) -> float:
     times = ((torch.arange(count) + 0.5) / count * len(strengths)).long()[
         torch.randperm(count, generator=chance)
     ]
-    kept = strengths[times][:, None, None, None]
-    noisy = kept.sqrt() * lessons.latents + (1 - kept).sqrt() * noise
+    signal = strengths[times][:, None, None, None]
+    noisy = signal.sqrt() * lessons.latents + (1 - signal).sqrt() * noise
     text = lessons.states[lessons.caption_of]
     total = 0.0
     for start in range(0, count, BATCH):
@@ -119,7 +120,7 @@ def barrier(losses: Sequence[float]) -> float:
     return max(loss - straight for loss, straight in zip(losses, line, strict=True))
 
 
-def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
+def plot(curves: dict[str, list[float]], options: argparse.Namespace) -> None:
     """The losses along alpha, a line for each way."""
     from matplotlib.figure import Figure
 
@@ -128,13 +129,13 @@ def plot(curves: dict[str, list[float]], asked: argparse.Namespace) -> None:
     for style, (way, losses) in zip(("o-", "s-", "^--", "x:"), curves.items(), strict=True):
         axes.plot(ALPHAS, losses, style, label=f"{way}: barrier {barrier(losses):.3f}", markersize=4)
     axes.set(
-        xlabel=f"alpha: 0 is {asked.a}, 1 is {asked.b}", ylabel="error of the foretold noise", ylim=(0, None)
+        xlabel=f"alpha: 0 is {options.a}, 1 is {options.b}", ylabel="noise-prediction error", ylim=(0, None)
     )
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     stream = BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
-    write_file(asked.plot, stream.getvalue(), overwrite=True, endings=(".png",))
+    write_file(options.plot, stream.getvalue(), overwrite=True, suffixes=(".png",))
 
 
 if __name__ == "__main__":

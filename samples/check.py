@@ -38,7 +38,7 @@ class Seen:
 
 
 def look(image: Image.Image) -> Seen:
-    """What is in the picture."""
+    """Detect the shape, colour and style in a picture."""
     pixels = np.asarray(image.convert("RGB"), np.float32) / 255
     paper = paper_of(pixels)
     mask = drawing_of(pixels, paper)

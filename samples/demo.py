@@ -16,17 +16,17 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lib_merge.checkpoint import read_header, write_file
+from lib_merge.architectures import read_header
+from lib_merge.checkpoint import write_file
 from lib_merge.errors import MergeError
-from lib_merge.execute import merge_to_file
+from lib_merge.execute import MergeOptions, merge_to_file
 from lib_merge.hosts.drawing import draw, load_pipeline
 from lib_merge.plan import make_plan
 from lib_merge.recipe import Ingredient, Numbers, Recipe, Step, print_recipe
-from samples.assemble import MODELS, assemble
+from samples.assemble import MODELS, OUTPUT, assemble
 
 # the text encoder and the input blocks stay A's; the output blocks, which hold the style, go halfway to B
 WEIGHTS = (0.0, *[0.0] * 12, 0.2, *[round(0.3 + 0.03 * block, 2) for block in range(12)])
-OUTPUT = Path(__file__).parents[1] / "output"
 PROMPTS = ("a red circle", "a blue square", "a green triangle", "a yellow cross")
 SEEDS = tuple(range(1000, 1000 + len(PROMPTS)))
 SIDE = 128  # pixels; what the samples were trained for
@@ -81,7 +81,7 @@ def recipe(a: str, b: str) -> Recipe:
 def merge(a: Path, b: Path, target: Path) -> None:
     """Plan from the headers, then carry it out."""
     plan = make_plan(recipe(a.name, b.name), {path.name: read_header(path) for path in (a, b)})
-    merge_to_file(plan, target, overwrite=True)
+    merge_to_file(plan, target, MergeOptions(overwrite=True))
 
 
 def sheet(rows: dict[str, list[Image.Image]], prompts: Sequence[str]) -> Image.Image:

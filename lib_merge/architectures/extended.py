@@ -2,15 +2,15 @@
 
     CLIPL CLIPG            the two text encoders
     IN40                   input_blocks.4.0: the number of the block, then that of the layer in it
-    IN41                   what stands around the transformer of input_blocks.4.1
+    IN41                   input_blocks.4.1 without its transformer blocks
     IN410, IN411           its transformer_blocks.0 and .1
     MID10, MID103          middle_block.1, its transformer_blocks.3 (the block has no number)
     OUT22                  output_blocks.2.2, an upsampler
     OUT9                   the last convolution
     TIME LABEL VAE
 
-Read off hako-mikan/sd-webui-supermerger 0b1c491, scripts/mergers/mergers.py (blockfromkey, BLOCKIDXLLL). The
-order is that of a list of 110 numbers; no tensor carries its third name, IN0.
+Source: hako-mikan/sd-webui-supermerger 0b1c491, scripts/mergers/mergers.py (blockfromkey, BLOCKIDXLLL). The
+order is that of a list of 110 numbers; its third name, IN0, applies to no tensor.
 """
 
 from __future__ import annotations
@@ -18,21 +18,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lib_merge.architectures.families.common import UNET
-
-PLACES = re.compile(
-    re.escape(UNET) + r"(input|output)_blocks\.(\d)\.(\d)\.(?:transformer_blocks\.(\d+)\.)?"
-    rf"|{re.escape(UNET)}middle_block\.(\d)\.(?:transformer_blocks\.(\d+)\.)?"
+from lib_merge.architectures.keys import (
+    LABEL,
+    OUT,
+    SGM_FIRST_PREFIX,
+    SGM_SECOND_PREFIX,
+    TIME,
+    UNET_PREFIX,
+    VAE_PREFIX,
 )
-STARTS = {
-    f"{UNET}label_emb.": "LABEL",
-    f"{UNET}time_embed.": "TIME",
-    f"{UNET}out.": "OUT9",
-    "conditioner.embedders.0.": "CLIPL",
-    "conditioner.embedders.1.": "CLIPG",
-    "first_stage_model.": "VAE",
+
+BLOCK_KEY = re.compile(
+    re.escape(UNET_PREFIX) + r"(input|output)_blocks\.(\d)\.(\d)\.(?:transformer_blocks\.(\d+)\.)?"
+    rf"|{re.escape(UNET_PREFIX)}middle_block\.(\d)\.(?:transformer_blocks\.(\d+)\.)?"
+)
+NAMES_BY_PREFIX = {
+    UNET_PREFIX + LABEL: "LABEL",
+    UNET_PREFIX + TIME: "TIME",
+    UNET_PREFIX + OUT: "OUT9",
+    SGM_FIRST_PREFIX: "CLIPL",
+    SGM_SECOND_PREFIX: "CLIPG",
+    VAE_PREFIX: "VAE",
 }
-# transformer blocks by block, and the blocks that end in an upsampler
+# The number of transformer blocks of each input, output and middle block; output blocks with an upsampler.
 DOWN, UP, MIDDLE, UPSAMPLERS = {4: 2, 5: 2, 7: 10, 8: 10}, {0: 10, 1: 10, 2: 10, 3: 2, 4: 2, 5: 2}, 10, (2, 5)
 
 
@@ -59,14 +67,14 @@ EXTENDED_FAMILY = "sdxl"
 
 
 def extended_name(key: str) -> str:
-    """What SuperMerger calls the part of SDXL that a tensor is in, "" for what lies outside of all."""
-    for start, name in STARTS.items():
+    """SuperMerger's extended name for the part of SDXL that a key belongs to; "" for a key of no part."""
+    for start, name in NAMES_BY_PREFIX.items():
         if key.startswith(start):
             return name
-    place = PLACES.match(key)
-    if place is None:
+    match = BLOCK_KEY.match(key)
+    if match is None:
         return ""
-    way, block, layer, depth, middle, inner = place.groups(default="")
+    side, block, layer, depth, middle, inner = match.groups(default="")
     if middle:
         return f"MID{middle}0{inner}"
-    return f"{'IN' if way == 'input' else 'OUT'}{block}{layer}{depth}"
+    return f"{'IN' if side == 'input' else 'OUT'}{block}{layer}{depth}"

@@ -1,15 +1,23 @@
-"""The topology of a file, told from its shapes: for models of any width, the narrow samples among them."""
+"""Infers the topology of a file from its shapes, for models of any width, such as the narrow samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lib_merge.architectures.keys import (
+    CLIP_PREFIX,
+    CONV_IN_WEIGHT,
+    OPEN_CLIP_PREFIX,
+    SGM_FIRST_PREFIX,
+    SGM_SECOND_PREFIX,
+    UNET_PREFIX,
+    VAE_PREFIX,
+)
+from lib_merge.architectures.part_topology import PartTopology, Tensors
 from lib_merge.architectures.topology import (
     ClipTopology,
     OpenClipTopology,
-    Plan,
-    Tensors,
     Topology,
     UNetTopology,
     VaeTopology,
@@ -33,7 +41,7 @@ class _Part:
         return len(self.tensors[self.prefix + key].shape)
 
     def count(self, pattern: str) -> int:
-        """How many of pattern's numbers 0, 1, 2, ... there are; `{}` stands for the number."""
+        """How many keys pattern.format(0), pattern.format(1), ... exist without a gap."""
         number = 0
         while self.has(pattern.format(number)):
             number += 1
@@ -45,7 +53,7 @@ def _multiples(widths: list[int], base: int) -> tuple[int, ...] | None:
 
 
 def _unet(part: _Part) -> UNetTopology | None:
-    if part.has("label_emb.weight"):  # the x4 upscaler, whose outer levels attend to the text alone
+    if part.has("label_emb.weight"):  # the x4 upscaler, whose outer levels have cross-attention only
         return None
     channels = part.size("input_blocks.0.0.weight")
     widths: list[int] = []
@@ -118,31 +126,31 @@ def _vae(part: _Part) -> VaeTopology | None:
     )
 
 
-# Where a checkpoint keeps each kind of part: prefix, a key that only this kind has there, how to read it.
-PLACES: tuple[tuple[str, str, Callable[[_Part], Plan | None]], ...] = (
-    ("model.diffusion_model.", "input_blocks.0.0.weight", _unet),
-    ("cond_stage_model.transformer.", "text_model.embeddings.token_embedding.weight", _clip),
-    ("cond_stage_model.model.", "ln_final.weight", _open_clip),
-    ("conditioner.embedders.0.transformer.", "text_model.embeddings.token_embedding.weight", _clip),
-    ("conditioner.embedders.0.model.", "ln_final.weight", _open_clip),
-    ("conditioner.embedders.1.model.", "ln_final.weight", _open_clip),
-    ("first_stage_model.", "encoder.conv_in.weight", _vae),
+# (prefix of a part, a key below it that only this kind of part has, function that infers its topology)
+PART_READERS: tuple[tuple[str, str, Callable[[_Part], PartTopology | None]], ...] = (
+    (UNET_PREFIX, CONV_IN_WEIGHT, _unet),
+    (CLIP_PREFIX, "text_model.embeddings.token_embedding.weight", _clip),
+    (OPEN_CLIP_PREFIX, "ln_final.weight", _open_clip),
+    (f"{SGM_FIRST_PREFIX}transformer.", "text_model.embeddings.token_embedding.weight", _clip),
+    (f"{SGM_FIRST_PREFIX}model.", "ln_final.weight", _open_clip),
+    (f"{SGM_SECOND_PREFIX}model.", "ln_final.weight", _open_clip),
+    (VAE_PREFIX, "encoder.conv_in.weight", _vae),
 )
 
 
 def topology_of(tensors: Tensors) -> Topology:
-    """The plans of the U-Net, text encoders and VAE that a file of canonical names holds.
+    """The topologies of the U-Net, text encoders and VAE in a file with canonical keys.
 
-    A part is left out where its shapes follow no plan (a pruned or damaged part, the x4 upscaler).
-    What the plan cannot express is found by comparing `topology_of(tensors).shapes()` with the file.
+    A part is left out where its shapes do not fit any topology (a pruned or damaged part, the x4 upscaler).
+    Compare `topology_of(tensors).shapes()` with the file to find tensors that do not fit.
     """
-    parts: dict[str, Plan] = {}
-    for prefix, sign, read in PLACES:
-        if prefix + sign in tensors:
+    parts: dict[str, PartTopology] = {}
+    for prefix, marker_key, infer in PART_READERS:
+        if prefix + marker_key in tensors:
             try:
-                plan = read(_Part(tensors, prefix))
-            except (KeyError, IndexError):  # a key or an axis that the plan takes for granted is not there
+                part = infer(_Part(tensors, prefix))
+            except (KeyError, IndexError):  # a missing key or axis
                 continue
-            if plan is not None:
-                parts[prefix] = plan
+            if part is not None:
+                parts[prefix] = part
     return Topology(parts)

@@ -1,4 +1,4 @@
-"""Lists of numbers: how each tool reads one, and what it means for every slot of a family."""
+"""Lists of block weights: how each tool reads them, and the amount of every slot that a list gives."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from lib_merge.architectures.families.common import block_names
 from lib_merge.architectures.family import Family, Layout
 from lib_merge.errors import RecipeError, did_you_mean
-from lib_merge.limits import MOST_NUMBERS, MOST_RULES, require_text
+from lib_merge.limits import MAX_NUMBERS, MAX_RULES, check_text
 
 STAYS_A = "A"
 LAST_OUT = "LAST_OUT"
 BASE = "BASE"
 
-# SuperMerger gives the parts of Flux that stand beside the blocks numbers of their own.
+# SuperMerger's list for Flux, with numbers for the parts outside of the blocks.
 SUPERMERGER_FLUX = ("CLIP_L", "T5", "IN", *block_names("D", 19), *block_names("S", 38), "OUT")
 
 LAYOUTS = (
     Layout(
         "supermerger",
         "SuperMerger",
-        # SuperMerger itself blends the VAE under BASE; here a VAE is only blended when asked for.
+        # SuperMerger itself merges the VAE by the number of BASE; here a VAE is merged only on request.
         {"TIME": "IN00", "LABEL": "IN00", "OUT": LAST_OUT, "VAE": STAYS_A, "IN": STAYS_A},
         source="hako-mikan/sd-webui-supermerger 0b1c491, scripts/mergers/mergers.py",
         lists={"flux": (SUPERMERGER_FLUX,)},
@@ -49,7 +49,7 @@ LAYOUTS = (
         "mecha",
         "sd-mecha",
         {"TIME": BASE, "LABEL": BASE, "OUT": LAST_OUT, "VAE": BASE, "IN": STAYS_A},
-        # On SDXL its blocks have a VAE of their own, which a list of 20 does not set.
+        # On SDXL it has a separate block for the VAE, which a list of 20 numbers does not set.
         exceptions={"sdxl": {"VAE": STAYS_A}},
         source="ljleb/sd-mecha b8d4d88, sd_mecha/extensions/builtin/model_configs",
     ),
@@ -58,12 +58,13 @@ DEFAULT_LAYOUT = LAYOUTS[0]
 
 
 def layout_by_name(name: str) -> Layout:
-    """The layout of that id."""
+    """The layout with that id; RecipeError for an unknown one."""
     for layout in LAYOUTS:
         if layout.id == name:
             return layout
-    known = [layout.id for layout in LAYOUTS]
-    raise RecipeError(f"there is no layout '{name}'", hint=did_you_mean(name, known))
+    raise RecipeError(
+        f"there is no layout '{name}'", hint=did_you_mean(name, [layout.id for layout in LAYOUTS])
+    )
 
 
 def read_numbers(
@@ -74,67 +75,70 @@ def read_numbers(
     base: float,
     where: str = "",
 ) -> dict[str, float]:
-    """What a list of numbers means for every slot of a family; 0 for a slot that stays A's.
+    """Slot id -> amount for all slots of a family; 0 for a slot that stays A's.
 
-    A list without BASE (25 numbers on SD1, 19 on SDXL) takes `base` for the text encoder.
+    base   the amount of BASE (the text encoder) for a list without it: 25 numbers on SD1, 19 on SDXL
+    where  the source of the list, for error messages
+    Raises RecipeError for a list of another length, or with NaN or infinity.
     """
     names = _names(len(numbers), family, layout, where)
     if not all(map(math.isfinite, numbers)):
-        bad = next(place for place, number in enumerate(numbers, 1) if not math.isfinite(number))
-        raise RecipeError(f"number {bad} of the list is {numbers[bad - 1]}, which is no amount", where=where)
-    given = {BASE: base, **dict(zip(names, numbers, strict=True))}
+        index, number = next((i, n) for i, n in enumerate(numbers, 1) if not math.isfinite(n))
+        raise RecipeError(f"number {index} of the list is {number}, which is not an amount", where=where)
+    amounts = {BASE: base, **dict(zip(names, numbers, strict=True))}
     values = {
-        slot: number for name, number in given.items() for slot in family.groups.get(name, (name,)) if name
+        slot: number for name, number in amounts.items() for slot in family.groups.get(name, (name,)) if name
     }
-    for slot in family.homeless:
-        values.setdefault(slot, _followed(_target(slot, family, layout), family, given))
+    for slot in family.unlisted_slots:
+        values.setdefault(slot, _fallback_number(_fallback_of(slot, family, layout), family, amounts))
     return {slot.id: values[slot.id] for slot in family.slots}
 
 
-def leaves_base_open(count: int, family: Family, layout: Layout = DEFAULT_LAYOUT, *, where: str = "") -> bool:
-    """Whether a list of so many numbers says nothing of BASE; raises where the family takes no such list."""
-    return BASE in family.numbers and BASE not in _names(count, family, layout, where)
+def omits_base(count: int, family: Family, layout: Layout = DEFAULT_LAYOUT, *, where: str = "") -> bool:
+    """Whether a list of `count` numbers has none for BASE; RecipeError where the family has no such list."""
+    return BASE in family.listed_names and BASE not in _names(count, family, layout, where)
 
 
 def _names(count: int, family: Family, layout: Layout, where: str) -> tuple[str, ...]:
-    """What each of so many numbers stands for."""
+    """The slots or groups that a list of `count` numbers applies to, in order."""
     lists = list(_lists(family, layout))
     for names in lists:
         if len(names) == count:
             return names
-    given = "1 number was given" if count == 1 else f"{count} numbers were given"
+    problem = "the list has 1 number" if count == 1 else f"the list has {count} numbers"
     if not lists:
-        raise RecipeError(f"{given}; {family.title} has no blocks to give them to", where=where)
-    others = " or ".join(str(len(names)) for names in lists[2:])
+        raise RecipeError(f"{problem}, but {family.title} has no blocks", where=where)
+    without = f" or {len(family.listed_names) - 1} without BASE" if BASE in family.listed_names else ""
+    others = " or ".join(str(len(names)) for names in lists[1 + bool(without) :])
+    full = family.listed_names
     raise RecipeError(
-        f"{given}; {family.title} takes {len(family.numbers)} ({_spelled(family.numbers)}) "
-        f"or {len(family.numbers) - 1} without BASE",
+        f"{problem}, but {family.title} takes {len(full)} ({_render_ranges(full)}){without}",
         where=where,
-        hint=f"lists of {others} numbers are read too" if others else "",
+        hint=f"lists of {others} numbers can be read too" if others else "",
     )
 
 
 def _lists(family: Family, layout: Layout) -> Iterator[tuple[str, ...]]:
-    """Every list that the family takes under the layout, with BASE and without."""
-    for names in (family.numbers, *family.lists, *layout.lists.get(family.id, ())):
+    """The lists that the family has in this layout, as names in order, with BASE and without."""
+    for names in (family.listed_names, *family.other_lists, *layout.lists.get(family.id, ())):
         if names:
             yield names
         if names[:1] == (BASE,):
             yield names[1:]
 
 
-def _target(slot: str, family: Family, layout: Layout) -> str:
-    return layout.exceptions.get(family.id, {}).get(slot, layout.follows.get(slot, STAYS_A))
+def _fallback_of(slot: str, family: Family, layout: Layout) -> str:
+    return layout.exceptions.get(family.id, {}).get(slot, layout.fallback_for.get(slot, STAYS_A))
 
 
-def _followed(target: str, family: Family, given: Mapping[str, float]) -> float:
+def _fallback_number(target: str, family: Family, amounts: Mapping[str, float]) -> float:
     if target == STAYS_A:
         return 0.0
-    return given[family.numbers[-1] if target == LAST_OUT else target]
+    return amounts[family.listed_names[-1] if target == LAST_OUT else target]
 
 
-def _spelled(names: Sequence[str]) -> str:
-    """BASE, IN00..IN11, M00, OUT00..OUT11"""
+def _render_ranges(names: Sequence[str]) -> str:
+    """The names with ranges abbreviated: "BASE, IN00..IN11, M00, OUT00..OUT11"."""
     runs: list[list[str]] = []
     for name in names:
         kind = name.rstrip("0123456789")
@@ -152,12 +156,13 @@ BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
 
 def parse_numbers(text: str, *, where: str = "") -> tuple[float, ...]:
-    """The numbers of a pasted list: commas, semicolons, spaces, line ends; brackets around it.
+    """The numbers of a pasted list, separated by commas, semicolons, spaces or line ends, with or without
+    brackets.
 
-    A comma more at the end is overlooked. Two commas with nothing between them are not, since the
-    numbers after them would silently move to the next block.
+    A trailing comma is ignored. Two commas in a row raise RecipeError, since the numbers after them would
+    apply to the wrong blocks; so does anything that is not a number.
     """
-    require_text(text, MOST_RULES, "this list", where=where)
+    check_text(text, MAX_RULES, "this list", where=where)
     start, end = _without_brackets(text)
     numbers: list[float] = []
     at = start
@@ -167,14 +172,16 @@ def parse_numbers(text: str, *, where: str = "") -> tuple[float, ...]:
         at += len(separators)
         word = WORD.match(text, at, end)
         if separators.count(",") + separators.count(";") > (1 if numbers else 0):
-            raise _bad("is missing", len(numbers) + 1, text, at, where)
+            raise _number_error("is missing", len(numbers) + 1, text, at, where)
         if word:
             numbers.append(_number(word.group(), len(numbers) + 1, text, at, where))
             at = word.end()
-        if len(numbers) > MOST_NUMBERS:
-            raise RecipeError(f"there are more than {MOST_NUMBERS} numbers", where=where, hint="26 for SD1")
+        if len(numbers) > MAX_NUMBERS:
+            raise RecipeError(f"there are more than {MAX_NUMBERS} numbers", where=where, hint="26 for SD1")
     if not numbers:
-        raise RecipeError("no numbers were given", where=where, hint="such as 0.5, or 26 for the blocks")
+        raise RecipeError(
+            "the list has no numbers", where=where, hint="for example 0.5, or 26 for the blocks"
+        )
     return tuple(numbers)
 
 
@@ -190,18 +197,18 @@ def _without_brackets(text: str) -> tuple[int, int]:
         start, end = start + 1, end - 1
 
 
-def _number(word: str, place: int, text: str, at: int, where: str) -> float:
+def _number(word: str, index: int, text: str, at: int, where: str) -> float:
     number = float(word) if NUMBER.fullmatch(word) else math.nan
     if not math.isfinite(number):
-        raise _bad(f"is '{word}', which is no number", place, text, at, where)
+        raise _number_error(f"is '{word}', which is not a number", index, text, at, where)
     return number
 
 
-def _bad(what: str, place: int, text: str, at: int, where: str) -> RecipeError:
+def _number_error(what: str, index: int, text: str, at: int, where: str) -> RecipeError:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    spot = f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
+    position = f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
     return RecipeError(
-        f"number {place} {what}",
-        where=", ".join(part for part in (where, spot) if part),
-        hint="write the numbers with a point, and a comma or a space between them: 0.5, 0.25, 1",
+        f"number {index} {what}",
+        where=", ".join(part for part in (where, position) if part),
+        hint="write the numbers with a decimal point, separated by commas or spaces: 0.5, 0.25, 1",
     )

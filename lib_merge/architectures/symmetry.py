@@ -1,10 +1,11 @@
-"""Which channels of a model may be rearranged without changing what it computes, as data.
+"""Data types for permutation symmetries: which channels of a model can be permuted without changing its
+output.
 
-A *symmetry* names axes of tensors that have to be rearranged alike, wherever a place in the model looks
-so, and says which rearrangements are allowed there. What must stay is data too, each with its reason, so
-that every axis of a model is one or the other (a test holds the families to that).
+A *symmetry* is a set of axes of tensors that have to be permuted together, in every module that a pattern
+matches, and the set of permutations that are allowed. Axes that must not be permuted are listed too, with the
+reason, so that every axis of a model is one or the other (a test checks this for all families).
 
-Patterns are keys in which `*` stands for one part between dots and `**` for one or more.
+Patterns are keys in which `*` matches one part between dots and `**` matches one or more parts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-# What a user may select, and what it is.
+# Kind of symmetry, as users select it -> its description.
 SYMMETRY_KINDS = {
     "resblocks": "channels inside a residual block, between its two convolutions",
     "tokens": "the token stream of a spatial transformer, from proj_in to proj_out",
@@ -26,30 +27,32 @@ SYMMETRY_KINDS = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of every tensor that a pattern names, or some of the equal segments that it falls into.
+    """One axis of the tensors whose keys match a pattern, or some of its equal segments.
 
-    key       pattern, relative to the symmetry's place
-    segments  how many equal segments lie along the axis (query, key and value in one matrix: 3)
-    taken     which of them are meant; several are rearranged alike
-    optional  the model may lack it
+    key       pattern, relative to the symmetry's module
+    segments  number of equal segments of the axis (query, key and value in one matrix: 3)
+    segment_indices  the segments that are permuted, all in the same way
+    optional  whether the model may lack the tensor
     """
 
     key: str
     axis: int = 0
     segments: int = 1
-    taken: tuple[int, ...] = (0,)
+    segment_indices: tuple[int, ...] = (0,)
     optional: bool = False
 
 
 @dataclass(frozen=True)
-class Free:
-    """Any permutation of the n channels."""
+class AnyPermutation:
+    """All permutations of the channels are allowed."""
 
 
 @dataclass(frozen=True)
-class InGroups:
-    """Whole groups of neighbouring channels may change places, and channels within a group: what a GroupNorm
-    leaves. An unstructured permutation would mix the groups' statistics and so change the output.
+class GroupPermutation:
+    """Permutations of whole groups of adjacent channels, and of the channels within each group, are allowed.
+
+    These are the permutations under which a GroupNorm with `count` groups is equivariant. Any other would
+    change the mean and variance of the groups, and so the output.
     """
 
     count: int = 32
@@ -57,41 +60,44 @@ class InGroups:
 
 @dataclass(frozen=True)
 class Heads:
-    """Whole heads may change places; within a head queries and keys may be permuted alike (turned alike by
-    any orthogonal matrix), and so may values and the output's columns. Count or width, the other follows.
+    """Attention heads: permutations of whole heads, and of channels within each head, are allowed.
+
+    Within a head queries and keys can be multiplied by the same orthogonal matrix, such as a permutation, and
+    so can values and the output's columns. Set either the `count` of heads or their `width` in channels.
     """
 
     count: int = 0
     width: int = 0
 
-    def of(self, channels: int) -> int:
-        """How many heads so many channels fall into; 0 where they do not."""
+    def count_for(self, channels: int) -> int:
+        """The number of heads for this number of channels; 0 where it is not divisible."""
         count = self.count or channels // self.width
         return count if count and channels % count == 0 and channels // count >= 1 else 0
 
 
-Structure = Free | InGroups | Heads
+Structure = AnyPermutation | GroupPermutation | Heads
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Axes that are rearranged alike, at every place that a pattern names.
+    """Axes that are permuted together, in every module that a pattern matches.
 
     kind    one of SYMMETRY_KINDS
-    place   pattern of the module below which the axes' keys lie; there is one wherever the first axis is
-    values  for Heads: the axes of values and output, beside those of queries and keys
+    module  pattern of the module's name, to which the keys of the axes are relative; the symmetry exists in
+            every module that has the first axis
+    values  for Heads: the axes of values and output; `axes` are then those of queries and keys
     """
 
     kind: str
-    place: str
+    module: str
     axes: tuple[Axis, ...]
-    structure: Structure = Free()
+    structure: Structure = AnyPermutation()
     values: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Axes that stay as they are, and why."""
+class FixedAxes:
+    """Axes that must not be permuted, and the reason."""
 
     key: str
     axes: tuple[int, ...]
@@ -100,15 +106,16 @@ class Kept:
 
 @dataclass(frozen=True)
 class Symmetries:
-    """All that is known of a family: what may move, what stays, and variants that are built otherwise."""
+    """A family's permutable axes, its fixed axes, and the variants with another structure, which are
+    excluded."""
 
-    moves: tuple[Symmetry, ...] = ()
-    stays: tuple[Kept, ...] = ()
-    not_for: frozenset[str] = frozenset()
+    permutable: tuple[Symmetry, ...] = ()
+    fixed: tuple[FixedAxes, ...] = ()
+    excluded_variants: frozenset[str] = frozenset()
 
 
 @cache
-def matcher(pattern: str) -> re.Pattern[str]:
-    """A pattern as a regular expression that matches whole keys."""
+def key_regex(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern, for whole keys."""
     parts = {"**": r"[^.]+(?:\.[^.]+)*", "*": r"[^.]+"}
     return re.compile(r"\.".join(parts.get(part, re.escape(part)) for part in pattern.split(".")))

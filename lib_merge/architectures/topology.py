@@ -1,60 +1,42 @@
-"""Every key and shape of a model, from a few numbers, and those few numbers back from a file's shapes.
+"""Topologies: all keys and shapes of a model, computed from a few sizes.
 
-A *plan* is one part of a model: its defaults are the full-size part that people know. `shapes()` lists
-the part's keys without the prefix under which a checkpoint holds them. Read off the modules that the
-names come from: CompVis/stable-diffusion 21f890f9 and Stability-AI/generative-models 0ad7de9
-(ldm/sgm `openaimodel.UNetModel`, `diffusionmodules/model.py`), open_clip 3.3 and transformers' CLIP.
+A `Topology` is a checkpoint; its parts (a U-Net, a text encoder, a VAE) are `PartTopology` objects, whose
+defaults are the sizes of the published model. `shapes()` of a part has keys without the part's prefix.
+Sources: the modules that define the names, CompVis/stable-diffusion 21f890f9 and
+Stability-AI/generative-models 0ad7de9 (ldm/sgm `openaimodel.UNetModel`, `diffusionmodules/model.py`),
+open_clip 3.3 and transformers' CLIP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from lib_merge.checkpoint.header import TensorInfo
-
-Shapes = dict[str, tuple[int, ...]]
-Tensors = Mapping[str, TensorInfo]
-
-
-@runtime_checkable
-class Plan(Protocol):
-    """One part of a model: what it is made of."""
-
-    def shapes(self) -> Shapes:
-        """Every key of the part, without its prefix, and its shape."""
-        ...
-
-
-def norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def linear(name: str, out: int, into: int) -> Shapes:
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
-
-
-def conv(name: str, out: int, into: int, size: int = 3) -> Shapes:
-    return {f"{name}.weight": (out, into, size, size), f"{name}.bias": (out,)}
-
-
-def under(prefix: str, shapes: Shapes) -> Shapes:
-    return {prefix + key: shape for key, shape in shapes.items()}
+from lib_merge.architectures.part_topology import (
+    PartTopology,
+    ShapeMap,
+    Tensors,
+    conv,
+    conv_1x1,
+    linear,
+    norm,
+    under,
+)
 
 
 @dataclass(frozen=True)
 class UNetTopology:
     """A U-Net in LDM naming.
 
-    channels      width of the first level
-    mult          each level's width in multiples of it
-    res_blocks    residual blocks a level on the way down (one more on the way up)
-    depth         transformer blocks behind each residual block of a level; 0 for none
-    middle_depth  the same in the middle
-    context       width of the text that it reads
-    linear_proj   proj_in and proj_out are matrices (SD2, SDXL) rather than 1x1 convolutions (SD1)
-    label         width of the extra vector (size and crop on SDXL); None without one
+    channels      channels of the first level
+    mult          channels of each level as multiples of `channels`
+    res_blocks    residual blocks per level in the input blocks (one more in the output blocks)
+    depth         transformer blocks after each residual block, per level; 0 for none
+    middle_depth  transformer blocks in the middle block
+    context       channels of the text encoder's output
+    linear_proj   proj_in and proj_out are linear layers (SD2, SDXL), not 1x1 convolutions (SD1)
+    label         channels of the vector for label_emb (size and crop on SDXL); None without one
     """
 
     channels: int = 320
@@ -73,8 +55,16 @@ class UNetTopology:
         """Channels of each level."""
         return tuple(self.channels * mult for mult in self.mult)
 
-    def shapes(self) -> Shapes:
-        """Every key of the U-Net and its shape."""
+    def narrow(self) -> UNetTopology:
+        """The same U-Net with two channels at the first level."""
+        return replace(self, channels=2, context=3, label=self.label and 5)
+
+    def with_file_sizes(self, tensors: Tensors, prefix: str) -> UNetTopology:
+        """The same part, since it has no tokens."""
+        return self
+
+    def shapes(self) -> ShapeMap:
+        """Key -> shape of the U-Net."""
         embedding = 4 * self.channels
         shapes = {
             **linear("time_embed.0", embedding, self.channels),
@@ -91,8 +81,8 @@ class UNetTopology:
         self._up(shapes, skips)
         return shapes | norm("out.0", self.channels) | conv("out.2", self.out_channels, self.channels)
 
-    def _down(self, shapes: Shapes) -> list[int]:
-        """Adds the input blocks; the widths that they hand to the output blocks."""
+    def _down(self, shapes: ShapeMap) -> list[int]:
+        """Add the input blocks to `shapes`; returns the channels of their skip connections."""
         shapes |= conv("input_blocks.0.0", self.channels, self.in_channels)
         skips = [self.channels]
         for level, (width, depth) in enumerate(zip(self.widths, self.depth, strict=True)):
@@ -106,19 +96,19 @@ class UNetTopology:
                 skips.append(width)
         return skips
 
-    def _up(self, shapes: Shapes, skips: list[int]) -> None:
-        """Adds the output blocks, each of which takes the last of the widths left over."""
-        block, coming = 0, self.widths[-1]
+    def _up(self, shapes: ShapeMap, skips: list[int]) -> None:
+        """Add the output blocks to `shapes`; each takes the last skip connection that is left."""
+        block, channels = 0, self.widths[-1]
         for level in reversed(range(len(self.mult))):
             width, depth = self.widths[level], self.depth[level]
             for _ in range(self.res_blocks + 1):
-                shapes |= self._res(f"output_blocks.{block}.0", coming + skips.pop(), width)
+                shapes |= self._res(f"output_blocks.{block}.0", channels + skips.pop(), width)
                 shapes |= self._transformer(f"output_blocks.{block}.1", width, depth)
-                block, coming = block + 1, width
+                block, channels = block + 1, width
             if level:
                 shapes |= conv(f"output_blocks.{block - 1}.{2 if depth else 1}.conv", width, width)
 
-    def _res(self, name: str, into: int, out: int) -> Shapes:
+    def _res(self, name: str, into: int, out: int) -> ShapeMap:
         return {
             **norm(f"{name}.in_layers.0", into),
             **conv(f"{name}.in_layers.2", out, into),
@@ -128,7 +118,7 @@ class UNetTopology:
             **(conv(f"{name}.skip_connection", out, into, 1) if into != out else {}),
         }
 
-    def _transformer(self, name: str, width: int, depth: int) -> Shapes:
+    def _transformer(self, name: str, width: int, depth: int) -> ShapeMap:
         if not depth:
             return {}
         project = linear if self.linear_proj else conv_1x1
@@ -137,22 +127,18 @@ class UNetTopology:
             shapes |= self._transformer_block(f"{name}.transformer_blocks.{block}", width)
         return shapes | project(f"{name}.proj_out", width, width)
 
-    def _transformer_block(self, name: str, width: int) -> Shapes:
-        shapes: Shapes = {}
-        for attention, reads in (("attn1", width), ("attn2", self.context)):
+    def _transformer_block(self, name: str, width: int) -> ShapeMap:
+        shapes: ShapeMap = {}
+        for attention, context in (("attn1", width), ("attn2", self.context)):
             shapes[f"{name}.{attention}.to_q.weight"] = (width, width)
-            shapes[f"{name}.{attention}.to_k.weight"] = (width, reads)
-            shapes[f"{name}.{attention}.to_v.weight"] = (width, reads)
+            shapes[f"{name}.{attention}.to_k.weight"] = (width, context)
+            shapes[f"{name}.{attention}.to_v.weight"] = (width, context)
             shapes |= linear(f"{name}.{attention}.to_out.0", width, width)
         shapes |= linear(f"{name}.ff.net.0.proj", 8 * width, width)  # GEGLU: values and gates, 4 each
         shapes |= linear(f"{name}.ff.net.2", width, 4 * width)
         for number in (1, 2, 3):
             shapes |= norm(f"{name}.norm{number}", width)
         return shapes
-
-
-def conv_1x1(name: str, out: int, into: int) -> Shapes:
-    return conv(name, out, into, 1)
 
 
 @dataclass(frozen=True)
@@ -166,9 +152,22 @@ class ClipTopology:
     positions: int = 77
     position_ids: bool = True
 
-    def shapes(self) -> Shapes:
-        """Every key of the encoder and its shape."""
-        shapes: Shapes = {"embeddings.position_ids": (1, self.positions)} if self.position_ids else {}
+    def narrow(self) -> ClipTopology:
+        """The same encoder with three channels and six tokens."""
+        return replace(self, width=3, mlp=4, vocab=6)
+
+    def with_file_sizes(self, tensors: Tensors, prefix: str) -> ClipTopology:
+        """The same encoder with the file's numbers of positions (LongCLIP has 248) and tokens, if larger."""
+        embeddings = f"{prefix}text_model.embeddings."
+        return replace(
+            self,
+            positions=_rows(tensors, f"{embeddings}position_embedding.weight", self.positions, self.width),
+            vocab=_rows(tensors, f"{embeddings}token_embedding.weight", self.vocab, self.width),
+        )
+
+    def shapes(self) -> ShapeMap:
+        """Key -> shape of the encoder."""
+        shapes: ShapeMap = {"embeddings.position_ids": (1, self.positions)} if self.position_ids else {}
         shapes["embeddings.token_embedding.weight"] = (self.vocab, self.width)
         shapes["embeddings.position_embedding.weight"] = (self.positions, self.width)
         for layer in range(self.layers):
@@ -184,7 +183,7 @@ class ClipTopology:
 
 @dataclass(frozen=True)
 class OpenClipTopology:
-    """A CLIP text encoder in OpenCLIP's naming; the defaults are ViT-H/14 as SD2 files hold it."""
+    """A CLIP text encoder in OpenCLIP's naming; the defaults are ViT-H/14 as in SD2 files."""
 
     layers: int = 24
     width: int = 1024
@@ -194,9 +193,21 @@ class OpenClipTopology:
     projection: bool = True  # text_projection
     logit_scale: bool = True
 
-    def shapes(self) -> Shapes:
-        """Every key of the encoder and its shape."""
-        shapes: Shapes = {
+    def narrow(self) -> OpenClipTopology:
+        """The same encoder with three channels and six tokens."""
+        return replace(self, width=3, mlp=4, vocab=6)
+
+    def with_file_sizes(self, tensors: Tensors, prefix: str) -> OpenClipTopology:
+        """The same encoder with the file's numbers of positions and tokens, if larger."""
+        return replace(
+            self,
+            positions=_rows(tensors, f"{prefix}positional_embedding", self.positions, self.width),
+            vocab=_rows(tensors, f"{prefix}token_embedding.weight", self.vocab, self.width),
+        )
+
+    def shapes(self) -> ShapeMap:
+        """Key -> shape of the encoder."""
+        shapes: ShapeMap = {
             "positional_embedding": (self.positions, self.width),
             **({"text_projection": (self.width, self.width)} if self.projection else {}),
             **({"logit_scale": ()} if self.logit_scale else {}),
@@ -214,9 +225,19 @@ class OpenClipTopology:
         return shapes | norm("ln_final", self.width)
 
 
+def _rows(tensors: Tensors, key: str, default: int, width: int) -> int:
+    """The number of rows of the file's embedding, if it has this width and more rows than the default."""
+    info = tensors.get(key)
+    longer = info is not None and len(info.shape) == 2 and info.shape[1] == width and info.shape[0] > default
+    return info.shape[0] if info is not None and longer else default
+
+
 @dataclass(frozen=True)
 class VaeTopology:
-    """An autoencoder in LDM naming; `quant` says whether it has the two 1x1 convolutions at the latents."""
+    """A VAE in LDM naming.
+
+    quant  whether it has the two 1x1 convolutions at the latents, quant_conv and post_quant_conv
+    """
 
     ch: int = 128
     mult: tuple[int, ...] = (1, 2, 4, 4)
@@ -225,8 +246,16 @@ class VaeTopology:
     in_channels: int = 3
     quant: bool = True
 
-    def shapes(self) -> Shapes:
-        """Every key of the autoencoder and its shape."""
+    def narrow(self) -> VaeTopology:
+        """The same VAE with two channels at the first level."""
+        return replace(self, ch=2)
+
+    def with_file_sizes(self, tensors: Tensors, prefix: str) -> VaeTopology:
+        """The same part, since it has no tokens."""
+        return self
+
+    def shapes(self) -> ShapeMap:
+        """Key -> shape of the VAE."""
         shapes = {**under("encoder.", self._encoder()), **under("decoder.", self._decoder())}
         if self.quant:
             shapes |= conv("quant_conv", 2 * self.z, 2 * self.z, 1)
@@ -238,7 +267,7 @@ class VaeTopology:
         """Channels of each level."""
         return tuple(self.ch * mult for mult in self.mult)
 
-    def _encoder(self) -> Shapes:
+    def _encoder(self) -> ShapeMap:
         shapes = conv("conv_in", self.ch, self.in_channels)
         width = self.ch
         for level, out in enumerate(self.widths):
@@ -249,7 +278,7 @@ class VaeTopology:
                 shapes |= conv(f"down.{level}.downsample.conv", out, out)
         return shapes | _vae_middle(width) | norm("norm_out", width) | conv("conv_out", 2 * self.z, width)
 
-    def _decoder(self) -> Shapes:
+    def _decoder(self) -> ShapeMap:
         width = self.widths[-1]
         shapes = conv("conv_in", width, self.z) | _vae_middle(width)
         for level in reversed(range(len(self.mult))):
@@ -262,7 +291,7 @@ class VaeTopology:
         return shapes | norm("norm_out", width) | conv("conv_out", self.in_channels, width)
 
 
-def _vae_res(name: str, into: int, out: int) -> Shapes:
+def _vae_res(name: str, into: int, out: int) -> ShapeMap:
     return {
         **norm(f"{name}.norm1", into),
         **conv(f"{name}.conv1", out, into),
@@ -272,7 +301,7 @@ def _vae_res(name: str, into: int, out: int) -> Shapes:
     }
 
 
-def _vae_middle(width: int) -> Shapes:
+def _vae_middle(width: int) -> ShapeMap:
     shapes = _vae_res("mid.block_1", width, width) | _vae_res("mid.block_2", width, width)
     shapes |= norm("mid.attn_1.norm", width)
     for part in ("q", "k", "v", "proj_out"):
@@ -285,30 +314,34 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class Topology:
-    """A whole checkpoint: the plan of each part under the prefix of its keys."""
+    """The topology of a checkpoint: prefix of a part's keys -> the part."""
 
-    parts: Mapping[str, Plan] = field(default_factory=dict[str, Plan])
+    parts: Mapping[str, PartTopology] = field(default_factory=dict[str, PartTopology])
 
-    def shapes(self) -> Shapes:
-        """Every key of the checkpoint and its shape."""
+    def shapes(self) -> ShapeMap:
+        """Key -> shape of the checkpoint."""
         return {
-            prefix + key: shape for prefix, plan in self.parts.items() for key, shape in plan.shapes().items()
+            prefix + key: shape for prefix, part in self.parts.items() for key, shape in part.shapes().items()
         }
+
+    def narrow(self) -> Topology:
+        """The same parts with minimal sizes."""
+        return Topology({prefix: part.narrow() for prefix, part in self.parts.items()})
 
     @property
     def unet(self) -> UNetTopology | None:
-        """The U-Net's plan, if there is one."""
+        """The U-Net, if there is one."""
         return next(self._of(UNetTopology), None)
 
     @property
     def vae(self) -> VaeTopology | None:
-        """The autoencoder's plan, if there is one."""
+        """The VAE, if there is one."""
         return next(self._of(VaeTopology), None)
 
     @property
     def text(self) -> tuple[ClipTopology | OpenClipTopology, ...]:
-        """The text encoders' plans, in the file's order."""
+        """The text encoders: CLIP, then OpenCLIP."""
         return (*self._of(ClipTopology), *self._of(OpenClipTopology))
 
     def _of(self, kind: type[P]) -> Iterator[P]:
-        return (plan for plan in self.parts.values() if isinstance(plan, kind))
+        return (part for part in self.parts.values() if isinstance(part, kind))

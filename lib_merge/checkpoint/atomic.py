@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all: tables, pictures, presets, and whatever else is written at once.
+"""Atomic writing of small files: tables, pictures, presets.
 
-The bytes go to a part beside the target (see `target`), are on the disk, and take the name in one step.
-Where anything goes wrong, a full disk or a kill, the file that had the name is as it was.
+The bytes are written to a temporary part file in the target's folder (see `target`) and synced to the disk;
+then the part file is renamed to the target. After a failure (a full disk, a killed process) the target is
+unchanged.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from lib_merge.checkpoint.system_errors import write_failure
 from lib_merge.checkpoint.target import (
     check_target,
     create_part,
     keep_owner,
     part_of,
     publish,
-    remove_leftovers,
+    remove_abandoned_parts,
 )
-from lib_merge.checkpoint.words import write_failure
 
 NO_FILE = -1
 
@@ -32,21 +33,21 @@ def write_file(
     *,
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
-    endings: Sequence[str] = (),
+    suffixes: Sequence[str] = (),
 ) -> None:
-    """Write `data` under the name, text as UTF-8 (half characters as their escapes).
+    """Write `data` to the target; text as UTF-8, with lone surrogates escaped.
 
-    Raises OutputError for whatever stands in the way (see `check_target`, which takes the other arguments).
+    The other arguments are those of `check_target`. Raises OutputError where the file cannot be written.
     """
     raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-    for problem in check_target(target, inputs=inputs, overwrite=overwrite, size=len(raw), endings=endings):
+    for problem in check_target(target, inputs=inputs, overwrite=overwrite, size=len(raw), suffixes=suffixes):
         raise problem
     with part_file(target, overwrite=overwrite) as file:
         file.write(raw)
 
 
-def keep_file(target: Path, data: bytes | str) -> None:
-    """`write_file` for what the program keeps for itself: replaces what is there, and makes the folder."""
+def write_data_file(target: Path, data: bytes | str) -> None:
+    """`write_file` for the program's own data: creates the folder, and replaces an existing file."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -58,11 +59,11 @@ def keep_file(target: Path, data: bytes | str) -> None:
 
 @contextmanager
 def part_file(target: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
-    """A new file beside the target, which takes its name when the block ends without an error.
+    """A temporary file in the target's folder, renamed to the target when the block ends without an error.
 
-    Raises OutputError for every refusal of the system, also those met inside the block.
+    Raises OutputError for every OSError, including those that the block raises.
     """
-    remove_leftovers(target)
+    remove_abandoned_parts(target)
     part = part_of(target)
     try:
         descriptor = create_part(part)
@@ -75,7 +76,7 @@ def part_file(target: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(descriptor)
-        if os.name == "nt":  # which does not rename open files; elsewhere the lock is kept
+        if os.name == "nt":  # Windows does not rename open files; elsewhere the lock is kept
             os.close(descriptor)
             descriptor = NO_FILE
         publish(part, target, overwrite=overwrite)
@@ -91,7 +92,7 @@ def part_file(target: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
 
 
 def _close(descriptor: int) -> int:
-    """Closes a file, unless it is closed already; all of it is on the disk by now, or to be removed."""
+    """Close a file unless it is closed; errors no longer matter, since it is synced or will be removed."""
     if descriptor != NO_FILE:
         with suppress(OSError):
             os.close(descriptor)

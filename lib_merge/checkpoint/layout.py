@@ -1,9 +1,9 @@
-"""Where every byte of a safetensors file will lie, decided before the first one is written.
+"""The layout of a safetensors file: its header and the offset of every tensor, computed before writing
+begins.
 
-The same tensors and metadata give the same bytes, whatever order they are named in. (The safetensors
-package writes metadata in an order that changes from process to process.) Tensors lie by descending
-item size, then by name, without holes: so each is aligned to its own item size, since the data begins
-at a multiple of eight.
+The same tensors and metadata give the same bytes, in whatever order they are passed. (The safetensors package
+writes metadata in an order that changes from process to process.) Tensors are sorted by descending item size,
+then by name, without gaps; since the data begins at a multiple of eight, each is aligned to its item size.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib_merge.checkpoint.header import LENGTH_BYTES, MAX_HEADER
-from lib_merge.checkpoint.words import human_size
+from lib_merge.checkpoint.system_errors import human_size
 from lib_merge.dtypes import Dtype
 from lib_merge.errors import OutputError
 
-# One tensor to write: its key, its number format, its axes.
+# A tensor to write: (key, dtype, shape).
 TensorSpec = tuple[str, Dtype, tuple[int, ...]]
 
-ALIGNMENT = 8  # bytes; the header is padded with spaces to it, as the safetensors package does
+ALIGNMENT = 8  # bytes; the header is padded with spaces to a multiple, as by the safetensors package
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A file before it is written.
+class FileLayout:
+    """The layout of a safetensors file.
 
     header  its first bytes: the length and the JSON
-    spans   key -> (where its data begins in the file, how many bytes it takes)
-    size    of the whole file in bytes
+    spans   key -> (byte offset of the data in the file, its size in bytes)
+    size    size of the whole file in bytes
     """
 
     header: bytes
@@ -40,10 +40,11 @@ class Layout:
 
 def plan_layout(
     tensors: Sequence[TensorSpec], metadata: Mapping[str, str], *, header_size: int = 0
-) -> Layout:
+) -> FileLayout:
     """The layout of a file with these tensors and this metadata.
 
-    header_size  bytes that the header takes at least, padded with spaces: room for metadata that comes later
+    header_size  minimum size of the header in bytes, padded with spaces: reserved for metadata that is added
+                 later
     """
     _check_contents(tensors, metadata)
     entries: dict[str, object] = {}
@@ -58,18 +59,19 @@ def plan_layout(
         end += nbytes
     header = _header_bytes(entries, header_size)
     placed = {key: (len(header) + begin, nbytes) for key, (begin, nbytes) in spans.items()}
-    return Layout(header, placed, len(header) + end)
+    return FileLayout(header, placed, len(header) + end)
 
 
 def _check_contents(tensors: Sequence[TensorSpec], metadata: Mapping[str, str]) -> None:
-    """Refuses what would make a file that nobody can read; a caller's mistake, not a user's."""
+    """Raise ValueError for tensors or metadata that safetensors cannot store: an error of the caller."""
     keys = [key for key, _, _ in tensors]
     if len(set(keys)) < len(keys) or "__metadata__" in keys:
-        raise ValueError("tensors need names of their own, and '__metadata__' is taken")
+        raise ValueError("tensors need distinct names, and '__metadata__' is reserved")
     if any(axis < 0 for _, _, shape in tensors for axis in shape):
         raise ValueError("an axis cannot be negative")
-    if not all(isinstance(text, str) for item in metadata.items() for text in item):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError("metadata is text under text: see metadata.encode_metadata")
+    texts = (text for item in metadata.items() for text in item)
+    if not all(isinstance(text, str) for text in texts):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("names and values of metadata must be text: see metadata.encode_metadata")
 
 
 def _header_bytes(entries: Mapping[str, object], size: int) -> bytes:
@@ -78,7 +80,7 @@ def _header_bytes(entries: Mapping[str, object], size: int) -> bytes:
         text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError as error:
         raise OutputError(
-            "the metadata holds half a character, which no file can store",
+            "the metadata contains half of a character (a lone surrogate), which cannot be stored",
             where=repr(error.object[max(error.start - 20, 0) : error.end + 20]),
             hint="type that text again",
         ) from error

@@ -1,6 +1,6 @@
-"""A file's metadata: strings under strings, and how anything else is put into a string.
+"""The metadata of safetensors files, whose values are strings: other values are encoded as JSON.
 
-The same values give the same text, on every run: keys sorted, no spaces, no floats that JSON lacks.
+The same values give the same text on every run: keys are sorted, there are no spaces, and NaN is an error.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import cast
 
 from lib_merge.errors import OutputError
 
-HALF = re.compile(r"[\ud800-\udfff]")
-MAX_DEPTH = 64  # of JSON within metadata; A1111's own has 3
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+MAX_DEPTH = 64  # levels of nested JSON in metadata; A1111's own has 3
 
 
 def encode_value(value: object) -> str:
-    """A string as it is; anything else as the one JSON text that stands for it."""
+    """A string unchanged; any other value as JSON. OutputError for a value that JSON cannot represent."""
     if isinstance(value, str):
         return value
     try:
@@ -31,15 +31,15 @@ def encode_value(value: object) -> str:
 
 
 def encode_metadata(values: Mapping[str, object]) -> dict[str, str]:
-    """Metadata as a file takes it, sorted by name; a None is left out."""
+    """Encoded metadata, sorted by name, without values that are None."""
     return {name: encode_value(values[name]) for name in sorted(values) if values[name] is not None}
 
 
 def decode_value(text: str) -> object:
-    """What a metadata string stands for: the JSON in it, or the text itself where it is no JSON.
+    """The value of a metadata string: the JSON in it, or the string itself where it is not JSON.
 
-    Whatever is returned can be stored again (`encode_value`): NaN and infinity become None, half of a
-    character becomes U+FFFD, and JSON that is nested more than MAX_DEPTH deep stays a text.
+    The value can be encoded again (`encode_value`): NaN and infinity become None, lone surrogates become
+    U+FFFD, and JSON nested more than MAX_DEPTH deep stays a string.
     """
     try:
         return _storable(cast(object, json.loads(text, parse_constant=lambda _: None)), MAX_DEPTH)
@@ -48,9 +48,9 @@ def decode_value(text: str) -> object:
 
 
 def _storable(value: object, depth: int) -> object:
-    """A value of JSON as a file can keep it; ValueError where it is nested too deeply."""
+    """A JSON value that a file can store; ValueError where it is nested too deeply."""
     if isinstance(value, str):
-        return HALF.sub("\N{REPLACEMENT CHARACTER}", value)
+        return LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if not isinstance(value, (dict, list)):
@@ -58,20 +58,20 @@ def _storable(value: object, depth: int) -> object:
     if depth == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, list):
-        return [_storable(each, depth - 1) for each in cast("list[object]", value)]
+        return [_storable(item, depth - 1) for item in cast("list[object]", value)]
     entries = cast("dict[str, object]", value).items()
-    return {str(_storable(name, 1)): _storable(each, depth - 1) for name, each in entries}
+    return {str(_storable(name, 1)): _storable(item, depth - 1) for name, item in entries}
 
 
-def has_half_characters(text: str) -> bool:
-    """Whether a surrogate stands in the text, which UTF-8 has no bytes for."""
-    return not text.isascii() and HALF.search(text) is not None
+def has_lone_surrogate(text: str) -> bool:
+    """Whether the text contains a lone surrogate, which UTF-8 cannot encode."""
+    return not text.isascii() and LONE_SURROGATE.search(text) is not None
 
 
-def nested(metadata: Mapping[str, str], name: str) -> dict[str, object]:
-    """The dictionary stored as JSON under a name; empty where there is none.
+def metadata_dict(metadata: Mapping[str, str], name: str) -> dict[str, object]:
+    """The JSON object stored under a name; empty where there is none or it is another value.
 
-    Other tools' metadata is read with this, so that nonsense in it never stops a merge.
+    For metadata of other tools, so that invalid metadata never stops a merge.
     """
     value = decode_value(metadata.get(name, ""))
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -1,9 +1,9 @@
-"""What the names in a checkpoint's pickle stand for, and which of them make it a program.
+"""The names of classes and functions in a checkpoint's pickle: which are allowed, ignored, or refused.
 
-Nothing here is imported because a pickle names it: a name is looked up in these tables and stays a name.
-Training leaves much beside the weights (settings, callbacks, dates, paths, arrays); such classes are
-harmless where nobody builds them, and are passed over. What remains are functions and classes that no
-checkpoint needs and that do something when they are called: the file is refused.
+Nothing is imported because a pickle names it: a name is looked up in the tables below. Training frameworks
+store much beside the weights (settings, callbacks, dates, paths, arrays); such classes are harmless since
+their objects are not created, and they are ignored. A file with any other name, a function or class that no
+checkpoint needs and that would do something when called, is refused.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Role(Enum):
-    """What may be done with a name."""
+class PickleRole(Enum):
+    """How the unpickler treats a name."""
 
     TENSOR = "rebuilds a tensor from a storage"
     MAPPING = "is a dictionary"
-    INERT = "is passed over, also where it is called"
-    NAMED = "is passed over where it is named, and refused where it is called"
-    REFUSED = "makes the file a program"
+    INERT = "is ignored, also when it is called"
+    NAMED = "is ignored, but refused when it is called"
+    REFUSED = "makes the file refused"
 
 
 @dataclass(frozen=True)
-class Name:
-    """A class or a function as a pickle names it."""
+class PickleName:
+    """A class or function that a pickle names; `full` is "module.name" in Python 3."""
 
     full: str
-    role: Role
+    role: PickleRole
 
 
-# The functions of torch._utils whose arguments say what a tensor is; the other _rebuild_* make tensors
-# that no merge can use (sparse, quantised, nested, meta).
+# The functions that rebuild tensors; some rebuild kinds that cannot be merged (sparse, quantised, nested,
+# meta).
 TORCH_UTILS = "torch._utils"
 REBUILDS = re.compile(r"_rebuild_\w+")
 FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
 GET_LAYOUT = "torch.serialization._get_layout"  # "torch.sparse_coo" -> that layout
 PARAMETERS = ("torch.nn.parameter.Parameter", "torch.nn.Parameter")
-# Classes of tensors that hold what a plain tensor holds.
+# Subclasses of Tensor whose data is that of a plain tensor.
 PLAIN_TENSORS = ("torch.Tensor", "torch._tensor.Tensor", *PARAMETERS, "torch.nn.parameter.Buffer")
 
 MAPPINGS = frozenset(
     {"builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
 )
 
-# Of the standard library, what settings and logs hold. (A class of any other package is passed over by
-# its name's capital letter.)
-LEFTOVERS = frozenset(
+# Harmless names of the standard library, torch and NumPy that settings and logs contain. (A class of any
+# other package is recognised by the capital letter of its name, and ignored.)
+HARMLESS_NAMES = frozenset(
     {
         *(
             f"builtins.{name}"
@@ -71,7 +71,7 @@ LEFTOVERS = frozenset(
                 "type",
             ]
         ),
-        "_codecs.encode",  # how protocol 2 holds bytes
+        "_codecs.encode",  # creates bytes in protocol 2
         "copyreg._reconstructor",
         "copyreg.__newobj__",
         "argparse.Namespace",
@@ -118,10 +118,10 @@ LEFTOVERS = frozenset(
     }
 )
 
-# Modules of the standard library whose classes say types and kinds.
-TYPES = ("abc", "builtins", "dataclasses", "enum", "numbers", "typing", "zoneinfo")
+# Modules of the standard library whose classes are harmless.
+HARMLESS_MODULES = ("abc", "builtins", "dataclasses", "enum", "numbers", "typing", "zoneinfo")
 
-# Functions that the settings of a training may name, but never call.
+# Functions that the settings of a training may refer to, but not call.
 FUNCTIONS = re.compile(r"torch\.(nn\.functional|nn\.init|_C\._nn)\.\w+")
 # torch.float16, torch.contiguous_format, torch.per_tensor_affine; numpy.float64
 CONSTANTS = re.compile(
@@ -129,11 +129,11 @@ CONSTANTS = re.compile(
     r"|numpy\.(bool_?|[a-z]+\d+|str_|bytes_|intc|longlong|object_)"
 )
 
-# What Cython's classes are rebuilt with: numpy's seeds among them.
-CYTHON = re.compile(r"__pyx_unpickle_[A-Z]\w*")
+# Functions that rebuild objects of Cython classes, such as NumPy's seed sequences.
+CYTHON_REBUILD = re.compile(r"__pyx_unpickle_[A-Z]\w*")
 
-# Packages, and parts of torch and numpy, that run, fetch or unpack what they are asked to.
-RUNNERS = frozenset(
+# Packages, and modules of torch and NumPy, that can run commands, download files or unpickle.
+DANGEROUS_PACKAGES = frozenset(
     [
         "IPython",
         "aiohttp",
@@ -160,7 +160,7 @@ RUNNERS = frozenset(
         "urllib3",
     ]
 )
-PARTS_THAT_RUN = (
+DANGEROUS_PREFIXES = (
     "torch._inductor.",
     "torch.distributed.",
     "torch.hub.",
@@ -174,31 +174,31 @@ PARTS_THAT_RUN = (
 )
 
 
-def look_up(module: str, name: str) -> Name:
-    """The name and its role, by what Python 3 calls it."""
+def look_up(module: str, name: str) -> PickleName:
+    """The Python 3 name and its role, for a name from a pickle of Python 2 or 3."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     full = f"{module}.{name}"
-    return Name(full, _role(module, name, full))
+    return PickleName(full, _role(module, name, full))
 
 
-def _role(module: str, name: str, full: str) -> Role:
+def _role(module: str, name: str, full: str) -> PickleRole:
     if full in MAPPINGS:
-        return Role.MAPPING
-    if full in LEFTOVERS or CONSTANTS.fullmatch(full):
-        return Role.INERT
+        return PickleRole.MAPPING
+    if full in HARMLESS_NAMES or CONSTANTS.fullmatch(full):
+        return PickleRole.INERT
     if full in (FROM_TYPE, *PARAMETERS) or (module == TORCH_UTILS and REBUILDS.fullmatch(name)):
-        return Role.TENSOR
+        return PickleRole.TENSOR
     package = module.partition(".")[0]
     is_class = all(_is_capital(part) for part in name.split("."))
-    if package in RUNNERS or full.startswith(PARTS_THAT_RUN):
-        return Role.REFUSED
+    if package in DANGEROUS_PACKAGES or full.startswith(DANGEROUS_PREFIXES):
+        return PickleRole.REFUSED
     if package in sys.stdlib_module_names:
-        return Role.INERT if is_class and module in TYPES else Role.REFUSED
-    if is_class or CYTHON.fullmatch(name):
-        return Role.INERT
+        return PickleRole.INERT if is_class and module in HARMLESS_MODULES else PickleRole.REFUSED
+    if is_class or CYTHON_REBUILD.fullmatch(name):
+        return PickleRole.INERT
     if package in ("torch", "numpy"):
-        return Role.NAMED if FUNCTIONS.fullmatch(full) else Role.REFUSED
-    return Role.NAMED if name.isidentifier() else Role.REFUSED
+        return PickleRole.NAMED if FUNCTIONS.fullmatch(full) else PickleRole.REFUSED
+    return PickleRole.NAMED if name.isidentifier() else PickleRole.REFUSED
 
 
 def _is_capital(part: str) -> bool:

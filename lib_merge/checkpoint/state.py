@@ -1,4 +1,4 @@
-"""What tells one state of a file from another: inode, size, time of change."""
+"""Detection of changes to a file, by its inode, size and time of last change."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 from lib_merge.checkpoint.linux import is_remote
 from lib_merge.errors import CheckpointError
 
-# inode (0 on a remote disk, which may number them again), bytes, nanoseconds since 1970
+# (inode, size in bytes, last change in ns since 1970); inode 0 on a remote disk, where it is not stable
 FileState = tuple[int, int, int]
 
 
-def state_of(file: int | Path) -> FileState:
-    """The state of a file that is open (by its descriptor) or has this name; raises OSError."""
+def file_state(file: int | Path) -> FileState:
+    """The state of a file, given as a descriptor or a path; raises OSError."""
     now = os.stat(file)  # noqa: PTH116 - which takes a descriptor too
     return (0 if is_remote(file) else now.st_ino), now.st_size, last_change(now)
 
 
 def last_change(now: os.stat_result) -> int:
-    """When the contents or what is kept of the file last changed (mtime, ctime), whichever is later.
+    """The later of mtime (last change of the content) and ctime (last change of the inode), in nanoseconds.
 
-    A program may set mtime to what it was before it wrote, as copying with times kept does, but not ctime. On
-    Windows ctime is when the file was made.
+    A program can set mtime to any value, as `cp -p` does, but not ctime. On Windows ctime is the time of
+    creation, so only mtime counts.
     """
     return now.st_mtime_ns if sys.platform == "win32" else max(now.st_mtime_ns, now.st_ctime_ns)
 
 
-def changed(path: Path) -> CheckpointError:
-    """The error for a file that was written to, or replaced, while it was being used."""
+def changed_error(path: Path) -> CheckpointError:
+    """The error for a file that was modified or replaced while it was in use."""
     return CheckpointError(
         "this file was changed while it was in use",
         where=str(path),
@@ -38,12 +38,12 @@ def changed(path: Path) -> CheckpointError:
 
 
 def check_unchanged(path: Path, state: FileState | None) -> None:
-    """That the file of this name is in this state still; CheckpointError where it is not, or is gone."""
+    """Raise CheckpointError where the file's state differs from this one, or the file is gone."""
     if state is None:
         return
     try:
-        now = state_of(path)
+        now = file_state(path)
     except OSError as error:
-        raise changed(path) from error
+        raise changed_error(path) from error
     if now != state:
-        raise changed(path)
+        raise changed_error(path)

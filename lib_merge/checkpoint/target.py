@@ -1,8 +1,8 @@
-"""The place that a result is written to: whether it will do, its part file, and the final step.
+"""The file that a result is written to: checks before writing, its temporary part file, and the final rename.
 
-A part file is locked while its writer lives. The system drops the lock with the process, however it
-ends, so a part that can be locked is abandoned. (A process id says less: it is used again, and means
-nothing on a folder that two containers share.)
+A part file is locked while its writer runs. The system releases the lock when the process ends, however it
+ends, so a part file that can be locked is abandoned. (The process id would not prove it: ids are reused, and
+are meaningless in a folder that two containers share.)
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lib_merge.checkpoint.words import human_size, write_failure
+from lib_merge.checkpoint.suffixes import SAFETENSORS
+from lib_merge.checkpoint.system_errors import human_size, write_failure
 from lib_merge.errors import MergeError, OutputError
 
 if sys.platform != "win32":
     import fcntl
 
-ENDING = ".safetensors"
-TRIES = 3  # of making a part file, should another process sweep it away before it is locked
+TRIES = 3  # to create a part file, which another process may remove as abandoned before it is locked
 
 
 def check_target(
@@ -34,29 +34,30 @@ def check_target(
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
     size: int = 0,
-    endings: Sequence[str] = (ENDING,),
+    suffixes: Sequence[str] = (SAFETENSORS,),
 ) -> list[MergeError]:
-    """Everything that stands in the way of writing `size` bytes to the target; writes nothing.
+    """All problems that would prevent writing `size` bytes to the target; nothing is written.
 
-    inputs     files that the result is made from, which it must not replace
-    overwrite  whether a file of that name may be replaced
-    endings    of the names that are allowed; () for any
+    inputs     the files that the result is made from, which it must not replace
+    overwrite  whether an existing file may be replaced
+    suffixes   allowed suffixes of the target's name; () for any
     """
     if not target.name:  # "", "." or "/"
-        hint = f"name a file that ends in {' or '.join(endings)}" if endings else "name a file"
+        hint = f"name a file that ends in {' or '.join(suffixes)}" if suffixes else "name a file"
         return [OutputError("the result needs a file name", where=f"'{target}'", hint=hint)]
-    found: list[MergeError] = []
+    problems: list[MergeError] = []
     try:
-        found.extend(_name_problems(target, overwrite, endings))
-        found.extend(_input_problems(target, inputs))
-        found.extend(_folder_problems(target, size))
-    except OSError as error:  # a folder above that may not even be looked into
-        found.append(write_failure(error, target))
-    return found
+        problems.extend(_name_problems(target, overwrite, suffixes))
+        problems.extend(_input_problems(target, inputs))
+        problems.extend(_folder_problems(target, size))
+    except OSError as error:  # e.g. no permission to search a parent folder
+        problems.append(write_failure(error, target))
+    return problems
 
 
-def check_place(target: Path, size: int) -> list[MergeError]:
-    """What stands in the way of making a folder of `size` bytes; its name alone is not looked at."""
+def check_folder(target: Path, size: int) -> list[MergeError]:
+    """All problems that would prevent writing a folder of `size` bytes to the target; its name is not
+    checked."""
     try:
         return list(_folder_problems(target, size))
     except OSError as error:
@@ -64,7 +65,7 @@ def check_place(target: Path, size: int) -> list[MergeError]:
 
 
 def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
-    """Whether the folder is there, may be written to, and has the space."""
+    """Problems of the target's folder: missing, not writable, or without enough space."""
     folder = target.parent
     if not folder.is_dir():
         blocked = any(above.is_file() for above in (folder, *folder.parents))
@@ -76,7 +77,7 @@ def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
     free = shutil.disk_usage(folder).free
     if size > free:
         yield OutputError(
-            f"there is not enough space for the result: {human_size(size)} needed, {human_size(free)} there",
+            f"there is not enough space for the result: {human_size(size)} needed, {human_size(free)} free",
             where=str(target),
             hint="free some space, or name a folder on another disk",
         )
@@ -85,21 +86,22 @@ def _folder_problems(target: Path, size: int) -> Iterator[MergeError]:
 def check_targets(
     targets: Sequence[tuple[Path, Sequence[str]]], *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> list[MergeError]:
-    """`check_target` of several files of one command, each with its endings, which must not be one file."""
-    found: list[MergeError] = []
+    """`check_target` for all results of a command, (target, allowed suffixes) each; no two may be the same
+    file."""
+    problems: list[MergeError] = []
     inputs, seen = list(inputs), set[str]()
-    for target, endings in targets:
-        found += check_target(target, inputs=inputs, overwrite=overwrite, endings=endings)
-        place = os.path.normcase(os.path.realpath(target))
-        if place in seen:
+    for target, suffixes in targets:
+        problems += check_target(target, inputs=inputs, overwrite=overwrite, suffixes=suffixes)
+        path = os.path.normcase(os.path.realpath(target))
+        if path in seen:
             what = f"two results would be called '{target.name}'"
-            found.append(OutputError(what, where=str(target), hint="give each a name of its own"))
-        seen.add(place)
-    return found
+            problems.append(OutputError(what, where=str(target), hint="give them different names"))
+        seen.add(path)
+    return problems
 
 
 def _name_problems(target: Path, overwrite: bool, endings: Sequence[str]) -> Iterator[MergeError]:
-    """What is wrong with the name itself, and what already has it."""
+    """Problems of the target's name: a wrong suffix, too long, or taken."""
     if endings and target.suffix.lower() not in endings:
         allowed = " or ".join(endings)
         yield OutputError(
@@ -123,23 +125,23 @@ def _name_problems(target: Path, overwrite: bool, endings: Sequence[str]) -> Ite
 
 
 def _replacing_problems(target: Path) -> Iterator[MergeError]:
-    """Why what has the name already cannot be replaced: a pipe, a device, another user's file."""
+    """Problems of replacing the existing target: a pipe, a device, another user's file."""
     state = target.lstat()
     if not (stat.S_ISREG(state.st_mode) or stat.S_ISLNK(state.st_mode)):
-        what = f"'{target.name}' is not a file that could be replaced, but a pipe, a socket or a device"
+        what = f"'{target.name}' is not a file, but a pipe, a socket or a device"
         yield OutputError(what, where=str(target), hint="choose another name")
     elif sys.platform != "win32" and os.geteuid() not in (0, state.st_uid) and stat.S_ISREG(state.st_mode):
-        what = f"'{target.name}' belongs to another user, and the new file would not"
+        what = f"'{target.name}' belongs to another user, but the new file would belong to you"
         yield OutputError(what, where=str(target), hint="choose another name, or delete that file first")
 
 
 def _input_problems(target: Path, inputs: Iterable[Path]) -> Iterator[MergeError]:
-    """Whether the target is one of the inputs, by whatever name."""
+    """A problem where the target is one of the inputs, under any name."""
     for path in inputs:
-        with suppress(OSError, ValueError):  # gone, or a text that is no path
+        with suppress(OSError, ValueError):  # a missing file, or a text that is not a path
             if target.samefile(path):
                 yield OutputError(
-                    f"the result would replace '{path.name}', which it is made from",
+                    f"the result would replace '{path.name}', one of its own inputs",
                     where=str(target),
                     hint="choose another name",
                 )
@@ -147,12 +149,12 @@ def _input_problems(target: Path, inputs: Iterable[Path]) -> Iterator[MergeError
 
 
 def part_of(target: Path) -> Path:
-    """Where this process writes before the file gets its name."""
+    """The temporary file that this process writes, before it is renamed to the target."""
     return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
-def remove_leftovers(target: Path) -> None:
-    """Removes the parts that killed processes have left for this target."""
+def remove_abandoned_parts(target: Path) -> None:
+    """Remove part files of this target whose processes were killed."""
     with suppress(OSError):
         for path in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
             if re.fullmatch(r"\d+", path.name.removeprefix(f".{target.name}.").removesuffix(".part")):
@@ -160,7 +162,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    """Removes a part file unless its writer lives."""
+    """Remove a part file unless its writer still runs."""
     with suppress(OSError):
         if sys.platform == "win32":
             path.unlink()  # Windows refuses while a process has it open
@@ -174,7 +176,7 @@ def _remove_if_abandoned(path: Path) -> None:
 
 
 def keep_owner(descriptor: int, target: Path) -> None:
-    """Gives a part the owner and the group of the file that it will replace; OutputError where it cannot."""
+    """Give a part file the owner and group of the file that it will replace; OutputError where that fails."""
     if sys.platform == "win32":
         return
     with suppress(FileNotFoundError):
@@ -185,14 +187,14 @@ def keep_owner(descriptor: int, target: Path) -> None:
             os.fchown(descriptor, old.st_uid, old.st_gid)
         except OSError as error:
             raise OutputError(
-                f"'{target.name}' belongs to another user or group, and the new file would not",
+                f"'{target.name}' belongs to another user or group, but the new file would belong to yours",
                 where=str(target),
                 hint="choose another name, or delete that file first",
             ) from error
 
 
 def _keep_mode(part: Path, target: Path) -> None:
-    """Gives a part the permissions of the file that it is about to replace."""
+    """Give a part file the permissions of the file that it will replace."""
     if sys.platform == "win32":
         return
     with suppress(OSError):  # no such file, or a disk without permissions
@@ -202,7 +204,7 @@ def _keep_mode(part: Path, target: Path) -> None:
 
 
 def create_part(part: Path) -> int:
-    """A new, empty, locked part file, as a file descriptor; raises OSError or OutputError."""
+    """The file descriptor of a new, empty, locked part file; raises OSError or OutputError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     for _ in range(TRIES):
         try:
@@ -213,29 +215,29 @@ def create_part(part: Path) -> int:
             return descriptor
         os.close(descriptor)
     raise OutputError(
-        "another merge is writing this very file",
+        "another merge is writing this file",
         where=str(part),
-        hint="wait for it, or choose another name; if no merge is running, delete this part",
+        hint="wait for it, or choose another name; if no merge is running, delete the .part file",
     )
 
 
 def _lock(descriptor: int) -> bool:
-    """Locks a part file that was just made; False if another process swept it away in that moment."""
+    """Lock a new part file; False where another process has removed it as abandoned in that moment."""
     if sys.platform == "win32":
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a disk without locks; nobody can sweep there either
+    except OSError:  # a disk without locks, on which no process removes part files
         return True
     return os.fstat(descriptor).st_nlink > 0
 
 
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Gives a whole part its final name in one step; FileExistsError if the name is taken meanwhile.
+    """Rename a complete part file to the target, atomically; FileExistsError where the name is taken.
 
-    The permissions of a file that is replaced are kept.
+    A file that is replaced passes its permissions on.
     """
     if overwrite:
         _keep_mode(part, target)
@@ -248,7 +250,7 @@ def publish(part: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def _publish_new(part: Path, target: Path) -> None:
-    """A second name first, since a link never replaces a file; on a disk without links, a look first."""
+    """Rename without replacing: by a hard link, which fails where the name is taken; else after a check."""
     try:
         os.link(part, target)
     except FileExistsError:
@@ -258,12 +260,12 @@ def _publish_new(part: Path, target: Path) -> None:
             raise FileExistsError(errno.EEXIST, "", str(target)) from None
         part.rename(target)
         return
-    with suppress(OSError):  # else the next run removes it: the target is there and whole
+    with suppress(OSError):  # if it fails, the next run removes the part file; the target is complete
         part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name survive a power cut, where the system can be told to."""
+    """Sync the folder, so that the new name survives a power cut; does nothing on Windows."""
     if sys.platform == "win32":
         return
     with suppress(OSError):

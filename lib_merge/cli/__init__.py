@@ -1,4 +1,4 @@
-"""Turns a command line into one library call, and a MergeError into one message and exit status 2."""
+"""The command line: a command calls the library once; a MergeError is one message and exit status 2."""
 
 from lib_merge.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Standard input, output and error: any text gets through, whatever code page the terminal has."""
+"""Standard input, output and error, which accept any text with any encoding of the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lib_merge.json_data import dump
 
 
 def prepare_streams() -> None:
-    """Print what the code page lacks as an escape; take bytes that are no text as they are."""
+    """Print characters that the encoding lacks as escapes; read undecodable bytes as surrogate escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -19,6 +19,6 @@ def prepare_streams() -> None:
 
 
 def print_json(value: object) -> None:
-    """One JSON text on standard output; in ASCII where the output is no UTF-8, so that it stays JSON."""
+    """Print one JSON text; in ASCII where the output is not UTF-8, so that it stays valid JSON."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(dump(value, indent=2, ascii=codecs.lookup(encoding).name != "utf-8"))
+    print(dump(value, indent=2, ascii_only=codecs.lookup(encoding).name != "utf-8"))

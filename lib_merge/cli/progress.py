@@ -1,4 +1,4 @@
-"""Progress on a terminal through tqdm; nothing where the output goes to a file or a program."""
+"""Progress bars on a terminal with tqdm; none where the output goes to a file or a program."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 from collections.abc import Generator
 from typing import Any
 
-from lib_merge.progress import Progress, Silent
+from lib_merge.progress import NoProgress, Progress
 
 
 @contextlib.contextmanager
 def progress_bar() -> Generator[Progress]:
-    """A bar on standard error while it is a terminal."""
+    """A bar on standard error if it is a terminal."""
     if not sys.stderr.isatty():
-        yield Silent()
+        yield NoProgress()
         return
     bar = Bar()
     try:
@@ -32,24 +32,24 @@ class Bar:
         self._lock = threading.Lock()
 
     def start(self, total: int, what: str) -> None:
-        """Begin a bar; one that is there is finished first."""
+        """Start a bar, and close the one before."""
         from tqdm import tqdm
 
         self.close()
         self._bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, leave=False)
 
     def advance(self, amount: int) -> None:
-        """Move it on."""
+        """Advance the bar."""
         with self._lock:
             if self._bar is not None:
                 self._bar.update(amount)
 
     def stopped(self) -> bool:
-        """Never: Ctrl-C arrives as an exception."""
+        """False: Ctrl-C is raised as an exception."""
         return False
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,63 +1,97 @@
-"""`merge-desk compare` and `merge-desk check`: their arguments, and what they print."""
+"""`merge-desk compare` and `merge-desk check`."""
 
 from __future__ import annotations
 
 import argparse
+import errno
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
 from lib_merge.errors import MergeError, OutputError, PlanError
+from lib_merge.report.similarity.kinds import DEFAULT_KIND, REPORT_KINDS
 
 if TYPE_CHECKING:
-    from lib_merge.report.comparison import Comparison
+    from lib_merge.report.similarity.comparison import Comparison
 
-# As lib_merge.report.comparison.KINDS, which a test holds this to: help is printed without loading it.
-KINDS = ("weights", "attention", "sdsim", "supermerger", "asim2")
-
-
-CSV, PNG = (".csv",), (".png",)  # the endings of what is written
+CSV, PNG = (".csv",), (".png",)  # suffixes of the files that are written
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `compare`, but for --json."""
+    """The arguments of `compare` but --json."""
     parser.add_argument(
-        "files", nargs="+", metavar="MODEL", help="A, and one or more models to see beside it"
+        "files", nargs="+", metavar="MODEL", help="A, and one or more models to compare with it"
     )
-    text = "weights: cosine, differences and more of every slot (default); the others: attention similarity"
-    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help=text)
-    parser.add_argument("--base", metavar="FILE", help="compare the models' differences to this one")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the noise that attention is given")
+    kinds = "; ".join(f"{kind.id}: {kind.title}" for kind in REPORT_KINDS)
+    text = f"{kinds}. default: {DEFAULT_KIND}"
+    parser.add_argument("--kind", choices=[kind.id for kind in REPORT_KINDS], default=DEFAULT_KIND, help=text)
+    parser.add_argument("--base", metavar="FILE", help="compare the models' differences to this model")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="random seed of the noise, for kinds with noise"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write every number as CSV")
     parser.add_argument("--plot", metavar="FILE.png", help="write a picture")
-    parser.add_argument("--overwrite", action="store_true", help="replace the CSV and the picture of before")
-    parser.add_argument("--cache", metavar="DIR", help="keep results here, and take them from here")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--cache", metavar="DIR", help="folder where results are cached")
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `check`, but for --json."""
+    """The arguments of `check` but --json."""
     parser.description = (
-        "Look for damage: missing, extra or misshapen keys, NaN and infinity, tensors of zeros or of one "
-        "number, numbers beyond fp16, damaged position_ids, stale EMA, blocks of an odd size. Damage is what "
-        "this command reports, not an error of its own: the exit status is 0 then too, and 2 for a file "
-        "that cannot be read."
+        "Check for damage: missing, extra or misshapen keys, NaN and infinity, constant tensors, values that "
+        "overflow fp16, damaged position_ids, stale EMA weights, blocks of unusual size. The exit status is "
+        "0 also where damage is found, and 2 for a file that cannot be read."
     )
     parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument("--base", metavar="FILE", help="a sound model: also tell what is far from it")
+    parser.add_argument(
+        "--base", metavar="FILE", help="a known-good model: also report what differs from it too much"
+    )
 
 
-def compare(options: argparse.Namespace) -> None:
+@dataclass(frozen=True, kw_only=True)
+class CompareCommand:
+    """The arguments of `compare`.
+
+    base   compare the differences to this model
+    seed   of the noise; None for the default of the kind
+    cache  folder where results are cached
+    """
+
+    files: tuple[str, ...]
+    kind: str
+    base: str | None
+    seed: int | None
+    csv: str | None
+    plot: str | None
+    overwrite: bool
+    cache: str | None
+    json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckCommand:
+    """The arguments of `check`; `base` is a known-good model."""
+
+    files: tuple[str, ...]
+    base: str | None
+    json: bool
+
+
+def compare(options: CompareCommand) -> None:
     """`merge-desk compare A B ...`."""
-    from lib_merge.checkpoint import read_header
-    from lib_merge.report.cache import cached_compare
-    from lib_merge.report.comparison import compare as compare_models
-    from lib_merge.report.comparison import comparison_as_data
-    from lib_merge.report.tables import comparison_as_text
+    from lib_merge.architectures import read_header
+    from lib_merge.report.render.tables import render_comparison
+    from lib_merge.report.similarity.cache import cached_compare
+    from lib_merge.report.similarity.comparison import compare as compare_models
+    from lib_merge.report.similarity.comparison import comparison_to_dict
 
     if len(options.files) < 2:
         raise MergeError(
-            "there is nothing to compare this model with", where=options.files[0], hint="name two or more"
+            "there is nothing to compare this model with",
+            where=", ".join(options.files),
+            hint="name two or more",
         )
     _check_files(options)
     first, *others = (read_header(Path(file)) for file in options.files)
@@ -65,22 +99,22 @@ def compare(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
         settings: dict[str, Any] = {"base": base, "seed": options.seed, "progress": progress}
         if options.cache is not None:
-            found = cached_compare(Path(options.cache), first, others, options.kind, **settings)
+            comparison = cached_compare(Path(options.cache), first, others, options.kind, **settings)
         else:
-            found = compare_models(first, others, options.kind, **settings)
-    _write_files(found, options)
+            comparison = compare_models(first, others, options.kind, **settings)
+    _write_files(comparison, options)
     if options.json:
-        print_json(comparison_as_data(found))
+        print_json(comparison_to_dict(comparison))
     else:
-        print(comparison_as_text(found))
+        print(render_comparison(comparison))
 
 
-def _check_files(options: argparse.Namespace) -> None:
-    """That everything to be written can be, before a tensor is read; what cannot is told at once."""
+def _check_files(options: CompareCommand) -> None:
+    """Check all output files before a tensor is read; PlanError with all problems."""
     from lib_merge.checkpoint import check_targets
 
-    asked = ((options.csv, CSV), (options.plot, PNG))
-    targets = [(Path(file), endings) for file, endings in asked if file is not None]
+    outputs = ((options.csv, CSV), (options.plot, PNG))
+    targets = [(Path(file), endings) for file, endings in outputs if file is not None]
     inputs = [Path(file) for file in (*options.files, options.base) if file is not None]
     problems = check_targets(targets, inputs=inputs, overwrite=options.overwrite)
     if options.cache is not None:
@@ -90,41 +124,45 @@ def _check_files(options: argparse.Namespace) -> None:
 
 
 def _folder_problems(folder: str) -> list[MergeError]:
-    """Why results cannot be kept there; the folder is made."""
-    from lib_merge.checkpoint import check_place
-    from lib_merge.checkpoint.words import write_failure
+    """Problems of the cache folder, which is created."""
+    from lib_merge.checkpoint import check_folder
+    from lib_merge.checkpoint.system_errors import write_failure
 
-    place = Path(folder)
+    path = Path(folder)
     if not folder:
-        return [OutputError("no folder was given for the results", hint="--cache DIR")]
+        return [OutputError("--cache names no folder", hint="--cache DIR")]
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        return [write_failure(OSError(errno.ENOTDIR, ""), path)]
     except OSError as error:
-        return [write_failure(error, place)]
-    return check_place(place / "result", 0)
+        return [write_failure(error, path)]
+    return check_folder(path / "result", 0)
 
 
-def _write_files(found: Comparison, options: argparse.Namespace) -> None:
+def _write_files(comparison: Comparison, options: CompareCommand) -> None:
     from lib_merge.checkpoint import write_file
-    from lib_merge.report.plot import plot_png
-    from lib_merge.report.tables import as_csv
+    from lib_merge.report.render.plot import plot_png
+    from lib_merge.report.render.tables import comparison_to_csv
 
     if options.csv is not None:
-        write_file(Path(options.csv), as_csv(found), overwrite=options.overwrite, endings=CSV)
+        write_file(
+            Path(options.csv), comparison_to_csv(comparison), overwrite=options.overwrite, suffixes=CSV
+        )
     if options.plot is not None:
-        write_file(Path(options.plot), plot_png(found), overwrite=options.overwrite, endings=PNG)
+        write_file(Path(options.plot), plot_png(comparison), overwrite=options.overwrite, suffixes=PNG)
 
 
-def check(options: argparse.Namespace) -> None:
+def check(options: CheckCommand) -> None:
     """`merge-desk check FILE ...`."""
-    from lib_merge.checkpoint import read_header
-    from lib_merge.report.health import check as check_file
+    from lib_merge.architectures import read_header
+    from lib_merge.report.health.check import check as check_file
 
     base = read_header(Path(options.base)) if options.base is not None else None
     headers = [read_header(Path(file)) for file in options.files]
     with progress_bar() as progress:
-        found = [check_file(header, base, progress) for header in headers]
+        reports = [check_file(header, base, progress) for header in headers]
     if options.json:
-        print_json({"files": [health.as_data() for health in found]})
+        print_json({"files": [health.to_dict() for health in reports]})
     else:
-        print("\n".join(health.as_text() for health in found))
+        print("\n".join(health.render_text() for health in reports))

@@ -1,13 +1,14 @@
-"""Which HTTP requests are let in: none that a page of another site has a browser send.
+"""Refuses HTTP requests that a page of another site makes a browser send.
 
-Three ways in are closed, for every server that a WebUI or the standalone desk runs:
+Three attacks are prevented, on every server that a WebUI or the standalone desk runs:
 
-- a form or script of another site (CSRF): whatever changes something must be sent as JSON, which a browser
-  does not send across sites unasked, and must not be marked as cross-site (Sec-Fetch-Site, Fetch Metadata);
-- a name of another site that was made to lead to this machine (DNS rebinding): where the server listens on
-  loopback alone, `Host` must name loopback. Such a page can only call the server's own port, so that a
-  tunnel or a proxy, which people call by another port, is not concerned;
-- a body without end: it is measured while it is read.
+- a form or script of another site (CSRF): a request that changes something must be sent as JSON, which a
+  browser does not send to another site without a preflight request, and must not be marked as cross-site
+  (Sec-Fetch-Site, Fetch Metadata);
+- a host name of another site that resolves to this machine (DNS rebinding): where the server listens on
+  loopback alone, `Host` must name loopback. Such a page can only call the server's own port, so that requests
+  through a tunnel or a proxy, which has another port, are accepted;
+- a body without end: its length is checked while it is read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 MOST_BYTES = 1 << 20  # of a body; a recipe has a few hundred
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 USUAL_PORTS = (80, 443)  # which a browser leaves out of Host
-OPEN_TO_OTHERS = ("listen", "share", "ngrok")  # flags of the WebUIs, each of which lets others in
+OPEN_TO_OTHERS = ("listen", "share", "ngrok")  # flags of WebUIs with which other machines can connect
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,15 +34,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ForbiddenError(MergeError):
-    """A request that another site's page has caused."""
+    """A request that a page of another site has caused."""
 
 
 class BadRequestError(MergeError):
-    """What was sent is no JSON object, or too large."""
+    """The body is not a JSON object, or too large."""
 
 
 def check_request(method: str, headers: Mapping[str, str], *, port: int | None, loopback_only: bool) -> None:
-    """ForbiddenError for a request that another site's page has caused.
+    """Raise ForbiddenError for a request that a page of another site has caused.
 
     headers        by lower-case names
     port           the server's own, None where it is not known
@@ -53,23 +54,23 @@ def check_request(method: str, headers: Mapping[str, str], *, port: int | None, 
             hint="send it from a program, or from the WebUI's own page",
         )
     host = headers.get("host", "")
-    if loopback_only and not _leads_here(host, port):
+    if loopback_only and not _is_addressed_here(host, port):
         raise ForbiddenError(
             f"this server listens on this machine alone, and was called as '{host[:100]}'",
             hint="http://127.0.0.1:PORT or http://localhost:PORT; to be called by another name: --listen",
         )
 
 
-def _leads_here(host: str, port: int | None) -> bool:
-    found = HOST.fullmatch(host.strip())
-    if found is None:
+def _is_addressed_here(host: str, port: int | None) -> bool:
+    match = HOST.fullmatch(host.strip())
+    if match is None:
         return False
-    ports = USUAL_PORTS if found["port"] is None else (int(found["port"]),)
-    return is_loopback(found["name"]) or (port is not None and port not in ports)
+    ports = USUAL_PORTS if match["port"] is None else (int(match["port"]),)
+    return is_loopback(match["name"]) or (port is not None and port not in ports)
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address is this machine's loopback, by its words alone: nothing is looked up."""
+    """Whether a host name or address is loopback, by its text: no name is looked up."""
     name = name.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: these lead nowhere else
         return True
@@ -90,9 +91,9 @@ def listens_on_loopback_only(options: object, environ: Mapping[str, str]) -> boo
 
 
 async def read_limited(length: str, chunks: AsyncIterator[bytes], most: int = MOST_BYTES) -> bytes:
-    """A body of at most `most` bytes; BadRequestError as soon as it is longer.
+    """Read a body of at most `most` bytes; raises BadRequestError as soon as it is longer.
 
-    length  what Content-Length says, which need not be there and need not be true
+    length  the header Content-Length, which may be missing or wrong
     """
     too_long = BadRequestError(f"the body is longer than {most} bytes", hint=f"{most} bytes at most")
     if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
@@ -112,20 +113,22 @@ class HttpGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands the request on, or answers 403."""
+        """Pass the request on, or answer with status 403."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         server = scope.get("server") or (None, None)
         try:
-            check_request(scope.get("method", "GET"), headers_of(scope), port=server[1], loopback_only=True)
+            check_request(
+                scope.get("method", "GET"), request_headers(scope), port=server[1], loopback_only=True
+            )
         except ForbiddenError as problem:
             await _refuse(scope, send, problem)
             return
         await self._app(scope, receive, send)
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
+def request_headers(scope: Scope) -> dict[str, str]:
     """A request's headers by lower-case names; of several of one name the last."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
@@ -134,7 +137,7 @@ async def _refuse(scope: Scope, send: Send, problem: ForbiddenError) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": problem.what[:100]})
         return
-    told = {"error": {"what": problem.what, "where": problem.where, "try": problem.hint}}
+    body = {"error": {"what": problem.what, "where": problem.where, "try": problem.hint}}
     kind = [(b"content-type", b"application/json; charset=utf-8")]
     await send({"type": "http.response.start", "status": 403, "headers": kind})
-    await send({"type": "http.response.body", "body": dump(told).encode("utf-8")})
+    await send({"type": "http.response.body", "body": dump(body).encode("utf-8")})

@@ -1,4 +1,4 @@
-"""Carries out a plan, key by key, to a file or to memory; nothing is left half done."""
+"""Carries out a plan, key by key, into a file or into memory; an output is complete or absent."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_merge.checkpoint import (
-    Checkpoint,
-    StreamingWriter,
-    check_target,
-    format_problems,
-    open_planned,
-    write_pickle,
-)
+from lib_merge.architectures import open_from_header
+from lib_merge.checkpoint import Checkpoint, StreamingWriter, check_target, dtype_problems, write_pickle
 from lib_merge.checkpoint.state import check_unchanged
+from lib_merge.checkpoint.suffixes import CKPT, SAFETENSORS
 from lib_merge.errors import MergeError
 from lib_merge.execute.engine import default_threads, run
+from lib_merge.execute.options import DEFAULT_OPTIONS, MergeOptions
 from lib_merge.execute.overflow import Overflow
+from lib_merge.execute.reductions import ReductionCache
 from lib_merge.execute.sinks import FileSink, MemorySink, Sink
-from lib_merge.execute.survey import Surveys
 from lib_merge.plan import Plan
-from lib_merge.progress import Progress, Silent
-from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Recipe
 from lib_merge.recipe.hashing import with_placeholders
 from lib_merge.tensors import torch
@@ -32,128 +26,91 @@ from lib_merge.tensors import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-Settle = Callable[[Recipe], Recipe]  # a recipe with placeholders -> the same with hashes
+FinalHashes = Callable[[Recipe], Recipe]  # a recipe with placeholders -> the same with hashes
 
 
 def merge_to_file(
     plan: Plan,
     target: Path,
+    options: MergeOptions = DEFAULT_OPTIONS,
     *,
-    overwrite: bool = False,
-    device: str = "cpu",
-    threads: int | None = None,
-    progress: Progress | None = None,
-    alignments: Alignments | None = None,
-    recorded: Settle | None = None,
+    recorded: FinalHashes | None = None,
 ) -> Overflow:
     """Carry the plan out into a safetensors file, which appears under its name only when it is whole.
 
-    alignments  where the alignments of ingredients are known from before
-    recorded    tells the recipe that the file is to hold once the arithmetic is done, see `InputHashes`
-    Raises OutputError (nowhere to write), NumbersError (NaN, overflow), CheckpointError (an input
+    recorded  returns the recipe that the file carries, called when the arithmetic is done: see `InputHashes`
+    Raises OutputError (nowhere to write), NumericalError (NaN, overflow), CheckpointError (an input
     changed or is unreadable), StoppedError; whatever happens, `target` is as it was or complete.
-    Tells what was clipped, where the recipe asks for that.
+    Returns what was clamped, where the recipe asks for that.
     """
-    _check(plan, target, overwrite, ".safetensors")
-    check_device(device)
+    _check(plan, target, options, SAFETENSORS)
     layout = [(entry.key, entry.dtype, entry.shape) for entry in plan.keys]
     with (
-        opened(plan) as checkpoints,
-        StreamingWriter(target, layout, with_room(plan).metadata, overwrite=overwrite) as writer,
+        open_sources(plan) as checkpoints,
+        StreamingWriter(
+            target, layout, with_placeholder_hashes(plan).metadata, overwrite=options.overwrite
+        ) as writer,
     ):
-        overflow = run(
-            plan,
-            checkpoints,
-            FileSink(writer),
-            device=device,
-            threads=threads,
-            progress=progress or Silent(),
-            alignments=alignments,
-        )
-        writer.commit(settled(plan, recorded).metadata)
+        overflow = run(plan, checkpoints, FileSink(writer), options)
+        writer.commit(with_final_hashes(plan, recorded).metadata)
     return overflow
 
 
-def merge_to_memory(
-    plan: Plan,
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
-    progress: Progress | None = None,
-    alignments: Alignments | None = None,
-) -> dict[str, Tensor]:
-    """Carry the plan out into a dictionary of tensors on the CPU, by canonical key."""
-    check_device(device)
-    with opened(plan) as checkpoints:
+def merge_to_memory(plan: Plan, options: MergeOptions = DEFAULT_OPTIONS) -> dict[str, Tensor]:
+    """Carry the plan out into a state dict on the CPU, by canonical key; `overwrite` has no meaning here."""
+    check_device(options.device)
+    with open_sources(plan) as checkpoints:
         sink = MemorySink(plan)
-        run(
-            plan,
-            checkpoints,
-            sink,
-            device=device,
-            threads=threads,
-            progress=progress or Silent(),
-            alignments=alignments,
-        )
+        run(plan, checkpoints, sink, options)
     return sink.tensors
 
 
 def merge_to_pickle(
     plan: Plan,
     target: Path,
+    options: MergeOptions = DEFAULT_OPTIONS,
     *,
-    overwrite: bool = False,
-    device: str = "cpu",
-    threads: int | None = None,
-    progress: Progress | None = None,
-    alignments: Alignments | None = None,
-    recorded: Settle | None = None,
+    recorded: FinalHashes | None = None,
 ) -> Overflow:
-    """Carry the plan out into a `.ckpt` file; the whole result passes through memory.
+    """Carry the plan out into a `.ckpt` file; the whole result is held in memory.
 
-    Raises and tells what `merge_to_file` does; the target is as it was or complete.
+    Raises and returns what `merge_to_file` does; the target is as it was or complete.
     """
-    _check(plan, target, overwrite, ".ckpt")
-    for problem in format_problems((entry.dtype for entry in plan.keys), target):
+    _check(plan, target, options, CKPT)
+    for problem in dtype_problems((entry.dtype for entry in plan.keys), target):
         raise problem
-    check_device(device)
-    with opened(plan) as checkpoints:
+    with open_sources(plan) as checkpoints:
         sink = MemorySink(plan)
-        overflow = run(
-            plan,
-            checkpoints,
-            sink,
-            device=device,
-            threads=threads,
-            progress=progress or Silent(),
-            alignments=alignments,
-        )
-        metadata = settled(plan, recorded).metadata
-    write_pickle(target, sink.tensors, metadata, overwrite=overwrite)
+        overflow = run(plan, checkpoints, sink, options)
+        metadata = with_final_hashes(plan, recorded).metadata
+    write_pickle(target, sink.tensors, metadata, overwrite=options.overwrite)
     return overflow
 
 
-def _check(plan: Plan, target: Path, overwrite: bool, ending: str) -> None:
-    """That the target may be written, and is none of the plan's own files."""
+def _check(plan: Plan, target: Path, options: MergeOptions, ending: str) -> None:
+    """Raise where the target cannot be written, or is one of the inputs, or torch lacks the device."""
     inputs = [source.path for source in plan.sources]
-    problems = check_target(target, inputs=inputs, overwrite=overwrite, size=plan.nbytes, endings=(ending,))
+    problems = check_target(
+        target, inputs=inputs, overwrite=options.overwrite, size=plan.nbytes, suffixes=(ending,)
+    )
     for problem in problems:
         raise problem
+    check_device(options.device)
 
 
-def with_room(plan: Plan) -> Plan:
-    """The plan whose metadata is the longest that hashes can make it, whatever they turn out to be.
+def with_placeholder_hashes(plan: Plan) -> Plan:
+    """The plan with a placeholder for every hash, so that its metadata has its greatest length.
 
-    Two files of one content have one hash, under which the metadata holds them once: with placeholders
-    there is room for both. So a result has the same bytes, whether its files' hashes were known or not.
+    Two files of one content have one hash, under which the metadata has them once; placeholders reserve space
+    for both. So a result has the same bytes, whether the hashes of its inputs were known before or not.
     """
     return replace(plan, recipe=with_placeholders(plan.recipe))
 
 
-def settled(plan: Plan, recorded: Settle | None) -> Plan:
-    """The plan as the file is to tell it; CheckpointError where one of its files was changed meanwhile.
+def with_final_hashes(plan: Plan, recorded: FinalHashes | None) -> Plan:
+    """The plan whose recipe has the hashes of its inputs; CheckpointError where an input changed meanwhile.
 
-    To be asked when the last tensor is computed, and before the result gets its name.
+    Called after the last tensor is computed, and before the result gets its name.
     """
     done = replace(plan, recipe=recorded(plan.recipe)) if recorded else plan
     for source in plan.sources:
@@ -162,24 +119,24 @@ def settled(plan: Plan, recorded: Settle | None) -> Plan:
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, *, mapped: bool = False) -> Generator[Sequence[Checkpoint]]:
-    """The plan's files; one that stands twice in the plan is opened once.
+def open_sources(plan: Plan, *, mapped: bool = False) -> Generator[Sequence[Checkpoint]]:
+    """The plan's files, opened; one that is several sources is opened once.
 
-    mapped  what looks at the same tensors again and again, as aligning does; otherwise they are read (see
-            `checkpoint.reader`)
+    mapped  map the files into memory, for callers that read tensors repeatedly, as alignment does; otherwise
+            they are read (see `checkpoint.mapped`)
     """
-    mapped = mapped or any(each.aligned for each in plan.recipe.ingredients)
+    mapped = mapped or any(ingredient.alignment for ingredient in plan.recipe.ingredients)
     with contextlib.ExitStack() as stack:
         opened_as: dict[tuple[Path, bool], Checkpoint] = {}
         for source in plan.sources:
             way = source.path, bool(source.aliases)
             if way not in opened_as:
-                opened_as[way] = stack.enter_context(open_planned(source, mapped=mapped))
+                opened_as[way] = stack.enter_context(open_from_header(source, mapped=mapped))
         yield [opened_as[source.path, bool(source.aliases)] for source in plan.sources]
 
 
 def check_device(device: str) -> None:
-    """Raise where torch cannot compute on this device."""
+    """Raise MergeError where torch cannot compute on this device."""
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as cause:
@@ -189,19 +146,21 @@ def check_device(device: str) -> None:
 
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "FileSink",
+    "FinalHashes",
     "MemorySink",
+    "MergeOptions",
     "Overflow",
-    "Settle",
+    "ReductionCache",
     "Sink",
-    "Surveys",
     "check_device",
     "default_threads",
     "merge_to_file",
     "merge_to_memory",
     "merge_to_pickle",
-    "opened",
+    "open_sources",
     "run",
-    "settled",
-    "with_room",
+    "with_final_hashes",
+    "with_placeholder_hashes",
 ]

@@ -1,4 +1,4 @@
-"""The pass before all others: a recipe's aligned ingredients are looked at whole, and then seen arranged."""
+"""The first pass: aligns the ingredients that a recipe says are aligned, and reads them rearranged."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments, ArrangedCheckpoint, Solution
 
 
-def aligned(
+def align_ingredients(
     plan: Plan, checkpoints: Sequence[Checkpoint], alignments: Alignments, progress: Progress, device: str
 ) -> list[Checkpoint]:
-    """The plan's files, those that are aligned as they come out of it.
+    """The plan's checkpoints, those of aligned ingredients rearranged.
 
-    What is found depends on the files and the recipe alone, not on which keys are wanted now. Raises
-    StoppedError where `progress` asks for it: a recipe means the whole search.
+    An alignment depends on the files and the recipe alone, not on which keys are computed now. Raises
+    StoppedError where `progress` says so: a recipe means the complete search.
     """
-    found = list(checkpoints)
+    arranged = list(checkpoints)
     for number in _wanted(plan):
         solution = solve(plan, number, checkpoints, alignments, progress, device)
         if solution.stopped:
             raise StoppedError("stopped; nothing was written")
         if solution.arrangements:
-            found[number] = ArrangedCheckpoint(checkpoints[number], solution.groups, solution.arrangements)
-    return found
+            arranged[number] = ArrangedCheckpoint(checkpoints[number], solution.groups, solution.arrangements)
+    return arranged
 
 
 def solve(
@@ -37,16 +37,16 @@ def solve(
     progress: Progress,
     device: str,
 ) -> Solution:
-    """The solution for the ingredient of that number, which is an aligned one."""
-    by_name = {each.name: each_number for each_number, each in enumerate(plan.recipe.ingredients)}
-    asked = plan.recipe.ingredients[number].aligned
-    assert asked is not None
-    source, target = (checkpoints[by_name[name]] for name in (asked.solved, asked.to))
-    return alignments.of(plan.identity.family, source, target, asked.options, progress, device=device)
+    """The alignment of the ingredient with that index, which must be an aligned one."""
+    by_name = {ingredient.name: index for index, ingredient in enumerate(plan.recipe.ingredients)}
+    alignment = plan.recipe.ingredients[number].alignment
+    assert alignment is not None
+    source, target = (checkpoints[by_name[name]] for name in (alignment.solved_ingredient, alignment.to))
+    return alignments.of(plan.identity.family, source, target, alignment.options, progress, device=device)
 
 
 def _wanted(plan: Plan) -> list[int]:
     expressions = {entry.expression for entry in plan.keys if entry.expression is not None}
     read = frozenset[int]().union(*map(models_of, expressions))
     ingredients = plan.recipe.ingredients
-    return [n for n in sorted(read) if n < len(ingredients) and ingredients[n].aligned is not None]
+    return [n for n in sorted(read) if n < len(ingredients) and ingredients[n].alignment is not None]

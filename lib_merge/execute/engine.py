@@ -1,8 +1,8 @@
-"""Carries a plan out, piece by piece, on a few threads.
+"""Carries a plan out, chunk by chunk, on a few threads.
 
-A piece is small enough for a core's cache, is read from the mapped sources, worked on in buffers
-that are used again, and given to the sink: no tensor of the result exists as a whole unless a
-method needs one. Which thread takes which piece changes nothing about the numbers.
+A chunk is small enough for a core's cache. It is read from the sources, computed in reused buffers and passed
+to the sink: no tensor of the result exists as a whole unless a method needs it. The result does not depend on
+which thread computes which chunk.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint
 from lib_merge.dtypes import EIGHT_BITS, Dtype, to_torch
-from lib_merge.errors import NumbersError, StoppedError
-from lib_merge.execute.alignment import aligned
-from lib_merge.execute.kernels import Kernel, Known, Place, kernel_of
+from lib_merge.errors import NumericalError, StoppedError
+from lib_merge.execute.alignment import align_ingredients
+from lib_merge.execute.kernels import ChunkRef, Kernel, Statistics, kernel_of
+from lib_merge.execute.options import MergeOptions
 from lib_merge.execute.overflow import Overflow
+from lib_merge.execute.reductions import ReductionCache, reduce_models
 from lib_merge.execute.sinks import Sink
-from lib_merge.execute.survey import Surveys, survey_models
-from lib_merge.plan import PIECE, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
+from lib_merge.plan import LINEAR_CHUNK, Expression, KeyPlan, Plan, Source, is_elementwise, models_of
 from lib_merge.progress import Progress
 from lib_merge.rebasin import Alignments
-from lib_merge.tensors import Scratch, all_finite, extremes, keep_freed_memory, one_thread_each, torch
+from lib_merge.tensors import Scratch, all_finite, extremes, keep_freed_memory, torch, torch_single_threaded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# torch makes of more than that the largest number, infinity or NaN, by version
-LARGEST_8 = {"F8_E4M3": 448.0, "F8_E5M2": 57344.0}
-MOST_THREADS = 4  # beyond this the disk and the memory bus are the limit, not the arithmetic
-DEVICE_PIECE = 1 << 24  # elements a transfer: 32 MB of fp16, so that its start costs nothing beside it
+# beyond these, torch's conversion gives the largest number, infinity or NaN, depending on its version
+MAX_8_BIT = {"F8_E4M3": 448.0, "F8_E5M2": 57344.0}
+MAX_THREADS = 4  # beyond this the disk and the memory bandwidth are the limit, not the arithmetic
+TRANSFER_ELEMENTS = 1 << 24  # of one transfer to a device: 32 MB of fp16, whose latency is negligible
 
 
 def default_threads() -> int:
-    """As many threads as there are cores for them, four at most."""
-    return max(1, min(MOST_THREADS, os.cpu_count() or 1))
+    """One thread per core, four at most."""
+    return max(1, min(MAX_THREADS, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A stretch of one key: `operands` maps models to flat views (or whole tensors) of their data.
+class Chunk:
+    """A chunk of one key: `operands` maps models to flat views (or whole tensors) of their data.
 
-    count   elements of the stretch; 0 for a whole tensor
+    count   elements of the chunk; 0 for a whole tensor
     unread  models whose operands are still to be read
     """
 
@@ -60,46 +61,44 @@ def run(
     plan: Plan,
     checkpoints: Sequence[Checkpoint],
     sink: Sink,
+    options: MergeOptions,
     *,
-    progress: Progress,
-    device: str = "cpu",
-    threads: int | None = None,
-    trusted: Container[str] = (),
-    surveys: Surveys | None = None,
-    alignments: Alignments | None = None,
+    known_finite: Container[str] = (),
+    reductions: ReductionCache | None = None,
 ) -> Overflow:
-    """Compute every key of the plan and hand it to the sink; tells what was clipped, where the recipe asks.
+    """Compute every key of the plan and pass it to the sink; returns what was clamped, where the recipe asks.
 
-    checkpoints  opened, in the order of `plan.sources`
-    device       where the arithmetic runs; anything but "cpu" gets its pieces copied there, and back
-                 unless the sink wants them there
-    trusted      keys that are not looked through for NaN and infinity
-    surveys      what earlier runs over the same files have found out about whole models; this one adds to it
-    alignments   where alignments of ingredients are known from earlier runs, and kept for later ones
-    Raises NumbersError where NaN or infinity turns up, at the end where results outgrow their format, so
-    that all of them are counted, and StoppedError where `progress` asks for it.
+    checkpoints   opened, in the order of `plan.sources`
+    options       a device other than "cpu" gets the chunks copied to it, and the results copied back unless
+                  the sink takes them there
+    known_finite  keys that are not checked for NaN and infinity
+    reductions    statistics of whole models from earlier runs over the same files; this run adds its own
+    Raises NumericalError where NaN or infinity turns up, and at the end where results overflow their dtype,
+    so that all of them are counted; StoppedError where `progress` says so.
     """
-    checkpoints = aligned(plan, checkpoints, alignments or Alignments(), progress, device)
+    progress, device = options.progress, options.device
+    checkpoints = align_ingredients(plan, checkpoints, options.alignments or Alignments(), progress, device)
     progress.start(plan.nbytes, "merging")
-    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), trusted)
-    threads = threads or default_threads()
+    worker = _Worker(plan, checkpoints, sink, progress, torch.device(device), known_finite)
+    threads = options.threads or default_threads()
     keep_freed_memory()
-    with one_thread_each(), ThreadPoolExecutor(threads) as pool:
-        worker.known = survey_models(plan, checkpoints, pool, progress, device, surveys or Surveys())
-        workers = _started(pool, worker.work, threads)
+    with torch_single_threaded(), ThreadPoolExecutor(threads) as pool:
+        worker.statistics = reduce_models(
+            plan, checkpoints, pool, progress, device, reductions or ReductionCache()
+        )
         try:
-            for done in workers:
+            for done in _started(pool, worker.work, threads):
                 done.result()
-        except BaseException:  # Ctrl-C comes to this thread alone: the others must hear of it
+        except BaseException:  # Ctrl-C is raised in this thread only: the others must stop too
             worker.failed = True
             raise
     if worker.overflow and not plan.recipe.clip:
-        raise worker.overflow.refusal()
+        raise worker.overflow.to_error()
     return worker.overflow
 
 
 def _started(pool: ThreadPoolExecutor, work: Callable[[], None], threads: int) -> list[Future[None]]:
-    """As many threads as are wanted, or as the system gives; RuntimeError where it gives none."""
+    """Submit the work that many times, or as often as the system has threads; RuntimeError if it has none."""
     started: list[Future[None]] = []
     for _ in range(threads):
         try:
@@ -112,7 +111,7 @@ def _started(pool: ThreadPoolExecutor, work: Callable[[], None], threads: int) -
 
 
 class _Worker:
-    """What the threads of one run share: the queue of pieces and the word to stop."""
+    """What the threads of one run share: the queue of chunks and the flag to stop."""
 
     def __init__(
         self,
@@ -121,39 +120,39 @@ class _Worker:
         sink: Sink,
         progress: Progress,
         device: torch.device,
-        trusted: Container[str],
+        known_finite: Container[str],
     ) -> None:
         self.plan, self.checkpoints, self.sink = plan, checkpoints, sink
-        self.progress, self.device, self.trusted = progress, device, trusted
+        self.progress, self.device, self.known_finite = progress, device, known_finite
         self.overflow = Overflow()
         self.kernels: dict[Expression, Kernel] = {}
-        self.known: Known = {}
+        self.statistics: Statistics = {}
         self.family = plan.identity.family.id
-        self.pieces = self._pieces()
+        self.chunks = self._chunks()
         self.lock = threading.Lock()
         self.failed = False
 
     def work(self) -> None:
-        """Take pieces until there are none; on any failure let the other threads stop too."""
+        """Process chunks until there are none; on a failure, make the other threads stop."""
         scratch = Scratch()
         try:
-            while not self.failed and (piece := self._next()) is not None:
+            while not self.failed and (chunk := self._next()) is not None:
                 if self.progress.stopped():
                     raise StoppedError("stopped; nothing was written")
-                self._do(piece, scratch)
+                self._process(chunk, scratch)
         except BaseException:
             self.failed = True
             raise
 
-    def _next(self) -> Piece | None:
+    def _next(self) -> Chunk | None:
         with self.lock:
-            return next(self.pieces, None)
+            return next(self.chunks, None)
 
-    def _pieces(self) -> Iterator[Piece]:
-        size = PIECE if self.device.type == "cpu" else DEVICE_PIECE
+    def _chunks(self) -> Iterator[Chunk]:
+        size = LINEAR_CHUNK if self.device.type == "cpu" else TRANSFER_ELEMENTS
         for entry in self.plan.keys:
             if entry.expression is None:
-                yield Piece(entry, 0, {})
+                yield Chunk(entry, 0, {})
                 continue
             models = models_of(entry.expression) | ({self.plan.base} if entry.channels else frozenset[int]())
             unread = tuple(model for model in sorted(models) if not self.checkpoints[model].mapped)
@@ -163,84 +162,86 @@ class _Worker:
                 if model not in unread
             }
             if entry.channels is not None:
-                yield Piece(entry, 0, tensors, unread=unread)
+                yield Chunk(entry, 0, tensors, unread=unread)
             elif not is_elementwise(entry.expression):
                 whole = {model: tensor.reshape(entry.shape) for model, tensor in tensors.items()}
-                yield Piece(entry, 0, whole, unread=unread)
+                yield Chunk(entry, 0, whole, unread=unread)
             else:
                 flat = {model: tensor.reshape(-1) for model, tensor in tensors.items()}
                 for start in range(0, entry.numel, size):
                     stop = min(start + size, entry.numel)
                     views = {model: tensor[start:stop] for model, tensor in flat.items()}
-                    yield Piece(entry, start, views, stop - start, unread)
+                    yield Chunk(entry, start, views, stop - start, unread)
 
-    def _read(self, piece: Piece, scratch: Scratch) -> Piece:
-        """The piece with all its operands, those in mapped files still there."""
-        for model in piece.operands:
-            self.checkpoints[model].check()
-        if not piece.unread:
-            return piece
-        operands = dict(piece.operands)
-        for model in piece.unread:
-            operands[model] = self._operand(piece, model, scratch)
-        return replace(piece, operands=dict(sorted(operands.items())), unread=())
+    def _read(self, chunk: Chunk, scratch: Scratch) -> Chunk:
+        """The chunk with all its operands; CheckpointError where a mapped file was cut short."""
+        for model in chunk.operands:
+            self.checkpoints[model].check_size()
+        if not chunk.unread:
+            return chunk
+        operands = dict(chunk.operands)
+        for model in chunk.unread:
+            operands[model] = self._operand(chunk, model, scratch)
+        return replace(chunk, operands=dict(sorted(operands.items())), unread=())
 
-    def _operand(self, piece: Piece, model: int, scratch: Scratch) -> Tensor:
-        file, key = self.checkpoints[model], piece.entry.key
-        if not piece.count:
+    def _operand(self, chunk: Chunk, model: int, scratch: Scratch) -> Tensor:
+        file, key = self.checkpoints[model], chunk.entry.key
+        if not chunk.count:
             tensor = file.tensor(key)
-            return tensor if piece.entry.channels is not None else tensor.reshape(piece.entry.shape)
+            return tensor if chunk.entry.channels is not None else tensor.reshape(chunk.entry.shape)
         dtype = to_torch(file.info(key).dtype)
 
-        def room(most: int) -> Tensor:
-            return scratch.room(f"file {model}", dtype, min(piece.count, most))
+        def buffer(size: int) -> Tensor:
+            return scratch.buffer(f"file {model}", dtype, min(chunk.count, size))
 
-        return file.stretch(key, piece.start, room)
+        return file.read_chunk(key, chunk.start, buffer)
 
-    def _do(self, piece: Piece, scratch: Scratch) -> None:
-        entry = piece.entry
-        piece = self._read(piece, scratch)
-        result = self._compute(piece, scratch)
-        if entry.key not in self.trusted and entry.dtype.floating and not _fits(result, entry.dtype):
-            result = self._clipped(piece, result)
+    def _process(self, chunk: Chunk, scratch: Scratch) -> None:
+        entry = chunk.entry
+        chunk = self._read(chunk, scratch)
+        result = self._compute(chunk, scratch)
+        if entry.key not in self.known_finite and entry.dtype.floating and not _fits(result, entry.dtype):
+            result = self._clamp(chunk, result)
         elif result.dtype != to_torch(entry.dtype):
             result = result.to(to_torch(entry.dtype))
-        self.sink.accept(entry, piece.start, result.reshape(-1).contiguous())
+        self.sink.accept(entry, chunk.start, result.reshape(-1).contiguous())
         self.progress.advance(result.numel() * entry.dtype.itemsize)
 
-    def _compute(self, piece: Piece, scratch: Scratch) -> Tensor:
-        entry = piece.entry
-        # eight bits come last, so that what outgrows them is seen
+    def _compute(self, chunk: Chunk, scratch: Scratch) -> Tensor:
+        entry = chunk.entry
+        # conversion to eight bits comes last, so that overflow is detected
         dtype = torch.float32 if entry.dtype in EIGHT_BITS else to_torch(entry.dtype)
         if entry.expression is None:
             return torch.arange(entry.numel, dtype=dtype)
         if isinstance(entry.expression, Source) and entry.channels is None:
-            operand = piece.operands[entry.expression.model]
+            operand = chunk.operands[entry.expression.model]
             if operand.dtype == to_torch(entry.dtype):
                 return operand
-        operands = {model: operand.to(self.device) for model, operand in piece.operands.items()}
+        operands = {model: operand.to(self.device) for model, operand in chunk.operands.items()}
         if entry.channels is not None:
-            return self._placed(self._partial(entry, operands, scratch))
+            return self._to_sink_device(self._partial(entry, operands, scratch))
         like = next(iter(operands.values()))
-        out = None if entry.dtype in EIGHT_BITS else self.sink.room(entry, piece.start, like.numel())
+        out = None if entry.dtype in EIGHT_BITS else self.sink.buffer(entry, chunk.start, like.numel())
         if out is None or out.device != like.device:
             out = scratch.take("out", dtype, like)
         else:
             out = out.view(like.shape)
-        place = Place(entry.key, piece.start, self.known, self.family)
-        self._kernel(entry.expression)(operands, out, scratch, place)
-        return self._placed(out)
+        chunk_ref = ChunkRef(entry.key, chunk.start, self.statistics, self.family)
+        self._kernel(entry.expression)(operands, out, scratch, chunk_ref)
+        return self._to_sink_device(out)
 
-    def _placed(self, result: Tensor) -> Tensor:
+    def _to_sink_device(self, result: Tensor) -> Tensor:
         return result if self.sink.keeps_device else result.cpu()
 
     def _partial(self, entry: KeyPlan, operands: Mapping[int, Tensor], scratch: Scratch) -> Tensor:
-        """A's tensor with its first input channels merged: inpainting with plain models."""
+        """A's tensor with its first input channels merged: A is an inpainting model, the others are not."""
         assert entry.expression is not None
         out = operands[self.plan.base].to(to_torch(entry.dtype), copy=True)
         narrow = {model: operand[:, : entry.channels].contiguous() for model, operand in operands.items()}
         merged = torch.empty_like(out[:, : entry.channels], memory_format=torch.contiguous_format)
-        self._kernel(entry.expression)(narrow, merged, scratch, Place(entry.key, 0, self.known, self.family))
+        self._kernel(entry.expression)(
+            narrow, merged, scratch, ChunkRef(entry.key, 0, self.statistics, self.family)
+        )
         out[:, : entry.channels] = merged
         return out
 
@@ -249,43 +250,41 @@ class _Worker:
             self.kernels[expression] = kernel_of(expression)
         return self.kernels[expression]
 
-    def _clipped(self, piece: Piece, result: Tensor) -> Tensor:
-        """Counts what outgrew the format of a result whose inputs are sound, and cuts it to the largest."""
-        entry = piece.entry
-        sound = all(bool(torch.isfinite(each.float()).all()) for each in piece.operands.values())
+    def _clamp(self, chunk: Chunk, result: Tensor) -> Tensor:
+        """Count and clamp the values that overflow the dtype; NumericalError where inputs are not finite."""
+        entry = chunk.entry
+        is_finite = all(bool(torch.isfinite(operand.float()).all()) for operand in chunk.operands.values())
         numbers = result.float()
-        if not sound or bool(torch.isnan(numbers).any()):
-            raise self._diagnose(piece)
-        most = LARGEST_8.get(entry.dtype.name) or torch.finfo(to_torch(entry.dtype)).max
+        if not is_finite or bool(torch.isnan(numbers).any()):
+            raise self._diagnose(chunk)
+        largest = MAX_8_BIT.get(entry.dtype.name) or torch.finfo(to_torch(entry.dtype)).max
         with self.lock:
-            self.overflow.count(entry, int((numbers.abs() > most).sum()))
-        return numbers.clamp(-most, most).to(to_torch(entry.dtype))
+            self.overflow.count(entry, int((numbers.abs() > largest).sum()))
+        return numbers.clamp(-largest, largest).to(to_torch(entry.dtype))
 
-    def _diagnose(self, piece: Piece) -> NumbersError:
-        """Say which file brought NaN or infinity in, or that the method made it."""
-        key = piece.entry.key
-        for model, operand in piece.operands.items():
+    def _diagnose(self, chunk: Chunk) -> NumericalError:
+        """The error that names the file with NaN or infinity, or says that the method produced it."""
+        key = chunk.entry.key
+        for model, operand in chunk.operands.items():
             bad = operand.numel() - int(torch.isfinite(operand.float()).sum())
             if bad:
                 whose = f"{self.plan.names[model]} ({self.plan.sources[model].name})"
-                return NumbersError(
+                return NumericalError(
                     f"{whose} holds NaN or infinity: {bad} of {operand.numel()} values",
                     where=key,
                     hint="this file is damaged: get it again, or take this block from another model",
                 )
-        return NumbersError(
-            "the method gives what is no number (NaN)", where=key, hint="smaller amounts, or another method"
-        )
+        return NumericalError("the method produces NaN", where=key, hint="smaller amounts, or another method")
 
 
 def _fits(result: Tensor, dtype: Dtype) -> bool:
-    """Whether all is finite, and in reach of eight bits where those are wanted."""
+    """Whether all values are finite, and in the range of an 8-bit dtype."""
     if dtype not in EIGHT_BITS:
         return all_finite(result)
     if result.dtype == to_torch(dtype):
-        return True  # as a file has it
-    most = LARGEST_8[dtype.name]
+        return True  # unchanged from a file
+    largest = MAX_8_BIT[dtype.name]
     if result.numel() == 0:
         return True
     low, high = extremes(result)
-    return -most <= low and high <= most
+    return -largest <= low and high <= largest

@@ -1,53 +1,53 @@
-"""What of a result outgrew its number format: fp16 ends at 65,504."""
+"""Values of a result that overflow its dtype: fp16 ends at 65504."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lib_merge.errors import NumbersError
+from lib_merge.errors import NumericalError
 from lib_merge.plan import KeyPlan
 
 
 @dataclass
 class Overflow:
-    """How many numbers of which keys were too large; false where none was.
+    """How many values of which keys overflow; false where there are none.
 
-    counts  key -> how many
-    label   of the format that they outgrew
+    counts  key -> number of values
+    label   of the dtype that they overflow
     """
 
     counts: dict[str, int] = field(default_factory=dict[str, int])
     label: str = ""
 
     def __bool__(self) -> bool:
-        """Whether there was any."""
+        """Whether any value overflows."""
         return bool(self.counts)
 
     @property
-    def numbers(self) -> int:
-        """How many in all."""
+    def total(self) -> int:
+        """The number of values in all keys."""
         return sum(self.counts.values())
 
     def count(self, entry: KeyPlan, numbers: int) -> None:
-        """So many more of this key."""
+        """Count further values of a key."""
         self.counts[entry.key] = self.counts.get(entry.key, 0) + numbers
         self.label = entry.dtype.label
 
-    def in_words(self) -> str:
-        """One sentence with the number and the place."""
+    def render_text(self) -> str:
+        """One sentence with the number of values and the keys."""
         key = min(self.counts)
         where = key + (f" and {len(self.counts) - 1} more keys" if len(self.counts) > 1 else "")
-        many = "1 number outgrows" if self.numbers == 1 else f"{self.numbers} numbers outgrow"
+        many = "1 value overflows" if self.total == 1 else f"{self.total} values overflow"
         return f"{many} {self.label}: in {where}"
 
     def note(self) -> str:
-        """What is told where they were cut."""
-        return f"{self.in_words()}; the largest that {self.label} holds was written instead"
+        """What is reported where the values were clamped."""
+        return f"{self.render_text()}; they were clamped to the largest value of {self.label}"
 
-    def refusal(self) -> NumbersError:
-        """What is raised where they may not be cut."""
-        return NumbersError(
-            f"the result does not fit into {self.label}",
-            where=self.in_words(),
-            hint="save as bf16 or fp32 (--dtype), use smaller amounts, or cut the numbers (--overflow clip)",
+    def to_error(self) -> NumericalError:
+        """The error where the recipe does not allow clamping."""
+        return NumericalError(
+            f"the result overflows {self.label}",
+            where=self.render_text(),
+            hint="save as bf16 or fp32 (--dtype), use smaller amounts, or clamp the values (--overflow clip)",
         )

@@ -1,4 +1,4 @@
-"""Where the pieces of a result go: a file, or memory."""
+"""Where the chunks of a result go: a file, or memory."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes finished pieces; called from several threads, each piece once.
+    """Takes finished chunks; called from several threads, once for each chunk.
 
-    keeps_device  whether it takes them on the device that computed them, or else on the CPU
+    keeps_device  whether it takes chunks on the device of the arithmetic, or else on the CPU
     """
 
     keeps_device: bool
 
-    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
-        """Where `count` elements from `start` may be computed at once, flat and in the entry's dtype, on the
-        device of the arithmetic; None where they are to be handed over by `accept` alone."""
+    def buffer(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """The memory of `count` elements from `start`, flat and in the entry's dtype, on the device of the
+        arithmetic, to compute the chunk in place; None where the sink has none, and takes it by `accept`."""
         ...
 
-    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
-        """`piece` is flat, contiguous, in the entry's dtype; it begins at element `start`.
+    def accept(self, entry: KeyPlan, start: int, chunk: Tensor) -> None:
+        """Take a chunk: flat, contiguous, in the entry's dtype, beginning at element `start`.
 
-        It may be a buffer that is used again: what is to be kept must be copied.
+        It may be a buffer that is reused: copy what is to be kept.
         """
         ...
 
 
 class FileSink:
-    """Writes each piece to its place in a file."""
+    """Writes each chunk to its offset in a file."""
 
     keeps_device = False
 
     def __init__(self, writer: StreamingWriter) -> None:
         self._writer = writer
 
-    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
-        """A mapped output would be slower than a buffer and a write."""
+    def buffer(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """None: writing from a buffer is faster than a mapped output."""
         return None
 
-    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
-        """Straight from the tensor's memory; the system call copies."""
-        self._writer.write(entry.key, start * entry.dtype.itemsize, piece.view(torch.uint8).numpy().data)
+    def accept(self, entry: KeyPlan, start: int, chunk: Tensor) -> None:
+        """Write from the tensor's own memory, without a copy."""
+        self._writer.write(entry.key, start * entry.dtype.itemsize, chunk.view(torch.uint8).numpy().data)
 
 
 class MemorySink:
-    """Gathers the result as a dictionary of tensors."""
+    """Collects the result as a state dict on the CPU."""
 
     keeps_device = False
 
@@ -61,12 +61,12 @@ class MemorySink:
             entry.key: torch.empty(entry.shape, dtype=to_torch(entry.dtype)) for entry in plan.keys
         }
 
-    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
-        """Its own place."""
+    def buffer(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """The chunk's part of the result tensor."""
         return self.tensors[entry.key].view(-1)[start : start + count]
 
-    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
-        """Copied to its place, unless it was computed there."""
-        place = self.room(entry, start, piece.numel())
-        if place is not None and place.data_ptr() != piece.data_ptr():
-            place.copy_(piece)
+    def accept(self, entry: KeyPlan, start: int, chunk: Tensor) -> None:
+        """Copy the chunk into the result tensor, unless it was computed there."""
+        target = self.buffer(entry, start, chunk.numel())
+        if target is not None and target.data_ptr() != chunk.data_ptr():
+            target.copy_(chunk)

@@ -1,34 +1,44 @@
-"""Grids of pictures over merges: axes, the plan, the run that loses no cell, the sheet."""
+"""Grids of pictures over merges: axes, plan, run, stored cells, and the sheet of all pictures."""
 
-from lib_merge.grid.axes import Asked, Axis, kinds, read_asked
-from lib_merge.grid.cell import Base, Cell, Shelf
-from lib_merge.grid.plan import GridPlan, Speeds, plan_as_data, plan_grid, plan_in_words
-from lib_merge.grid.run import Finished, GridRun, Painter, measured, run_grid
-from lib_merge.grid.store import Order, Record, Store, keep_speeds, order_of, orders, read_speeds
+from lib_merge.grid.axes.read import AxisSpec, GridAxis, axis_kinds, parse_axis_spec
+from lib_merge.grid.cell import GridBase, GridCell, ModelCatalog
+from lib_merge.grid.plan import GridPlan, Speeds, grid_plan_to_dict, plan_grid, render_grid_plan_text
+from lib_merge.grid.run import CellResult, GridRenderer, GridRun, measured_speeds, run_grid
+from lib_merge.grid.store import (
+    CellRecord,
+    GridRequest,
+    GridStore,
+    keep_random_seeds,
+    read_speeds,
+    request_of_plan,
+    save_speeds,
+    saved_requests,
+)
 
 __all__ = [
-    "Asked",
-    "Axis",
-    "Base",
-    "Cell",
-    "Finished",
+    "AxisSpec",
+    "CellRecord",
+    "CellResult",
+    "GridAxis",
+    "GridBase",
+    "GridCell",
     "GridPlan",
+    "GridRenderer",
+    "GridRequest",
     "GridRun",
-    "Order",
-    "Painter",
-    "Record",
-    "Shelf",
+    "GridStore",
+    "ModelCatalog",
     "Speeds",
-    "Store",
-    "keep_speeds",
-    "kinds",
-    "measured",
-    "order_of",
-    "orders",
-    "plan_as_data",
+    "axis_kinds",
+    "grid_plan_to_dict",
+    "keep_random_seeds",
+    "measured_speeds",
+    "parse_axis_spec",
     "plan_grid",
-    "plan_in_words",
-    "read_asked",
     "read_speeds",
+    "render_grid_plan_text",
+    "request_of_plan",
     "run_grid",
+    "save_speeds",
+    "saved_requests",
 ]

@@ -1,9 +1,10 @@
-"""What one cell of a grid is made with, what axes are read against, and where names are looked up."""
+"""The cell of a grid, the kinds of axes, and the catalog in which axes look up names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import cached_property
 from typing import Protocol
 
@@ -11,33 +12,46 @@ from lib_merge.architectures import Family, identify
 from lib_merge.checkpoint import Header
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.grid import edit
-from lib_merge.grid.values import split_lines
+from lib_merge.grid.axes.values import split_lines
 from lib_merge.picture import DrawSettings
-from lib_merge.plan import base_of
+from lib_merge.plan import base_index
 from lib_merge.recipe import Recipe, Setting
 
-MOST_PROBLEMS = 20  # of one axis that are told at once
-# ranks: an axis of a lower one is applied first
-WHOLE, MODELS, AMOUNTS, FACTOR, BLOCKS, LIMITS, FORM, TEXTS, WORDS, NUMBERS = range(10)
+MOST_PROBLEMS = 20  # reported for one axis
+
+
+class AxisRank(IntEnum):
+    """The order in which the axes of a grid are applied to a cell: lower ranks first."""
+
+    RECIPE = 0
+    MODELS = 1
+    AMOUNTS = 2
+    FACTOR = 3
+    BLOCKS = 4
+    RESTRICTIONS = 5
+    SAVE_OPTIONS = 6
+    WHOLE_PROMPTS = 7
+    PROMPT_WORDS = 8
+    IMAGE_SETTINGS = 9
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A merge, and what is drawn with it."""
+class GridCell:
+    """A merge, and the settings of the picture drawn with it."""
 
     recipe: Recipe
     drawing: DrawSettings
 
 
-class Shelf(Protocol):
-    """Where an axis looks up what its values name; every method raises MergeError for what is not there."""
+class ModelCatalog(Protocol):
+    """Looks up the names in the values of axes; every method raises MergeError for an unknown name."""
 
     def checkpoint(self, name: str) -> str:
-        """The file name, as recipes hold it, of the checkpoint that is called so."""
+        """The file name of a checkpoint, as recipes store it."""
         ...
 
     def vae(self, name: str) -> str:
-        """Likewise of a VAE file."""
+        """The file name of a VAE, as recipes store it."""
         ...
 
     def header(self, file: str) -> Header:
@@ -45,100 +59,109 @@ class Shelf(Protocol):
         ...
 
     def preset(self, name: str, family: Family) -> Mapping[str, float]:
-        """The amounts, slot by slot, of a preset."""
+        """Slot -> amount of a preset."""
         ...
 
     def recipe(self, text: str) -> Recipe:
-        """A recipe by what a value calls it: a file that holds one, a merge of the history."""
+        """The recipe that a value names: a file with a recipe, or a merge of the history."""
         ...
 
-    def remembered(self, text: str) -> Recipe:
-        """The recipe of a merge of the history, by its number, its id or its name."""
+    def from_history(self, text: str) -> Recipe:
+        """The recipe of a merge of the history, by its number, id or name."""
         ...
 
     def samplers(self) -> Sequence[str]:
-        """The host's samplers; empty where there is no choice."""
+        """The names of the host's samplers; empty where it offers no choice."""
         ...
 
     def schedulers(self) -> Sequence[str]:
-        """Likewise."""
+        """The names of the host's schedulers; empty where it offers no choice."""
         ...
 
     def loras(self) -> Sequence[str] | None:
-        """The LoRAs that a prompt may name; None where that is the host's own affair."""
+        """The names of LoRAs that a prompt may use; None where only the host knows them."""
         ...
 
-    def dice(self) -> int:
-        """A seed nobody chose."""
+    def random_seed(self) -> int:
+        """A random seed, for the value -1 of an axis of seeds."""
         ...
 
 
 @dataclass(frozen=True)
-class Base:
-    """What a grid starts from."""
+class GridBase:
+    """The cell that the axes of a grid change, and the catalog for the names in their values."""
 
-    cell: Cell
-    shelf: Shelf
+    cell: GridCell
+    catalog: ModelCatalog
 
     @cached_property
     def family(self) -> Family:
-        """The family of A."""
+        """The family of the checkpoint A."""
         recipe = self.cell.recipe
-        header = self.shelf.header(recipe.ingredients[base_of(recipe)].file)
+        header = self.catalog.header(recipe.ingredients[base_index(recipe)].file)
         return identify(header.tensors, metadata=header.metadata, where=header.name).family
 
 
 @dataclass(frozen=True)
-class Value:
-    """One value of an axis: what its label says, and what it sets."""
+class AxisValue:
+    """One value of an axis: its label, and the value that is set in a cell."""
 
     label: str
-    to: object
+    value: object
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What an axis changes.
+class AxisKind:
+    """A kind of axis: what it changes, and how its values are read.
 
-    id     its name, as axes are written: alpha, model B, seed
-    merges whether another value is another merge
-    rank   axes of a lower rank are applied first, whichever of X, Y and Z they are
-    sets   what it sets; no two axes of a grid may set the same
-    lines  whether its values are one a line rather than a list; `split` parts them then
+    id           its name: "alpha", "model B", "seed"
+    help         a description of its values
+    merges       whether each value is another merge
+    rank         axes of a lower rank are applied first, whichever of X, Y and Z they are
+    read         the values of the text of an axis
+    apply        a cell with a value set
+    sets         names of what it sets; no two axes of a grid may set the same
+    lines        whether its values are written one a line, not as a list; `split` separates them then
+    aliases      other names, in lowercase
+    number_from  the axis whose numbers its values take where they have none of their own
+    in_webui     whether the WebUI's own X/Y/Z script offers it, which only axes of merges can be
     """
 
     id: str
     help: str
     merges: bool
-    rank: int
-    read: Callable[[str, Base], Sequence[Value]]
-    apply: Callable[[Cell, object, Base], Cell]
+    rank: AxisRank
+    read: Callable[[str, GridBase], Sequence[AxisValue]]
+    apply: Callable[[GridCell, object, GridBase], GridCell]
     sets: tuple[str, ...] = ()
     lines: bool = False
     split: Callable[[str], Sequence[str]] = split_lines
+    aliases: tuple[str, ...] = ()
+    number_from: str = ""
+    in_webui: bool = False
 
 
-class Waiting:
-    """A value that another axis gives its number."""
+class OpenValue:
+    """A value without a number, which it takes from another axis."""
 
-    def at(self, number: float) -> object:
-        """The value with that number."""
+    def with_number(self, number: float) -> object:
+        """The value with this number, as `AxisKind.apply` sets it."""
         raise NotImplementedError
 
 
-def read_each(
+def read_values(
     entries: Iterable[str], read: Callable[[str], object], label: Callable[[str], str] = str
-) -> tuple[Value, ...]:
-    """Every entry read; everything that is wrong with any of them at once, up to MOST_PROBLEMS."""
-    values: list[Value] = []
+) -> tuple[AxisValue, ...]:
+    """The values of all entries; PlanError with the problems of all entries, up to MOST_PROBLEMS."""
+    values: list[AxisValue] = []
     problems: list[MergeError] = []
     for entry in entries:
         if len(problems) >= MOST_PROBLEMS:
             break
         try:
-            values.append(Value(label(entry), read(entry)))
-        except PlanError as found:
-            problems += found.problems
+            values.append(AxisValue(label(entry), read(entry)))
+        except PlanError as error:
+            problems += error.problems
         except MergeError as problem:
             problems.append(problem)
     if problems:
@@ -146,13 +169,13 @@ def read_each(
     return tuple(values)
 
 
-def changed(cell: Cell, recipe: Recipe) -> Cell:
+def with_recipe(cell: GridCell, recipe: Recipe) -> GridCell:
     """The cell with another recipe."""
     return replace(cell, recipe=recipe)
 
 
-def set_on(cell: Cell, name: str, step: str, change: Callable[[Setting], Setting]) -> Cell:
-    """The cell with a parameter changed from what it is."""
-    taker = edit.step_of(cell.recipe, name, step)
-    setting = change(edit.setting_of(taker, name))
-    return changed(cell, edit.with_setting(cell.recipe, taker, name, setting))
+def with_parameter(cell: GridCell, name: str, step: str, change: Callable[[Setting], Setting]) -> GridCell:
+    """The cell with a parameter set to `change` of its current setting."""
+    taker = edit.find_step(cell.recipe, name, step)
+    setting = change(edit.current_setting(taker, name))
+    return with_recipe(cell, edit.with_setting(cell.recipe, taker, name, setting))

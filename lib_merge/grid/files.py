@@ -1,4 +1,4 @@
-"""What a grid is saved as: a picture that holds every cell's recipe, a table, a row that moves."""
+"""The files of a finished grid: the sheet with every cell's recipe inside, a table, an animated row."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.checkpoint import write_file
 from lib_merge.errors import OutputError
-from lib_merge.grid.axes import NAMES, Place
+from lib_merge.grid.axes.read import AXIS_NAMES, CellPosition
 from lib_merge.grid.plan import GridPlan
-from lib_merge.grid.run import Finished
+from lib_merge.grid.run import CellResult
 from lib_merge.recipe import print_recipe
 
 if TYPE_CHECKING:
     from PIL import Image
 
-PICTURES = (".png", ".webp")
-MOVING = (".webp", ".gif")
-TABLES = (".csv",)
-TEXT_KEY = "merge_desk.grid"  # of the PNG's own text, beside "parameters"
+SHEET_SUFFIXES = (".png", ".webp")
+ANIMATION_SUFFIXES = (".webp", ".gif")
+TABLE_SUFFIXES = (".csv",)
+TEXT_KEY = "merge_desk.grid"  # key of the data in a PNG's text; "parameters" has the infotext
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769  # where WebUIs keep the infotext of a webp (A1111, modules/images.py)
 MOST_WEBP = 16383  # pixels a side, the format's own limit
 PAUSE = 700  # milliseconds a frame
 
 
-def grid_infotext(plan: GridPlan, finished: Mapping[Place, Finished]) -> str:
-    """What the sheet says of itself, as an infotext: the first cell's words and the axes."""
-    first = next((each.record.infotext for each in finished.values() if each.record.infotext), "")
-    told = [f'{name.upper()} Type: {axis.title}, {name.upper()} Values: {json.dumps(", ".join(axis.labels))}'
+def grid_infotext(plan: GridPlan, finished: Mapping[CellPosition, CellResult]) -> str:
+    """The infotext of the sheet: that of the first cell, and the axes."""
+    first = next((result.record.infotext for result in finished.values() if result.record.infotext), "")
+    axes = [f'{name.upper()} Type: {axis.title}, {name.upper()} Values: {json.dumps(", ".join(axis.labels))}'
             for name, axis in plan.axes.items()]  # fmt: skip
-    return ", ".join(part for part in (first, *told) if part)
+    return ", ".join(part for part in (first, *axes) if part)
 
 
-def grid_as_data(plan: GridPlan, finished: Mapping[Place, Finished]) -> dict[str, Any]:
-    """Every cell's labels, recipe and settings; recipes stand once, by their number."""
-    recipes = list(dict.fromkeys(print_recipe(work.cell.recipe) for work in plan.work))
+def grid_to_dict(plan: GridPlan, finished: Mapping[CellPosition, CellResult]) -> dict[str, Any]:
+    """A dictionary for JSON: axes, recipes, and all cells, which name their recipe by its index."""
+    recipes = list(dict.fromkeys(print_recipe(job.cell.recipe) for job in plan.jobs))
     cells: list[dict[str, Any]] = []
-    for work in sorted(plan.work, key=lambda each: each.place[::-1]):
-        done = finished.get(work.place)
+    for job in sorted(plan.jobs, key=lambda job: job.position[::-1]):
+        done = finished.get(job.position)
         cells.append(
             {
-                **dict(zip(NAMES, work.place, strict=True)),
-                "labels": dict(work.labels),
-                "recipe": recipes.index(print_recipe(work.cell.recipe)),
+                **dict(zip(AXIS_NAMES, job.position, strict=True)),
+                "labels": dict(job.labels),
+                "recipe": recipes.index(print_recipe(job.cell.recipe)),
                 "infotext": done.record.infotext if done else "",
                 "problem": done.record.problem if done else "",
             }
@@ -58,18 +58,18 @@ def grid_as_data(plan: GridPlan, finished: Mapping[Place, Finished]) -> dict[str
     return {"axes": axes, "recipes": recipes, "cells": cells}
 
 
-def as_csv(plan: GridPlan, finished: Mapping[Place, Finished]) -> str:
-    """One line a cell: its values, its state, its times, its file; lines end as RFC 4180 has them.
+def grid_to_csv(plan: GridPlan, finished: Mapping[CellPosition, CellResult]) -> str:
+    """A CSV table with one row for each cell: its values, state, times, file and problem.
 
-    (With another end, Python before 3.13 leaves a bare CR in a value without quotes, and nobody reads that.)
+    Lines end in CR LF (RFC 4180), so that a CR in a value is quoted in Python before 3.13 too.
     """
     stream = io.StringIO(newline="")
     table = csv.writer(stream, lineterminator="\r\n")
     titles = [axis.title for axis in plan.axes.values()]
     table.writerow([*titles, "state", "merge seconds", "draw seconds", "picture", "problem"])
-    for work in sorted(plan.work, key=lambda each: each.place[::-1]):
-        done = finished.get(work.place)
-        labels = [work.labels[name] for name in plan.axes]
+    for job in sorted(plan.jobs, key=lambda job: job.position[::-1]):
+        done = finished.get(job.position)
+        labels = [job.labels[name] for name in plan.axes]
         if done is None:
             table.writerow([*labels, "not drawn", "", "", "", ""])
             continue
@@ -83,49 +83,49 @@ def as_csv(plan: GridPlan, finished: Mapping[Place, Finished]) -> str:
 def save_sheet(
     image: Image.Image, target: Path, infotext: str, data: Mapping[str, Any], *, overwrite: bool = False
 ) -> None:
-    """The sheet as PNG or webp, with its infotext and the recipe of every cell inside."""
-    raw = encoded_sheet(image, target.suffix.lower(), infotext, data)
-    write_file(target, raw, overwrite=overwrite, endings=PICTURES)
+    """Write the sheet as PNG or WebP, with its infotext and the recipes of all cells in the metadata."""
+    raw = encode_sheet(image, target.suffix.lower(), infotext, data)
+    write_file(target, raw, overwrite=overwrite, suffixes=SHEET_SUFFIXES)
 
 
-def encoded_sheet(image: Image.Image, ending: str, infotext: str, data: Mapping[str, Any]) -> bytes:
-    """What `save_sheet` writes into a file of that ending."""
+def encode_sheet(image: Image.Image, ending: str, infotext: str, data: Mapping[str, Any]) -> bytes:
+    """The bytes that `save_sheet` writes into a file with this suffix."""
     text = json.dumps(data, ensure_ascii=False)
     stream = io.BytesIO()
     if ending == ".webp":
         if max(image.size) > MOST_WEBP:
             size = f"{image.width} x {image.height}"
             raise OutputError(f"a webp cannot be {size} pixels", hint="save it as PNG")
-        exif = comment(image, f"{infotext}\n{TEXT_KEY}: {text}")
+        exif = exif_comment(image, f"{infotext}\n{TEXT_KEY}: {text}")
         image.save(stream, format="WEBP", lossless=True, exif=exif)
     else:
         from PIL.PngImagePlugin import PngInfo
 
-        told = PngInfo()
-        told.add_text("parameters", infotext)
-        told.add_itxt(TEXT_KEY, text, zip=True)
-        image.save(stream, format="PNG", pnginfo=told)
+        text_chunks = PngInfo()
+        text_chunks.add_text("parameters", infotext)
+        text_chunks.add_itxt(TEXT_KEY, text, zip=True)
+        image.save(stream, format="PNG", pnginfo=text_chunks)
     return stream.getvalue()
 
 
-def comment(image: Image.Image, text: str) -> bytes:
-    """An Exif block with a user comment, as WebUIs read it."""
+def exif_comment(image: Image.Image, text: str) -> bytes:
+    """An Exif block with a user comment, in the encoding that WebUIs read."""
     from PIL import Image
 
     exif = Image.Exif()
-    # a whole part at once: what is put into get_ifd() of a new block Pillow 9.5 does not write
+    # set as a whole: Pillow 9.5 does not write what is added to get_ifd() of a new block
     exif[EXIF_IFD] = {USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be")}
     return exif.tobytes()
 
 
-def save_moving(frames: Sequence[Image.Image], target: Path, *, overwrite: bool = False) -> None:
-    """The frames as an animation that begins anew, webp or gif."""
-    raw = encoded_moving(frames, target.suffix.lower())
-    write_file(target, raw, overwrite=overwrite, endings=MOVING)
+def save_animation(frames: Sequence[Image.Image], target: Path, *, overwrite: bool = False) -> None:
+    """Write the frames as an animation that repeats, WebP or GIF."""
+    raw = encode_animation(frames, target.suffix.lower())
+    write_file(target, raw, overwrite=overwrite, suffixes=ANIMATION_SUFFIXES)
 
 
-def encoded_moving(frames: Sequence[Image.Image], ending: str) -> bytes:
-    """What `save_moving` writes into a file of that ending."""
+def encode_animation(frames: Sequence[Image.Image], ending: str) -> bytes:
+    """The bytes that `save_animation` writes into a file with this suffix."""
     if not frames:
         raise OutputError("there is no picture in this row to move", hint="--row N, or resume the grid")
     stream = io.BytesIO()

@@ -1,54 +1,66 @@
-"""What a grid will do, before it does it: cells, merges, images, time and memory; all problems at once."""
+"""The plan of a grid, before it runs: cells, merges, images, time and memory; or all problems at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lib_merge.checkpoint import Header, human_size
 from lib_merge.errors import MergeError, PlanError, RecipeError
 from lib_merge.execute import default_threads
-from lib_merge.grid.axes import Asked, Axis, Place, cell_at, labels_at, places, read_axes
-from lib_merge.grid.cell import Base, Cell
-from lib_merge.grid.order import Print, in_order, print_of
-from lib_merge.grid.picture_axes import loras_of
-from lib_merge.picture import DrawSettings
+from lib_merge.grid.axes.image import loras_of, unknown_lora
+from lib_merge.grid.axes.read import (
+    AxisSpec,
+    CellPosition,
+    GridAxis,
+    cell_at,
+    cell_positions,
+    labels_at,
+    read_axes,
+)
+from lib_merge.grid.cell import GridBase, GridCell
+from lib_merge.grid.order import MergeSignature, merge_order, signature_of_plan
+from lib_merge.picture import DrawSettings, with_seed
 from lib_merge.plan import Plan, make_plan, replan
 from lib_merge.recipe import Recipe, without_hashes
 
-PIXEL = 3  # bytes of a picture
+PIXEL = 3  # bytes of a pixel
 MEGAPIXEL = 1e6
-MOST_PIXELS = 1 << 30  # of a sheet, all cells together: 3 GB in memory while it is put together
-MOST_PROBLEMS = 20  # that are told; a wrong value is usually wrong in a whole row
+MOST_PIXELS = 1 << 30  # of a sheet with all its cells, which takes 3 GB of memory
+MOST_PROBLEMS = 20  # reported at once; a wrong value usually concerns a whole row
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """What was measured last on this machine: bytes of weights a second, seconds a step and megapixel."""
+    """The speeds measured last on this machine; None where nothing was measured.
+
+    merge  bytes of weights merged in a second
+    draw   seconds for a step of one megapixel
+    """
 
     merge: float | None = None
     draw: float | None = None
 
 
 @dataclass(frozen=True)
-class Work:
-    """One cell to be done.
+class CellJob:
+    """The work for one cell.
 
-    merge   which of the plan's merges it needs
+    merge  index of its merge in `GridPlan.planned_merges`
     """
 
-    place: Place
-    cell: Cell
+    position: CellPosition
+    cell: GridCell
     labels: Mapping[str, str]
     merge: int
 
 
 @dataclass(frozen=True)
-class Change:
-    """One merge of the grid, in its turn: how much of it the one before has not got already."""
+class PlannedMerge:
+    """One merge of the grid, with the slots and bytes that differ from the merge computed before it."""
 
-    print: Print
+    signature: MergeSignature
     slots: tuple[str, ...]
     nbytes: int
 
@@ -57,73 +69,84 @@ class Change:
 class GridPlan:
     """A grid, ready to be run.
 
-    work     every cell, in the order in which they are drawn
-    changes  every merge, in the order in which they are made
-    live     whether the first merge is in memory already
-    memory   bytes at most beyond the model in memory and the mapped files
+    jobs            all cells, in the order in which they are drawn
+    planned_merges  all merges, in the order in which they are computed
+    starts_loaded   whether the first merge is in memory already
+    memory          largest number of bytes needed besides the model in memory and the mapped files
     """
 
-    base: Base
-    axes: Mapping[str, Axis]
-    work: tuple[Work, ...]
-    changes: tuple[Change, ...]
-    live: bool
+    base: GridBase
+    axes: Mapping[str, GridAxis]
+    jobs: tuple[CellJob, ...]
+    planned_merges: tuple[PlannedMerge, ...]
+    starts_loaded: bool
     memory: int
     speeds: Speeds = Speeds()
 
     @property
-    def cells(self) -> int:
-        """How many cells, and so how many images."""
-        return len(self.work)
+    def num_cells(self) -> int:
+        """The number of cells, which is the number of images."""
+        return len(self.jobs)
 
     @property
-    def merges(self) -> int:
-        """How many times the model in memory is changed."""
-        return len(self.changes) - self.live
+    def num_merges(self) -> int:
+        """The number of merges to compute."""
+        return len(self.planned_merges) - self.starts_loaded
 
     @property
     def seconds(self) -> float | None:
-        """How long it should take by the speeds measured last, None where nothing was measured yet."""
-        if self.speeds.draw is None or (self.speeds.merge is None and any(c.nbytes for c in self.changes)):
+        """The estimated duration, by the speeds measured last; None where nothing was measured yet."""
+        if self.speeds.draw is None or (
+            self.speeds.merge is None and any(c.nbytes for c in self.planned_merges)
+        ):
             return None
-        merging = sum(change.nbytes for change in self.changes) / (self.speeds.merge or 1.0)
-        return merging + self.speeds.draw * sum(effort(work.cell.drawing) for work in self.work)
+        merging = sum(change.nbytes for change in self.planned_merges) / (self.speeds.merge or 1.0)
+        return merging + self.speeds.draw * sum(drawing_cost(work.cell.drawing) for work in self.jobs)
 
 
-def effort(drawing: DrawSettings) -> float:
-    """What a picture costs, in steps times megapixels."""
+def drawing_cost(drawing: DrawSettings) -> float:
+    """The cost of a picture: steps times megapixels."""
     return drawing.steps * drawing.width * drawing.height / MEGAPIXEL
 
 
 def plan_grid(
-    base: Base, asked: Mapping[str, Asked], *, now: Recipe | None = None, speeds: Speeds | None = None
+    base: GridBase,
+    specs: Mapping[str, AxisSpec],
+    *,
+    loaded: Recipe | None = None,
+    speeds: Speeds | None = None,
 ) -> GridPlan:
-    """Read the axes, work out every cell, plan every merge from headers alone.
+    """Read the axes, compute the recipe of every cell, and plan every merge from headers alone.
 
-    asked  axes by x, y and z
-    now    the recipe of what is in memory, a checkpoint alone included; None where that is not known
-    Raises PlanError with everything that is wrong with any value, before anything is merged or drawn.
+    specs   the axes by x, y and z
+    base    a random seed in its settings is drawn once, for all cells
+    loaded  the recipe of the model in memory (without steps for a plain checkpoint); None where it is unknown
+    speeds  for the estimate of the duration
+    Raises PlanError with the problems of all values, before anything is merged or drawn.
     """
-    axes = read_axes(asked, base)
+    base = replace(base, cell=replace(base.cell, drawing=with_seed(base.cell.drawing)))
+    axes = read_axes(specs, base)
     cells, problems = _cells(axes, base)
     _check_sheet([cell.drawing for cell in cells.values()])
     planner = _Planner(base)
-    prints: dict[Recipe, Print] = {}
+    signatures: dict[Recipe, MergeSignature] = {}
     for cell in cells.values():
-        if cell.recipe not in prints:
+        if cell.recipe not in signatures:
             try:
-                prints[cell.recipe] = planner.print(cell.recipe)
-            except PlanError as found:
-                problems += found.problems
+                signatures[cell.recipe] = planner.signature(cell.recipe)
+            except PlanError as error:
+                problems += error.problems
             except MergeError as problem:
                 problems.append(problem)
     problems += _unknown_loras(base, cells.values())
     if problems:
-        raise PlanError(_shown(problems))
-    before = planner.print_or_none(now)
-    distinct = list(dict.fromkeys(prints.values()))
-    order = in_order(distinct, before)
-    return _planned(base, axes, cells, prints, [distinct[place] for place in order], before, planner, speeds)
+        raise PlanError(_distinct_problems(problems))
+    before = planner.loaded_signature(loaded)
+    distinct = list(dict.fromkeys(signatures.values()))
+    order = merge_order(distinct, before)
+    return _build_plan(
+        base, axes, cells, signatures, [distinct[index] for index in order], before, planner, speeds
+    )
 
 
 def _check_sheet(drawings: Sequence[DrawSettings]) -> None:
@@ -134,105 +157,115 @@ def _check_sheet(drawings: Sequence[DrawSettings]) -> None:
         raise RecipeError(what, hint=hint)
 
 
-def _planned(
-    base: Base,
-    axes: Mapping[str, Axis],
-    cells: Mapping[Place, Cell],
-    prints: Mapping[Recipe, Print],
-    order: Sequence[Print],
-    before: Print | None,
+def _build_plan(
+    base: GridBase,
+    axes: Mapping[str, GridAxis],
+    cells: Mapping[CellPosition, GridCell],
+    signatures: Mapping[Recipe, MergeSignature],
+    order: Sequence[MergeSignature],
+    before: MergeSignature | None,
     planner: _Planner,
     speeds: Speeds | None,
 ) -> GridPlan:
-    turn = {each: number for number, each in enumerate(order)}
-    work = [Work(at, cell, labels_at(at, axes), turn[prints[cell.recipe]]) for at, cell in cells.items()]
-    work.sort(key=lambda each: each.merge)  # stable: rows stay rows within one merge
-    steps = zip(order, (before, *order), strict=False)
-    changes = tuple(Change(new, new.changed(old), new.cost(old)) for new, old in steps)
-    pictures = max(each.cell.drawing.width * each.cell.drawing.height for each in work) * PIXEL
-    memory = planner.memory + pictures * len(work)  # the sheet holds every picture
-    # a picture drawn with A alone says so; that of a merge that happens to be A's names the merge
-    live = planner.now is not None and any(
-        without_hashes(cell.recipe) == planner.now for cell in cells.values()
+    index_by_signature = {signature: number for number, signature in enumerate(order)}
+    jobs = [
+        CellJob(at, cell, labels_at(at, axes), index_by_signature[signatures[cell.recipe]])
+        for at, cell in cells.items()
+    ]
+    jobs.sort(key=lambda job: job.merge)  # stable: rows stay rows within one merge
+    pairs = zip(order, (before, *order), strict=False)
+    changes = tuple(PlannedMerge(new, new.changed(old), new.cost(old)) for new, old in pairs)
+    pictures = max(job.cell.drawing.width * job.cell.drawing.height for job in jobs) * PIXEL
+    memory = planner.memory + pictures * len(jobs)  # the sheet holds every picture
+    # an equal merge by another recipe is computed: infotexts name the recipe that was loaded
+    starts_loaded = planner.loaded is not None and any(
+        without_hashes(cell.recipe) == planner.loaded for cell in cells.values()
     )
-    live = live and bool(changes) and changes[0].nbytes == 0
-    return GridPlan(base, axes, tuple(work), changes, live, memory, speeds or Speeds())
+    starts_loaded = starts_loaded and bool(changes) and changes[0].nbytes == 0
+    return GridPlan(base, axes, tuple(jobs), changes, starts_loaded, memory, speeds or Speeds())
 
 
-def _cells(axes: Mapping[str, Axis], base: Base) -> tuple[dict[Place, Cell], list[MergeError]]:
-    cells: dict[Place, Cell] = {}
+def _cells(
+    axes: Mapping[str, GridAxis], base: GridBase
+) -> tuple[dict[CellPosition, GridCell], list[MergeError]]:
+    cells: dict[CellPosition, GridCell] = {}
     problems: list[MergeError] = []
-    for place in places(axes):
+    for position in cell_positions(axes):
         try:
-            cells[place] = cell_at(place, axes, base)
+            cells[position] = cell_at(position, axes, base)
         except MergeError as problem:
-            told = ", ".join(f"{axes[name].title} {label}" for name, label in labels_at(place, axes).items())
-            problems.append(type(problem)(problem.what, where=problem.where or told, hint=problem.hint))
+            labels = ", ".join(
+                f"{axes[name].title} {label}" for name, label in labels_at(position, axes).items()
+            )
+            problems.append(type(problem)(problem.what, where=problem.where or labels, hint=problem.hint))
     return cells, problems
 
 
-def _shown(problems: Sequence[MergeError]) -> list[MergeError]:
-    """Each problem once, and no more than a person reads."""
-    told = {str(problem): problem for problem in problems}
-    kept = list(told.values())[:MOST_PROBLEMS]
-    if len(told) > len(kept):
-        kept.append(RecipeError(f"{len(told) - len(kept)} more problems of these kinds"))
+def _distinct_problems(problems: Sequence[MergeError]) -> list[MergeError]:
+    """Each problem once, and at most MOST_PROBLEMS of them."""
+    messages = {str(problem): problem for problem in problems}
+    kept = list(messages.values())[:MOST_PROBLEMS]
+    if len(messages) > len(kept):
+        kept.append(RecipeError(f"{len(messages) - len(kept)} more problems of these kinds"))
     return kept
 
 
-def _unknown_loras(base: Base, cells: Sequence[Cell] | Any) -> list[MergeError]:
-    known = base.shelf.loras()
-    if known is None:
+def _unknown_loras(base: GridBase, cells: Sequence[GridCell] | Any) -> list[MergeError]:
+    available = base.catalog.loras()
+    if available is None:
         return []
     named = dict.fromkeys(name for cell in cells for name in loras_of(cell.drawing.prompt))
-    hint = "" if known else "this program draws without LoRAs: leave them out, or use the WebUI"
-    return [RecipeError(f"there is no LoRA '{name}'", hint=hint) for name in named if name not in known]
+    return [unknown_lora(name, available) for name in named if name not in available]
 
 
 class _Planner:
-    """Plans of recipes, each from the one before where only its steps differ."""
+    """Plans recipes; a plan is derived from the previous one where only the steps differ.
 
-    def __init__(self, base: Base) -> None:
+    memory  the largest number of bytes that one of the merges needs
+    loaded  the recipe of the model in memory, once `loaded_signature` has planned it
+    """
+
+    def __init__(self, base: GridBase) -> None:
         self._base = base
         self._headers: dict[str, Header] = {}
         self._last: Plan | None = None
         self.memory = 0
-        self.now: Recipe | None = None
+        self.loaded: Recipe | None = None
 
-    def print(self, recipe: Recipe) -> Print:
-        """What the recipe comes down to; raises what is wrong with it."""
+    def signature(self, recipe: Recipe) -> MergeSignature:
+        """The signature of a recipe; raises MergeError for its problems."""
         for file in recipe.files:
             if file not in self._headers:
-                self._headers[file] = self._base.shelf.header(file)
+                self._headers[file] = self._base.catalog.header(file)
         plan = replan(self._last, recipe, self._headers) if self._last else None
         self._last = plan or make_plan(recipe, self._headers)
         self.memory = max(self.memory, self._last.memory(default_threads()))
-        return print_of(self._last)
+        return signature_of_plan(self._last)
 
-    def print_or_none(self, recipe: Recipe | None) -> Print | None:
-        """Of what is in memory, where its files are still there."""
+    def loaded_signature(self, recipe: Recipe | None) -> MergeSignature | None:
+        """The signature of the model in memory; None where it is unknown or its files are missing."""
         if recipe is None:
             return None
         try:
-            found = self.print(recipe)
+            signature = self.signature(recipe)
         except MergeError:
             return None
-        self.now = recipe
-        return found
+        self.loaded = recipe
+        return signature
 
 
-def plan_in_words(plan: GridPlan) -> str:
-    """`25 cells: 5 merges, 25 images, about 1 min 20 s, 90 MB`."""
-    merges = "1 merge" if plan.merges == 1 else f"{plan.merges} merges"
-    time = "time not measured yet" if plan.seconds is None else f"about {span(plan.seconds)}"
-    cells = "1 cell" if plan.cells == 1 else f"{plan.cells} cells"
+def render_grid_plan_text(plan: GridPlan) -> str:
+    """The plan on one line: `25 cells: 5 merges, 25 images, about 1 min 20 s, at most 90 MB ...`."""
+    merges = "1 merge" if plan.num_merges == 1 else f"{plan.num_merges} merges"
+    time = "time not measured yet" if plan.seconds is None else f"about {format_duration(plan.seconds)}"
+    cells = "1 cell" if plan.num_cells == 1 else f"{plan.num_cells} cells"
     memory = f"at most {human_size(plan.memory)} of memory beyond the model"
-    images = "1 image" if plan.cells == 1 else f"{plan.cells} images"
+    images = "1 image" if plan.num_cells == 1 else f"{plan.num_cells} images"
     return f"{cells}: {merges}, {images}, {time}, {memory}"
 
 
-def span(seconds: float) -> str:
-    """A time as a person says it."""
+def format_duration(seconds: float) -> str:
+    """A duration as text: "40 s", "1 min 20 s", "2 h 5 min"."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -240,14 +273,14 @@ def span(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def plan_as_data(plan: GridPlan) -> dict[str, Any]:
-    """As JSON holds it."""
+def grid_plan_to_dict(plan: GridPlan) -> dict[str, Any]:
+    """The plan as a dictionary for JSON."""
     return {
-        "cells": plan.cells,
-        "images": plan.cells,
-        "merges": plan.merges,
+        "cells": plan.num_cells,
+        "images": plan.num_cells,
+        "merges": plan.num_merges,
         "seconds": plan.seconds,
         "memory_bytes": plan.memory,
         "axes": {name: {"name": axis.title, "values": list(axis.labels)} for name, axis in plan.axes.items()},
-        "changes": [{"slots": list(each.slots), "bytes": each.nbytes} for each in plan.changes],
+        "changes": [{"slots": list(merge.slots), "bytes": merge.nbytes} for merge in plan.planned_merges],
     }

@@ -1,4 +1,4 @@
-"""Runs a planned grid: one merge after another, its cells after it; whatever fails costs that cell alone."""
+"""Runs a planned grid: merge by merge, with the cells of each; a failure affects that cell alone."""
 
 from __future__ import annotations
 
@@ -8,160 +8,167 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lib_merge.errors import StoppedError
-from lib_merge.grid.axes import Place
-from lib_merge.grid.plan import GridPlan, Speeds, Work, effort
-from lib_merge.grid.store import Record, Store
+from lib_merge.grid.axes.read import CellPosition
+from lib_merge.grid.plan import CellJob, GridPlan, Speeds, drawing_cost
+from lib_merge.grid.store import CellRecord, GridStore
 from lib_merge.live import SwapReport
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
 from lib_merge.recipe import Recipe, print_recipe
 
 
-class Painter(Protocol):
-    """A model in memory that is merged into and drawn with, for the length of one job of the host's."""
+class GridRenderer(Protocol):
+    """Merges into the model in memory and draws with it, during one job of the host."""
 
     def holds(self, recipe: Recipe) -> bool:
-        """Whether the model is what this recipe makes, by that very recipe."""
+        """Whether the model in memory was merged by this very recipe."""
         ...
 
     def merge(self, recipe: Recipe, progress: Progress) -> SwapReport:
-        """Bring the model to the recipe; where that raises, the model is as it was or loaded anew."""
+        """Write a merge into the model; where this raises, the model is unchanged or loaded again."""
         ...
 
     def draw(self, settings: DrawSettings) -> Picture:
-        """A picture with the model as it is."""
+        """A picture drawn with the model as it is now."""
         ...
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A cell that was done, failed, or was there already.
+class CellResult:
+    """The result of one cell: drawn, failed, or reused.
 
-    kept  it was there from an earlier run
+    name    the name of its files, without suffix
+    reused  whether its picture is from an earlier run
     """
 
-    place: Place
+    position: CellPosition
     labels: Mapping[str, str]
     name: str
-    record: Record
-    kept: bool = False
+    record: CellRecord
+    reused: bool = False
 
 
 @dataclass
 class GridRun:
-    """What came of a run.
+    """The result of a run.
 
-    finished  every cell that was come to, by its place
-    merges    how many merges were made
-    stopped   whether the user stopped it
+    results  the cells that the run reached, by position
+    merges   the number of merges computed
+    stopped  whether the user stopped the run
     """
 
-    finished: dict[Place, Finished] = field(default_factory=dict[Place, Finished])
+    results: dict[CellPosition, CellResult] = field(default_factory=dict[CellPosition, CellResult])
     merges: int = 0
     stopped: bool = False
     seconds: float = 0.0
 
     @property
-    def failed(self) -> tuple[Finished, ...]:
-        """The cells without a picture."""
-        return tuple(each for each in self.finished.values() if each.record.failed)
+    def failed(self) -> tuple[CellResult, ...]:
+        """The results of cells that could not be drawn."""
+        return tuple(result for result in self.results.values() if result.record.failed)
 
 
-Tell = Callable[[Finished], None]
+OnResult = Callable[[CellResult], None]
 
 
 def run_grid(
-    plan: GridPlan, painter: Painter, store: Store, progress: Progress, tell: Tell = lambda done: None
+    plan: GridPlan,
+    renderer: GridRenderer,
+    store: GridStore,
+    progress: Progress,
+    on_result: OnResult = lambda result: None,
 ) -> GridRun:
-    """Every cell that the store has not got; those that failed before are tried again.
+    """Draw every cell that is not in the store; cells that failed before are tried again.
 
-    progress  asked before each cell, and within merge and picture, whether to stop
-    tell      hears of each cell when it is on the disk
+    progress   says before each cell, and during merge and picture, whether to stop
+    on_result  called with each cell's result, after it is written to the disk
     """
     began = time.perf_counter()
-    done = GridRun()
-    broken: dict[Recipe, str] = {}  # merges that failed: their other cells need not try
-    made: set[int] = set()
-    for work in plan.work:
+    run = GridRun()
+    broken: dict[Recipe, str] = {}  # failed merges and their problems; their other cells are not tried
+    merged: set[int] = set()
+    for job in plan.jobs:
         try:
             if progress.stopped():
                 raise StoppedError("stopped")
-            finished = _one(work, plan, painter, store, progress, broken)
+            result = _run_cell(job, plan, renderer, store, progress, broken)
         except StoppedError:
-            done.stopped = True
+            run.stopped = True
             break
-        if not finished.kept and finished.record.merge_seconds is not None:
-            made.add(work.merge)
-            done.merges = len(made)
-        done.finished[work.place] = finished
-        tell(finished)
-    done.seconds = time.perf_counter() - began
-    return done
+        if not result.reused and result.record.merge_seconds is not None:
+            merged.add(job.merge)
+            run.merges = len(merged)
+        run.results[job.position] = result
+        on_result(result)
+    run.seconds = time.perf_counter() - began
+    return run
 
 
-def _one(
-    work: Work,
+def _run_cell(
+    job: CellJob,
     plan: GridPlan,
-    painter: Painter,
-    store: Store,
+    renderer: GridRenderer,
+    store: GridStore,
     progress: Progress,
     broken: dict[Recipe, str],
-) -> Finished:
-    recipe, drawing = work.cell.recipe, work.cell.drawing
+) -> CellResult:
+    recipe, drawing = job.cell.recipe, job.cell.drawing
     try:
-        name = store.name(work.cell, plan.base.shelf)
-    except Exception as failure:  # a file has gone meanwhile: a cell without a name of its own
-        name = "lost-" + "-".join(map(str, work.place))
-        record = Record(print_recipe(recipe), drawing, problem=_words(failure))
-        store.keep(name, record, None)
-        return Finished(work.place, work.labels, name, record)
-    known = store.record(name)
-    if known is not None and not known.failed:
-        return Finished(work.place, work.labels, name, known, kept=True)
-    record, picture = _tried(work, painter, progress, broken)
-    store.keep(name, record, picture)
-    return Finished(work.place, work.labels, name, record)
+        name = store.cell_name(job.cell, plan.base.catalog)
+    except Exception as failure:  # one of its files is missing, so that its name cannot be computed
+        name = "lost-" + "-".join(map(str, job.position))
+        record = CellRecord(print_recipe(recipe), drawing, problem=_first_line(failure))
+        store.save_cell(name, record, None)
+        return CellResult(job.position, job.labels, name, record)
+    stored = store.record(name)
+    if stored is not None and not stored.failed:
+        return CellResult(job.position, job.labels, name, stored, reused=True)
+    record, picture = _try_cell(job, renderer, progress, broken)
+    store.save_cell(name, record, picture)
+    return CellResult(job.position, job.labels, name, record)
 
 
-def _tried(
-    work: Work, painter: Painter, progress: Progress, broken: dict[Recipe, str]
-) -> tuple[Record, Picture | None]:
-    """Merge where that is needed, draw, and say what came of it."""
-    recipe, drawing = work.cell.recipe, work.cell.drawing
+def _try_cell(
+    job: CellJob, renderer: GridRenderer, progress: Progress, broken: dict[Recipe, str]
+) -> tuple[CellRecord, Picture | None]:
+    """Compute the merge unless it is loaded, and draw; the record holds the problem where that fails."""
+    recipe, drawing = job.cell.recipe, job.cell.drawing
     merged: SwapReport | None = None
     picture: Picture | None = None
     problem, began = broken.get(recipe, ""), time.perf_counter()
     drawn = began
     try:
         if not problem:
-            if not painter.holds(recipe):
-                merged = painter.merge(recipe, progress)
+            if not renderer.holds(recipe):
+                merged = renderer.merge(recipe, progress)
             drawn = time.perf_counter()
-            picture = painter.draw(drawing)
+            picture = renderer.draw(drawing)
     except StoppedError:
         raise
     except Exception as failure:
-        problem = _words(failure)
+        problem = _first_line(failure)
         if drawn == began:
             broken[recipe] = problem
     ended = time.perf_counter()
-    record = Record(print_recipe(recipe), drawing, picture.infotext if picture else "", problem=problem)
+    record = CellRecord(print_recipe(recipe), drawing, picture.infotext if picture else "", problem=problem)
     if merged:
-        told = {"merge_seconds": drawn - began, "slots": merged.slots, "nbytes": merged.nbytes}
-        record = replace(record, **told)
+        timings = {"merge_seconds": drawn - began, "slots": merged.slots, "nbytes": merged.nbytes}
+        record = replace(record, **timings)
     return replace(record, draw_seconds=ended - drawn), picture
 
 
-def _words(failure: Exception) -> str:
-    """The first line that an error says of itself."""
+def _first_line(failure: Exception) -> str:
+    """The first line of an error's message, or the name of its type."""
     return (str(failure).splitlines() or [""])[0] or type(failure).__name__
 
 
-def measured(done: GridRun) -> Speeds:
-    """The speeds of a run, for the next plan's estimate."""
-    fresh = [each.record for each in done.finished.values() if not each.kept and not each.record.failed]
+def measured_speeds(run: GridRun) -> Speeds:
+    """The speeds measured during a run, for the estimate of the next plan."""
+    fresh = [
+        result.record for result in run.results.values() if not result.reused and not result.record.failed
+    ]
     merging = sum(record.merge_seconds or 0.0 for record in fresh)
     nbytes = sum(record.nbytes for record in fresh)
     drawing = sum(record.draw_seconds for record in fresh)
-    work = sum(effort(record.drawing) for record in fresh)
-    return Speeds(nbytes / merging if merging and nbytes else None, drawing / work if work else None)
+    cost = sum(drawing_cost(record.drawing) for record in fresh)
+    return Speeds(nbytes / merging if merging and nbytes else None, drawing / cost if cost else None)

@@ -1,12 +1,12 @@
-"""A grid's folder: each cell as a picture with its infotext and a few words of JSON, whole or not there.
+"""The folder of a grid: each cell as a picture with its infotext and a JSON record, written atomically.
 
-A cell's file is called by what it was made of: recipe, the state of every file, and what was drawn with. So
-nothing stale is ever taken for a cell, whatever the axes say now, and a grid with one more value on an axis
-finds the cells that it shares with the one before.
+A cell's files are named by a hash of its inputs: recipe, state of every file, settings of the picture. So an
+outdated picture is never taken for a cell, and a grid with one more value on an axis reuses the cells that it
+shares with the previous one.
 
-    grid.json             what was asked for, to go on after a restart
-    3f2a9c01d4e5b677.png  a cell, its infotext inside
-    3f2a9c01d4e5b677.json the same cell's recipe, times, or what went wrong
+    grid.json             the request, to resume the grid after a restart
+    3f2a9c01d4e5b677.png  a cell's picture, with its infotext
+    3f2a9c01d4e5b677.json the cell's record: its recipe, times and problem
 """
 
 from __future__ import annotations
@@ -16,40 +16,42 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.checkpoint import keep_file
-from lib_merge.checkpoint.state import FileState, state_of
+from lib_merge.checkpoint import write_data_file
+from lib_merge.checkpoint.state import FileState, file_state
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.grid.axes import NAMES, Asked
-from lib_merge.grid.cell import Cell, Shelf
+from lib_merge.grid.axes.image import SEED_AXIS
+from lib_merge.grid.axes.read import AXIS_NAMES, AxisSpec
+from lib_merge.grid.axes.values import parse_axis_numbers
+from lib_merge.grid.cell import GridCell, ModelCatalog
 from lib_merge.grid.plan import GridPlan, Speeds
-from lib_merge.json_data import load_file, number_of, object_of, text_of, texts_of
-from lib_merge.picture import DrawSettings, Picture, printable, read_settings
+from lib_merge.json_data import expect_number, expect_object, expect_text, expect_texts
+from lib_merge.picture import RANDOM_SEED, DrawSettings, Picture, read_settings
 from lib_merge.recipe import parse_recipe, print_recipe
-from lib_merge.recipe.reading import DAMAGED
+from lib_merge.recipe.reading import PILLOW_ERRORS
+from lib_merge.store import JsonFile
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FILE = "grid.json"
-SPEEDS = "speeds.json"
-FORMAT = "merge-desk grid 1"
+GRID_FILE = "grid.json"
+SPEEDS_FILE = "speeds.json"
 DIGITS = 16  # of a cell's name
 CELL = re.compile(rf"[0-9a-f]{{{DIGITS}}}\.(png|json)")
-OLD = 0.5  # what the last measurement counts for beside the new one
+OLD_SHARE = 0.5  # weight of the previous speed in the mean with the new one
 
 
 @dataclass(frozen=True)
-class Record:
-    """What is known of a cell that was tried.
+class CellRecord:
+    """The record of a cell that was tried.
 
-    infotext       of its picture
-    merge_seconds  of the merge that was made for it; None where it was in memory already
-    slots, nbytes  what that merge wrote
+    infotext       infotext of its picture
+    merge_seconds  duration of the merge computed for it; None where the merge was in memory already
+    slots, nbytes  the slots and the number of bytes that this merge wrote
     problem        why there is no picture, "" where there is one
     """
 
@@ -64,105 +66,125 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no picture."""
+        """Whether the cell has a problem, and so no picture."""
         return bool(self.problem)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What was asked for: enough to ask for it again."""
+class GridRequest:
+    """The request that a grid was started with, from which it can be resumed."""
 
     recipe: str
     drawing: DrawSettings
-    axes: Mapping[str, Asked]
+    axes: Mapping[str, AxisSpec]
 
     @property
     def digest(self) -> str:
-        """Equal orders have equal ones."""
-        return _digest(_order_as_data(self))
+        """The digest of the request, equal for equal requests."""
+        return _digest(_request_to_dict(self))
 
 
-def order_of(plan: GridPlan) -> Order:
-    """The order of a plan; seeds that were thrown are told by number, so that they are never thrown again."""
+def request_of_plan(plan: GridPlan) -> GridRequest:
+    """The request of a plan; random seeds are written as numbers, so that they are not drawn again."""
     axes = {
-        name: Asked(axis.kind.id, ", ".join(axis.labels) if axis.kind.id == "seed" else axis.text)
+        name: AxisSpec(axis.kind.id, ", ".join(axis.labels) if axis.kind.id == "seed" else axis.text)
         for name, axis in plan.axes.items()
     }
     cell = plan.base.cell
-    return Order(print_recipe(cell.recipe), cell.drawing, axes)
+    return GridRequest(print_recipe(cell.recipe), cell.drawing, axes)
 
 
-class Store:
-    """One grid's folder; made when the first thing is kept in it."""
+def keep_random_seeds(
+    recorded: GridRequest, drawing: DrawSettings, axes: Mapping[str, AxisSpec]
+) -> tuple[DrawSettings, dict[str, AxisSpec]]:
+    """The settings and axes, with the seeds of `recorded` in place of random seeds (-1).
+
+    So a resumed grid keeps its cells, whose pictures a new seed would change. An axis of seeds with another
+    number of values keeps its random seeds.
+    """
+    if drawing.seed == RANDOM_SEED:
+        drawing = replace(drawing, seed=recorded.drawing.seed)
+    pairs = {name: (recorded.axes.get(name), axis) for name, axis in axes.items()}
+    return drawing, {name: _with_seeds_of(old, axis) if old else axis for name, (old, axis) in pairs.items()}
+
+
+def _with_seeds_of(recorded: AxisSpec, requested: AxisSpec) -> AxisSpec:
+    if not recorded.name.lower() == requested.name.lower() == SEED_AXIS.id:
+        return requested
+    numbers, drawn = (parse_axis_numbers(axis.text, whole=True) for axis in (requested, recorded))
+    if len(numbers) != len(drawn):
+        return requested
+    pairs = zip(numbers, drawn, strict=True)
+    return AxisSpec(requested.name, ", ".join(f"{old if new == RANDOM_SEED else new}" for new, old in pairs))
+
+
+class GridStore:
+    """The folder of one grid, created with the first file in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    # --- what was asked for ---
+    @property
+    def _request_file(self) -> JsonFile:
+        return JsonFile(self.folder / GRID_FILE, f"the grid '{self.folder.name}'", "grid")
 
-    def keep_order(self, order: Order) -> None:
-        """Write down what the grid is."""
-        data = {"format": FORMAT, **_order_as_data(order)}
-        keep_file(self.folder / FILE, json.dumps(data, indent=1, ensure_ascii=False))
+    def _record_file(self, name: str) -> JsonFile:
+        return JsonFile(self.folder / f"{name}.json", "the record of a cell", "cell", has_format=False)
 
-    def has_order(self) -> bool:
-        """Whether a grid was begun in this folder."""
-        return (self.folder / FILE).is_file()
+    # --- the request ---
 
-    def order(self) -> Order:
-        """What the grid in this folder is; RecipeError where there is none."""
-        path = self.folder / FILE
-        try:
-            data = object_of(load_file(path))
-            if data["format"] != FORMAT:
-                found = printable(str(data["format"]))
-                raise RecipeError(f"this grid is of another version: {found}", where=path.name)
-            order = Order(text_of(data["recipe"]), _drawing(data["drawing"]), _axes(data["axes"]))
-        except (OSError, ValueError, KeyError) as cause:
-            raise RecipeError("there is no grid to go on with here", where=self.folder.name) from cause
-        parse_recipe(order.recipe)
-        return order
+    def save_request(self, request: GridRequest) -> None:
+        """Write the grid's request."""
+        self._request_file.write(_request_to_dict(request))
+
+    def has_request(self) -> bool:
+        """Whether the folder has the request of a grid."""
+        return (self.folder / GRID_FILE).is_file()
+
+    def load_request(self) -> GridRequest:
+        """The request of the grid in this folder; RecipeError where there is none."""
+        request = self._request_file.read(_parse_request)
+        if request is None:
+            raise RecipeError("there is no grid to go on with here", where=self.folder.name)
+        return request
 
     # --- cells ---
 
-    def name(self, cell: Cell, shelf: Shelf) -> str:
-        """What the cell's files are called; depends on the state of every file that goes into it."""
-        stamps = [(file, *_stamp(shelf.header(file).path)) for file in cell.recipe.files]
+    def cell_name(self, cell: GridCell, catalog: ModelCatalog) -> str:
+        """The name of the cell's files, without suffix: a hash of the cell and the state of its inputs."""
+        stamps = [(file, *_stamp(catalog.header(file).path)) for file in cell.recipe.files]
         return _digest([print_recipe(cell.recipe), stamps, asdict(cell.drawing)])
 
-    def record(self, name: str) -> Record | None:
-        """What is known of a cell; None where it was never tried or its picture is gone."""
-        try:
-            record = _record(object_of(load_file(self.folder / f"{name}.json")))
-        except (OSError, ValueError, KeyError, MergeError):
-            return None
-        return record if record.failed or self.path(name).is_file() else None
+    def record(self, name: str) -> CellRecord | None:
+        """The record of a cell; None where it was never tried or its picture is missing."""
+        record = self._record_file(name).read_cached(_record)
+        return record if record is not None and (record.failed or self.path(name).is_file()) else None
 
     def path(self, name: str) -> Path:
-        """Where the cell's picture is."""
+        """The path of the cell's picture, whether or not it exists."""
         return self.folder / f"{name}.png"
 
     def picture(self, name: str) -> Image.Image | None:
-        """The cell's picture, None where there is none that can be read."""
+        """The cell's picture; None where it is missing or cannot be read."""
         from PIL import Image
 
-        unreadable = (OSError, MemoryError, Image.DecompressionBombError, *DAMAGED)
-        with suppress(*unreadable), Image.open(self.path(name)) as found:
-            return found.convert("RGB")
+        unreadable = (OSError, MemoryError, Image.DecompressionBombError, *PILLOW_ERRORS)
+        with suppress(*unreadable), Image.open(self.path(name)) as image:
+            return image.convert("RGB")
         return None
 
-    def keep(self, name: str, record: Record, picture: Picture | None) -> None:
-        """A cell is finished, or failed: the picture first, then the words, each whole or not at all."""
+    def save_cell(self, name: str, record: CellRecord, picture: Picture | None) -> None:
+        """Write a finished or failed cell: first the picture, then the record, each of them atomically."""
         if picture is not None:
-            keep_file(self.path(name), _png(picture))
-        keep_file(self.folder / f"{name}.json", json.dumps(asdict(record), ensure_ascii=False))
+            write_data_file(self.path(name), _png(picture))
+        self._record_file(name).write(asdict(record))
 
     def count(self) -> int:
-        """How many cells have a picture here."""
+        """The number of cells with a picture in this folder."""
         return sum(path.suffix == ".png" for path in self._cells())
 
     def clear(self) -> None:
-        """Forget every cell; other files of the folder stay."""
+        """Delete the files of all cells; other files of the folder stay."""
         for path in self._cells():
             path.unlink(missing_ok=True)
 
@@ -178,70 +200,85 @@ class Store:
 
 
 def read_speeds(folder: Path) -> Speeds:
-    """What was measured last; nothing where nothing was."""
-    with suppress(OSError, ValueError):
-        data = object_of(load_file(folder / SPEEDS))
-        return Speeds(_positive(data.get("merge")), _positive(data.get("draw")))
-    return Speeds()
+    """The speeds measured last, both None where nothing was measured."""
+    return _speeds_file(folder).read_cached(_speeds) or Speeds()
 
 
-def keep_speeds(folder: Path, new: Speeds) -> None:
-    """Remember what was measured, beside what was before; a failure to do so costs only the estimate."""
+def save_speeds(folder: Path, new: Speeds) -> None:
+    """Store the mean of the previous and the new speeds; a failure is ignored, as for every cache."""
     old = read_speeds(folder)
-    made = Speeds(_mean(old.merge, new.merge), _mean(old.draw, new.draw))
-    with suppress(MergeError):
-        keep_file(folder / SPEEDS, json.dumps(asdict(made)))
+    speeds = Speeds(_mean(old.merge, new.merge), _mean(old.draw, new.draw))
+    _speeds_file(folder).write_cached(asdict(speeds))
+
+
+def _speeds_file(folder: Path) -> JsonFile:
+    return JsonFile(folder / SPEEDS_FILE, "the measured speeds", "speeds", has_format=False)
+
+
+def _speeds(data: object) -> Speeds:
+    fields = expect_object(data)
+    return Speeds(_positive(fields.get("merge")), _positive(fields.get("draw")))
 
 
 def _mean(old: float | None, new: float | None) -> float | None:
     if old is None or new is None:
         return old if new is None else new
-    return OLD * old + (1 - OLD) * new
+    return OLD_SHARE * old + (1 - OLD_SHARE) * new
 
 
 def _positive(value: object) -> float | None:
-    number = None if value is None else number_of(value)
+    number = None if value is None else expect_number(value)
     return number if number is not None and number > 0 else None
 
 
-# --- as files hold them ---
+# --- from and to JSON ---
 
 
-def orders(folder: Path) -> Iterator[tuple[Path, Order]]:
-    """Every grid under a folder, the newest first."""
-    found = [path for path in folder.glob(f"*/{FILE}") if path.is_file()] if folder.is_dir() else []
-    for path in sorted(found, key=lambda each: -each.stat().st_mtime_ns):
+def saved_requests(folder: Path) -> Iterator[tuple[Path, GridRequest]]:
+    """The folder and request of every grid under a folder, the newest first."""
+    files = [file for file in folder.glob(f"*/{GRID_FILE}") if file.is_file()] if folder.is_dir() else []
+    for file in sorted(files, key=lambda file: -file.stat().st_mtime_ns):
         with suppress(MergeError):
-            yield path.parent, Store(path.parent).order()
+            yield file.parent, GridStore(file.parent).load_request()
 
 
-def _order_as_data(order: Order) -> dict[str, Any]:
-    axes = {name: asdict(order.axes[name]) for name in NAMES if name in order.axes}
-    return {"recipe": order.recipe, "drawing": asdict(order.drawing), "axes": axes}
+def _request_to_dict(request: GridRequest) -> dict[str, Any]:
+    axes = {name: asdict(request.axes[name]) for name in AXIS_NAMES if name in request.axes}
+    return {"recipe": request.recipe, "drawing": asdict(request.drawing), "axes": axes}
 
 
-def _axes(data: object) -> dict[str, Asked]:
-    axes = {name: object_of(each) for name, each in object_of(data).items()}
-    if odd := set(axes) - set(NAMES):
+def _parse_request(data: object) -> GridRequest:
+    fields = expect_object(data)
+    request = GridRequest(expect_text(fields["recipe"]), _drawing(fields["drawing"]), _axes(fields["axes"]))
+    parse_recipe(request.recipe)
+    return request
+
+
+def _axes(data: object) -> dict[str, AxisSpec]:
+    axes = {name: expect_object(axis) for name, axis in expect_object(data).items()}
+    if odd := set(axes) - set(AXIS_NAMES):
         raise ValueError(f"there is no axis {odd}")
-    return {name: Asked(text_of(each["name"]), text_of(each["text"])) for name, each in axes.items()}
+    return {
+        name: AxisSpec(expect_text(axis["name"]), expect_text(axis["text"])) for name, axis in axes.items()
+    }
 
 
 def _drawing(data: object) -> DrawSettings:
-    return read_settings(object_of(data), DrawSettings())
+    return read_settings(expect_object(data), DrawSettings())
 
 
-def _record(data: Mapping[str, object]) -> Record:
-    seconds, nbytes = data["merge_seconds"], number_of(data["nbytes"])
-    return Record(
-        text_of(data["recipe"]),
-        _drawing(data["drawing"]),
-        text_of(data["infotext"]),
-        None if seconds is None else number_of(seconds),
-        texts_of(data["slots"]),
+def _record(data: object) -> CellRecord:
+    fields = expect_object(data)
+    seconds, nbytes = fields["merge_seconds"], expect_number(fields["nbytes"])
+    return CellRecord(
+        expect_text(fields["recipe"]),
+        _drawing(fields["drawing"]),
+        expect_text(fields["infotext"]),
+        None if seconds is None else expect_number(seconds),
+        expect_texts(fields["slots"]),
         int(nbytes),
-        number_of(data["draw_seconds"]),
-        text_of(data["problem"]),
+        expect_number(fields["draw_seconds"]),
+        expect_text(fields["problem"]),
     )
 
 
@@ -252,7 +289,7 @@ def _digest(data: object) -> str:
 
 def _stamp(path: Path) -> FileState:
     try:
-        return state_of(path)
+        return file_state(path)
     except OSError as cause:
         raise RecipeError(f"{path.name} is gone", hint="put it back, and resume") from cause
 
@@ -260,8 +297,8 @@ def _stamp(path: Path) -> FileState:
 def _png(picture: Picture) -> bytes:
     from PIL.PngImagePlugin import PngInfo
 
-    told, stream = PngInfo(), BytesIO()
+    text, stream = PngInfo(), BytesIO()
     if picture.infotext:
-        told.add_text("parameters", picture.infotext)
-    picture.image.save(stream, format="PNG", pnginfo=told)
+        text.add_text("parameters", picture.infotext)
+    picture.image.save(stream, format="PNG", pnginfo=text)
     return stream.getvalue()

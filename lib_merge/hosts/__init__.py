@@ -1,1 +1,1 @@
-"""What runs inside or beside a host: drawing without a WebUI, and later each WebUI's own glue."""
+"""The programs that hold a model and generate pictures: WebUIs, and diffusers alone (standalone)."""

@@ -1,4 +1,4 @@
-"""Draws pictures from a checkpoint file with diffusers alone: no WebUI, no network, no guess at the sizes.
+"""Generates pictures from a checkpoint file with diffusers: without a WebUI or network access.
 
 pipeline = load_pipeline(Path("base.safetensors"))
 pictures = draw(pipeline, ["a red circle"], seeds=[1], steps=15, guidance=4, width=128, height=128)
@@ -15,9 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE, diffusers_state, text_state
-from lib_merge.errors import CheckpointError, ExtraError, NumbersError, StoppedError
-from lib_merge.hosts.clip_tokenizer import load_tokenizer
+from lib_merge.architectures.diffusers_names import (
+    CLIP_PREFIX,
+    UNET_PREFIX,
+    VAE_PREFIX,
+    diffusers_state_dict,
+    text_state_dict,
+    without_text_model,
+)
+from lib_merge.architectures.families.pipelines import STABLE_DIFFUSION
+from lib_merge.clip_tokenizer import load_tokenizer
+from lib_merge.errors import CheckpointError, ExtraError, NumericalError, StoppedError
 
 if TYPE_CHECKING:
     from diffusers import (
@@ -28,13 +36,11 @@ if TYPE_CHECKING:
     )
     from transformers import CLIPTextModel
 
-SCALE = 0.18215  # of every SD1 and SD2 VAE
-SD1_HEADS = 8
-SD2_HEAD_WIDTH = 64
+SCHEDULER_FIELDS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "steps_offset")
 
 
 def _need_diffusers() -> None:
-    """Imports what draws, once; ExtraError when it is not installed."""
+    """Imports diffusers and transformers; ExtraError where they are not installed."""
     try:
         from transformers.utils import logging
 
@@ -52,85 +58,32 @@ def _need_diffusers() -> None:
     del StableDiffusionPipeline
 
 
-def _numbers(keys: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered children `prefix` has."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)})
-
-
-def unet_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The U-Net's sizes, read off the shapes of an LDM file's tensors."""
-    first = state[UNET + "input_blocks.0.0.weight"]
-    levels = [state[f"{UNET}input_blocks.{block}.0.out_layers.3.weight"].shape[0] for block in (1, 4, 7, 10)]
-    attention = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-    linear = len(state[UNET + "input_blocks.1.1.proj_in.weight"].shape) == 2  # SD2
-    heads = [width // SD2_HEAD_WIDTH for width in levels] if linear else SD1_HEADS
-    return {
-        "sample_size": 64,
-        "in_channels": first.shape[1],
-        "out_channels": state[UNET + "out.2.weight"].shape[0],
-        "down_block_types": (*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
-        "block_out_channels": levels,
-        "layers_per_block": 2,
-        "attention_head_dim": heads,  # diffusers reads this as the number of heads
-        "cross_attention_dim": state[UNET + attention].shape[1],
-        "use_linear_projection": linear,
-    }
-
-
-def vae_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The VAE's sizes, read off the shapes of an LDM file's tensors."""
-    levels = [state[f"{VAE}encoder.down.{level}.block.1.conv2.weight"].shape[0] for level in range(4)]
-    return {
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "block_out_channels": levels,
-        "layers_per_block": 2,
-        "latent_channels": state[VAE + "post_quant_conv.weight"].shape[0],
-        "sample_size": 512,
-        "scaling_factor": SCALE,
-    }
-
-
-def text_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The text encoder's sizes, read off the shapes; SD1's has twelve heads whatever its width."""
-    text = text_state(state)
-    words = text["embeddings.token_embedding.weight"]
-    return {
-        "vocab_size": words.shape[0],
-        "hidden_size": words.shape[1],
-        "intermediate_size": text["encoder.layers.0.mlp.fc1.weight"].shape[0],
-        "num_hidden_layers": _numbers(text, "encoder.layers."),
-        "num_attention_heads": 12,
-        "max_position_embeddings": text["embeddings.position_embedding.weight"].shape[0],
-        "hidden_act": "quick_gelu",
-        "projection_dim": words.shape[1],
-        "bos_token_id": 49406,
-        "eos_token_id": 49407,
-    }
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def _unet(state: Mapping[str, Tensor]) -> UNet2DConditionModel:
     from diffusers import UNet2DConditionModel
 
-    unet = UNet2DConditionModel(**unet_config(state))
-    unet.load_state_dict(diffusers_state(UNET, state), strict=True)
+    unet = UNet2DConditionModel(**STABLE_DIFFUSION.unet.infer_config(_shapes(state)))
+    unet.load_state_dict(diffusers_state_dict(UNET_PREFIX, state), strict=True)
     return unet
 
 
 def _vae(state: Mapping[str, Tensor]) -> AutoencoderKL:
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL(**vae_config(state))
-    vae.load_state_dict(diffusers_state(VAE, state), strict=True)
+    vae = AutoencoderKL(**STABLE_DIFFUSION.vae.infer_config(_shapes(state)))
+    vae.load_state_dict(diffusers_state_dict(VAE_PREFIX, state), strict=True)
     return vae
 
 
 def _text_encoder(state: Mapping[str, Tensor]) -> CLIPTextModel:
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    encoder, text = CLIPTextModel(CLIPTextConfig(**text_config(state))), text_state(state)
-    learnt = {name: text[name.removeprefix("text_model.")] for name, _ in encoder.named_parameters()}
+    config = CLIPTextConfig(**STABLE_DIFFUSION.text_encoder.infer_config(_shapes(state)))
+    encoder, text = CLIPTextModel(config), text_state_dict(state)
+    learnt = {name: text[without_text_model(name)] for name, _ in encoder.named_parameters()}
     encoder.load_state_dict(
         learnt, strict=False
     )  # position ids, where transformers keeps them, are no weights
@@ -138,20 +91,15 @@ def _text_encoder(state: Mapping[str, Tensor]) -> CLIPTextModel:
 
 
 def _scheduler() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ 2M over SD1's schedule, which needs the fewest steps."""
+    """DPM-Solver++ 2M with SD1's noise schedule; it needs few steps."""
     from diffusers import DPMSolverMultistepScheduler
 
-    return DPMSolverMultistepScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        num_train_timesteps=1000,
-        steps_offset=1,
-    )
+    config: dict[str, Any] = {name: STABLE_DIFFUSION.scheduler[name] for name in SCHEDULER_FIELDS}
+    return DPMSolverMultistepScheduler(**config)
 
 
 def _place(model: Any, device: str, dtype: torch.dtype) -> Any:
-    """The model on its device. It is float32 as built: a needless change of format makes diffusers warn."""
+    """The model on its device, in eval mode; float32 needs no conversion, about which diffusers warns."""
     model = model.to(device)
     return (model if dtype == torch.float32 else model.to(dtype)).eval()
 
@@ -159,7 +107,7 @@ def _place(model: Any, device: str, dtype: torch.dtype) -> Any:
 def pipeline_of(
     state: Mapping[str, Tensor], *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> StableDiffusionPipeline:
-    """A pipeline from the tensors of an SD1 file, whatever its width."""
+    """A diffusers pipeline from the tensors of an SD1-layout file of any width."""
     _need_diffusers()
     from diffusers import StableDiffusionPipeline
 
@@ -181,15 +129,19 @@ def pipeline_of(
 def load_pipeline(
     path: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> StableDiffusionPipeline:
-    """A pipeline from one SD1-layout safetensors file, wholly offline."""
+    """A diffusers pipeline from one SD1-layout safetensors file, offline."""
     _need_diffusers()
     from safetensors.torch import load_file
 
     state = load_file(path)
-    missing = [prefix for prefix in (UNET, VAE, TEXT) if not any(key.startswith(prefix) for key in state)]
+    missing = [
+        prefix
+        for prefix in (UNET_PREFIX, VAE_PREFIX, CLIP_PREFIX)
+        if not any(key.startswith(prefix) for key in state)
+    ]
     if missing:
         raise CheckpointError(
-            f"{path.name} holds no tensors under {' or '.join(missing)}",
+            f"{path.name} has no tensors under {' or '.join(missing)}",
             where=str(path),
             hint="a whole SD1.x checkpoint: U-Net, VAE and text encoder in one file",
         )
@@ -207,20 +159,23 @@ def draw(
     height: int = 512,
     negative_prompt: str = "",
     stopped: Callable[[], bool] = lambda: False,
+    step_done: Callable[[int], None] = lambda step: None,
 ) -> list[Image.Image]:
-    """One picture to each prompt and seed, drawn together; StoppedError once `stopped` says so, NumbersError
-    where a picture comes out as NaN.
+    """One picture for each prompt and seed, in one batch.
 
-    Each picture's noise comes from a CPU generator of its own, so that neither the device nor the pictures
-    beside it change it.
+    `step_done` gets the number of steps done, after each one.
+    Raises StoppedError once `stopped` returns true, and NumericalError where a picture has NaN.
+    Each picture has its own CPU random generator, so that its noise depends neither on the device nor on the
+    rest of the batch.
     """
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     if len(generators) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts with {len(generators)} seeds: each prompt needs its own")
 
-    def at_step_end(_pipeline: object, _step: int, _time: object, values: dict[str, Any]) -> dict[str, Any]:
+    def at_step_end(_pipeline: object, step: int, _time: object, values: dict[str, Any]) -> dict[str, Any]:
         if stopped():
             raise StoppedError("stopped: no picture was drawn")
+        step_done(step + 1)
         return values
 
     with torch.inference_mode():
@@ -237,5 +192,5 @@ def draw(
             output_type="np",
         )
     if not np.isfinite(drawn.images).all():
-        raise NumbersError("this model draws nothing but NaN", hint="another base, or smaller amounts")
+        raise NumericalError("this model draws nothing but NaN", hint="another base, or smaller amounts")
     return list(pipeline.image_processor.numpy_to_pil(drawn.images))

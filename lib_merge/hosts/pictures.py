@@ -1,4 +1,4 @@
-"""One picture from one checkpoint file, saved as PNG."""
+"""Generates one picture from one checkpoint file and saves it as PNG."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_merge.checkpoint import check_target, read_header, write_file
+from lib_merge.architectures import read_header
+from lib_merge.checkpoint import check_target, write_file
 from lib_merge.errors import RecipeError
-from lib_merge.hosts.host import Ckpt, DrawSettings
-from lib_merge.picture import read_settings
-from lib_merge.recipe import RECIPE_KEY, in_infotext
+from lib_merge.hosts.host import DrawSettings, ListedFile
+from lib_merge.picture import read_settings, with_seed
+from lib_merge.recipe import RECIPE_KEY, infotext_entry
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -35,21 +36,21 @@ def draw_to_file(
     size: tuple[int | None, int | None] = (None, None),
     device: str = "cpu",
     overwrite: bool = False,
-) -> tuple[int, int]:
-    """Draw and save as PNG; returns width and height in pixels.
+) -> DrawSettings:
+    """Generate a picture and save it as PNG; returns the settings that were used.
 
-    Sizes left open are what the model was made for.
+    None as a size is the size that the model was trained for; seed -1 draws a random seed.
     """
     from lib_merge.hosts.drawing import draw, load_pipeline
 
-    for problem in check_target(target, inputs=[checkpoint], overwrite=overwrite, endings=PNG):
+    for problem in check_target(target, inputs=[checkpoint], overwrite=overwrite, suffixes=PNG):
         raise problem
     metadata = read_header(checkpoint).metadata
     width, height = (
-        default if given is None else given for given, default in zip(size, usual_size(metadata), strict=True)
+        default if side is None else side for side, default in zip(size, default_size(metadata), strict=True)
     )
-    asked = {"prompt": prompt, "negative": negative, "seed": seed, "steps": steps, "cfg": guidance}
-    settings = read_settings({**asked, "width": width, "height": height}, DrawSettings())
+    fields = {"prompt": prompt, "negative": negative, "seed": seed, "steps": steps, "cfg": guidance}
+    settings = with_seed(read_settings({**fields, "width": width, "height": height}, DrawSettings()))
     pipeline = load_pipeline(checkpoint, device=device)
     (picture,) = draw(
         pipeline,
@@ -61,44 +62,44 @@ def draw_to_file(
         height=settings.height,
         negative_prompt=settings.negative,
     )
-    told = infotext(settings, Ckpt(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
+    text = format_infotext(settings, ListedFile(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
     stream = BytesIO()
-    picture.save(stream, format="PNG", pnginfo=png_facts(told))
-    write_file(target, stream.getvalue(), inputs=[checkpoint], overwrite=overwrite, endings=PNG)
-    return settings.width, settings.height
+    picture.save(stream, format="PNG", pnginfo=png_text(text))
+    write_file(target, stream.getvalue(), inputs=[checkpoint], overwrite=overwrite, suffixes=PNG)
+    return settings
 
 
-def infotext(settings: DrawSettings, checkpoint: Ckpt | None, recipe: str) -> str:
-    """What a picture says of itself, in the words of WebUIs, and the recipe that drew it."""
+def format_infotext(settings: DrawSettings, checkpoint: ListedFile | None, recipe: str) -> str:
+    """The infotext of a picture in the format of WebUIs, with the recipe of the merge."""
     facts = [
         f"Steps: {settings.steps}",
         f"CFG scale: {settings.cfg:g}",
         f"Seed: {settings.seed}",
         f"Size: {settings.width}x{settings.height}",
         *([f"Model: {checkpoint.name}"] if checkpoint and not recipe else []),
-        *([in_infotext(recipe)] if recipe else []),
+        *([infotext_entry(recipe)] if recipe else []),
     ]
     return f"{settings.prompt}\nNegative prompt: {settings.negative}\n{', '.join(facts)}"
 
 
-def png_facts(text: str) -> PngInfo:
-    """An infotext as PNG carries it."""
+def png_text(text: str) -> PngInfo:
+    """An infotext as a text chunk of a PNG."""
     from PIL.PngImagePlugin import PngInfo
 
-    told = PngInfo()
+    chunk = PngInfo()
     if text:
-        told.add_text("parameters", text)
-    return told
+        chunk.add_text("parameters", text)
+    return chunk
 
 
-def usual_size(metadata: Mapping[str, str]) -> tuple[int, int]:
-    """Width and height that the file says it was made for (modelspec.resolution), else 512 x 512.
+def default_size(metadata: Mapping[str, str]) -> tuple[int, int]:
+    """Width and height in pixels from the metadata (modelspec.resolution), else 512 x 512.
 
-    What the metadata says was written by anybody: a size that cannot be drawn counts as none.
+    Metadata is untrusted: a size that cannot be generated is ignored.
     """
-    found = RESOLUTION.fullmatch(metadata.get("modelspec.resolution", ""))
-    if found:
-        width, height = int(found[1]), int(found[2])
+    match = RESOLUTION.fullmatch(metadata.get("modelspec.resolution", ""))
+    if match:
+        width, height = int(match[1]), int(match[2])
         with suppress(RecipeError):
             read_settings({"width": width, "height": height}, DrawSettings())
             return width, height

@@ -1,13 +1,10 @@
-"""What the WebUIs share, A1111 and those that descend from it: lists, jobs, previews, folders.
+"""Code shared by A1111 and its forks: lists of files, jobs, pictures, folders.
 
-Their own package is called `modules`; it has no types, and is reached through `host_module` alone. What
-one of them may lack is reached through `part`, so that a WebUI that nobody has tried is read as far as
-it goes, and never gets an exception of ours.
+`hosts.webui_modules` reads the WebUI's own package, `hosts.webui_jobs` its state of a running job.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
@@ -15,185 +12,187 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import read_header
 from lib_merge.errors import MergeError, StoppedError, encodable
 from lib_merge.grid.files import TEXT_KEY
 from lib_merge.hosts.host import (
-    Ckpt,
+    Capabilities,
     DrawSettings,
+    HostDefaults,
     HostError,
+    ListedFile,
     Loaded,
     Picture,
-    Surface,
-    find,
-    shown_names,
+    display_names,
+    find_file,
 )
-from lib_merge.hosts.pictures import usual_size
+from lib_merge.hosts.pictures import default_size
+from lib_merge.hosts.webui_jobs import JobProgress, begin_job, end_job, job_state, update_task
+from lib_merge.hosts.webui_modules import host_module, part
 from lib_merge.live import LiveModel, MergeIdent
 from lib_merge.progress import Progress
-from lib_merge.recipe import RECIPE
-from lib_merge.recipe.names import Named, files_in
+from lib_merge.recipe import INFOTEXT_KEY
+from lib_merge.recipe.names import NamedFile, checkpoint_files
 
 if TYPE_CHECKING:
     from PIL import Image
 
-KEPT: dict[str, Any] = {}  # what outlives *Reload UI*, which runs scripts/ anew but keeps our package
-GRAIN = 1000  # steps of the host's progress bar
-RECIPE_OPTION = "merge_desk_recipe"  # a job's own recipe among its override settings
-NO_LIVE = "Merge Desk cannot swap merges into the memory of this WebUI; saving them to files works"
+KEPT_ON_RELOAD: dict[
+    str, Any
+] = {}  # what outlives *Reload UI*, which runs scripts/ again but keeps our package
+TXT2IMG_FIELDS = {  # element id of the txt2img tab -> field of DrawSettings
+    "txt2img_prompt": "prompt",
+    "txt2img_neg_prompt": "negative",
+    "txt2img_styles": "styles",
+    "txt2img_sampling": "sampler",
+    "txt2img_scheduler": "scheduler",
+    "txt2img_steps": "steps",
+    "txt2img_cfg_scale": "cfg",
+    "txt2img_width": "width",
+    "txt2img_height": "height",
+    "txt2img_seed": "seed",
+}
+RECIPE_OPTION = "merge_desk_recipe"  # override setting with a job's own recipe
+NO_LIVE = "Merge Desk cannot load merges into the memory of this WebUI; saving them to files works"
 
 log = logging.getLogger(__name__)
 
 
-def host_module(name: str) -> Any:
-    """A module of the host, by its name under `modules`."""
-    return importlib.import_module(f"modules.{name}")
+class FilesOnlyWebUI(HostDefaults):
+    """A WebUI whose model is not changed; subclasses that load merges into it override methods.
 
-
-def part(module: str, name: str, default: Any = None) -> Any:
-    """An attribute of one of the host's modules; the default where this host has no such thing."""
-    try:
-        return getattr(host_module(module), name, default)
-    except Exception as cause:  # whatever the import of a module of theirs raises
-        log.debug("modules.%s cannot be read: %s", module, cause)
-        return default
-
-
-class WebUIHost:
-    """A WebUI whose model is left alone; one that merges are swapped into says so by overriding.
-
-    refusal  why nothing is swapped in
-    hosts.host has the promises of the methods.
+    unavailable_reason  why no merge can be loaded into its model
+    `hosts.host.WebUIHost` documents the methods.
     """
 
-    merged: Path | None = None  # the checkpoint that the last merge was swapped into
+    merged_checkpoint: Path | None = None  # the checkpoint under the last merge
 
-    def __init__(self, id: str = "webui", title: str = "WebUI", refusal: str = NO_LIVE) -> None:
-        self.id, self.title, self.refusal = id, title, refusal
+    def __init__(self, id: str = "webui", title: str = "WebUI", unavailable_reason: str = NO_LIVE) -> None:
+        self.id, self.title, self.unavailable_reason = id, title, unavailable_reason
         self._own_lock = threading.Lock()  # where the host has no queue
 
     # --- what each WebUI does its own way ---
 
     def loaded(self) -> Loaded:
-        """The checkpoint that the host's setting names: what it draws with, now or from its next job on."""
+        """The checkpoint that is selected in the host's settings, which its next job uses."""
         title = str(self.option("sd_model_checkpoint", "") or "")
         try:
-            return Loaded(find(self.checkpoints(), title), self.refusal)
+            return Loaded(find_file(self.checkpoints(), title), self.unavailable_reason)
         except HostError:
-            return Loaded(None, self.refusal)
+            return Loaded(None, self.unavailable_reason)
 
     def model(self) -> LiveModel:
-        """Refused; see hosts.host."""
-        raise HostError(self.loaded().refusal, hint="save the merge to a file and load that")
+        """Raise HostError with the reason: no merge can be loaded into this model."""
+        raise HostError(self.loaded().unavailable_reason, hint="save the merge to a file and load that")
 
-    def load(self, checkpoint: Ckpt | None = None) -> None:
-        """Refused; see hosts.host."""
-        raise HostError(self.loaded().refusal, hint="choose the checkpoint in the WebUI")
+    def load(self, checkpoint: ListedFile | None = None) -> None:
+        """Raise HostError with the reason: only the WebUI itself loads checkpoints."""
+        raise HostError(self.loaded().unavailable_reason, hint="choose the checkpoint in the WebUI")
 
-    def wake(self) -> None:
-        """At a job's begin: has the host load the checkpoint that the user chose, where it has not."""
-
-    def tidy(self) -> None:
-        """Inside a job: gives back what merges of before have left in memory."""
-
-    def ident(self) -> MergeIdent | None:
-        """The merge in memory."""
+    def live_ident(self) -> MergeIdent | None:
+        """None: no merge is ever in memory."""
         return None
 
-    def signature(self) -> tuple[str, str | None]:
-        """Name and hash that an infotext gives the model in memory."""
-        raise HostError(self.loaded().refusal)
+    def infotext_model(self) -> tuple[str, str | None]:
+        """Raise HostError with the reason: no infotext is changed."""
+        raise HostError(self.loaded().unavailable_reason)
 
-    def apart(self, info: Any) -> Any:
-        """A refiner's or a hires checkpoint, as the host must be told it to load the file."""
-        return info
+    def separate_checkpoints(self, p: Any) -> None:
+        """Does nothing: no merge is in memory."""
 
-    def condition_again(self, p: Any) -> None:
-        """Inside a job's second pass: computes its conditioning again, with the weights as they are."""
+    def recompute_conditioning(self, p: Any) -> None:
+        """Does nothing: the weights do not change between passes."""
+
+    def on_checkpoint_option(self, then: Callable[[], None]) -> Callable[[], None]:
+        """Does nothing: the host handles the selection."""
+        return lambda: None
+
+    def checkpoint_listener(self, then: Callable[[str], None]) -> Callable[[Any, str], None]:
+        """Does nothing: the host handles the selection."""
+        return lambda component, name: None
 
     # --- lists ---
 
-    def surface(self) -> Surface:
-        """The samplers and schedulers that the host's own lists show; no pictures, where none can show a
-        merge."""
+    def capabilities(self) -> Capabilities:
+        """The samplers and schedulers of the host's lists; pictures only where merges can be loaded."""
         samplers, schedulers = _samplers(), part("sd_schedulers", "schedulers", ())
-        labels = tuple(str(getattr(each, "label", each)) for each in schedulers)
-        live = not self.refusal
-        return Surface(draws=live, live=live, samplers=samplers, schedulers=labels)
+        labels = tuple(str(getattr(scheduler, "label", scheduler)) for scheduler in schedulers)
+        live = not self.unavailable_reason
+        return Capabilities(draws=live, live=live, samplers=samplers, schedulers=labels)
 
-    def checkpoints(self, *, refresh: bool = False) -> Sequence[Ckpt]:
-        """The host's list; names are the host's, less the file's ending where that is unambiguous. Where it
-        keeps none that can be read: the files in its folders.
+    def checkpoints(self, *, refresh: bool = False) -> Sequence[ListedFile]:
+        """The host's list; names have no suffix where that is unambiguous.
+
+        Where the list cannot be read: the files in the host's folders.
         """
         if refresh and (list_models := part("sd_models", "list_models")):
             list_models()
         infos = part("sd_models", "checkpoints_list")
         if not isinstance(infos, Mapping):
-            return _named(_files(self.folders()))
+            return listed_files(_files(self.folders()))
         listed = [info for info in dict.fromkeys(infos.values()) if _has_file(info)]
         files = [(str(info.name), Path(info.filename)) for info in listed]
-        return _named(files, [_ids_of(info) for info in listed])
+        return listed_files(files, [_ids_of(info) for info in listed])
 
-    def vaes(self) -> Sequence[Ckpt]:
-        """The host's list of VAE files; where it keeps none: the files in its folders of VAEs."""
-        known = part("sd_vae", "vae_dict")
-        if not isinstance(known, Mapping):
-            return _named(_files(_folders_of("vae", part("paths", "models_path"), "VAE")))
-        return _named((str(name), Path(path)) for name, path in known.items())
+    def vaes(self) -> Sequence[ListedFile]:
+        """The host's list of VAE files; where it has none, the files in its VAE folders."""
+        path_by_name = part("sd_vae", "vae_dict")
+        if not isinstance(path_by_name, Mapping):
+            return listed_files(_files(_folders_of("vae", part("paths", "models_path"), "VAE")))
+        return listed_files((str(name), Path(path)) for name, path in path_by_name.items())
 
-    def unreadable(self) -> Mapping[str, str]:
-        """None: the host lists files without reading them."""
-        return {}
-
-    def named(self, path: Path) -> Ckpt:
-        """A file under the name that the list gives it; its own where the list has lost it."""
-        known = next((each for each in self.checkpoints() if each.path == path), None)
-        return known or Ckpt(encodable(path.stem), path)
+    def listed_file(self, path: Path) -> ListedFile:
+        """A file with its name in the list; with its file name where the list does not have it."""
+        listed = next((checkpoint for checkpoint in self.checkpoints() if checkpoint.path == path), None)
+        return listed or ListedFile(encodable(path.stem), path)
 
     # --- jobs ---
 
     @contextmanager
     def job(self, label: str, task: str = "", *, model: bool = True) -> Generator[Progress]:
-        """The host's queue, its progress bar and its *Interrupt*.
+        """A job in the host's queue, with its progress bar and *Interrupt*.
 
-        model  whether the job touches the model; what works on files alone waits for no checkpoint
+        model  whether the job uses the model; a job on files only loads no checkpoint
         """
-        state = _state()
-        _told("progress", "add_task_to_queue", task)
+        state = job_state()
+        update_task("progress", "add_task_to_queue", task)
         with part("call_queue", "queue_lock") or self._own_lock:
-            _begin(state, task or label)
-            _told("progress", "start_task", task)
+            begin_job(state, task or label)
+            update_task("progress", "start_task", task)
             try:
                 if model:
-                    self.wake()
-                    self.tidy()
+                    self.ensure_loaded()
+                    self.release_unused()
                 yield JobProgress(state)
             finally:
-                _told("progress", "finish_task", task)
-                _end(state)
+                update_task("progress", "finish_task", task)
+                end_job(state)
 
-    def inside(self) -> Progress:
-        """The progress of the job that is running already."""
-        return JobProgress(_state(), silent=True)
+    def current_progress(self) -> Progress:
+        """The progress of the running job."""
+        return JobProgress(job_state(), silent=True)
 
     def interrupt(self) -> None:
-        """What the host's *Interrupt* button does."""
-        state = _state()
+        """Do what the host's *Interrupt* button does."""
+        state = job_state()
         if hasattr(state, "interrupt"):
             state.interrupt()
 
+    def sampling_step(self) -> int:
+        """As the host's own progress bar counts them."""
+        return int(getattr(job_state(), "sampling_step", 0) or 0)
+
     def device(self) -> str:
-        """Where the host computes; the CPU where that has no double precision, which sums need."""
+        """The host's device; the CPU where that lacks float64, which reductions need."""
         device = part("devices", "device")
         return str(device) if getattr(device, "type", "") in ("cpu", "cuda") else "cpu"
 
     # --- pictures ---
 
-    def usual(self) -> DrawSettings:
-        """The host's first sampler, and the size that the loaded checkpoint was made for."""
+    def default_settings(self) -> DrawSettings:
+        """The host's first sampler, and the size in the loaded checkpoint's metadata."""
         samplers = _samplers()
         width, height = self._usual_size()
         return DrawSettings(
@@ -207,28 +206,15 @@ class WebUIHost:
     def _usual_size(self) -> tuple[int, int]:
         checkpoint = self.loaded().checkpoint
         try:
-            return usual_size(read_header(checkpoint.path).metadata if checkpoint else {})
+            return default_size(read_header(checkpoint.path).metadata if checkpoint else {})
         except MergeError:
-            return usual_size({})
+            return default_size({})
 
     def draw(self, settings: DrawSettings) -> Picture:
-        """One picture, without the scripts of other extensions, kept from the host's output folders."""
+        """One picture, without scripts of other extensions, and not saved to the host's output folders."""
         processing, shared = host_module("processing"), host_module("shared")
-        p = processing.StableDiffusionProcessingTxt2Img(
-            prompt=settings.prompt,
-            negative_prompt=settings.negative,
-            styles=list(settings.styles),
-            seed=settings.seed,
-            sampler_name=settings.sampler or self.usual().sampler,
-            scheduler=settings.scheduler or None,
-            steps=settings.steps,
-            cfg_scale=settings.cfg,
-            width=settings.width,
-            height=settings.height,
-            do_not_save_samples=True,
-            do_not_save_grid=True,
-        )
-        p.extra_generation_params.update(self.infotext())
+        p = self._new_job(settings)
+        p.extra_generation_params.update(self.infotext_fields())
         shared.state.job_count, shared.state.job_no, shared.state.textinfo = 1, 0, None
         shared.state.sampling_step = 0
         try:
@@ -236,7 +222,7 @@ class WebUIHost:
                 done = processing.process_images(p)
         except host_module("devices").NansException as cause:
             raise HostError(
-                "this merge draws nothing but NaN", hint="smaller amounts, or another base"
+                "this merge gives a picture of NaN", hint="smaller amounts, or another base"
             ) from cause
         finally:
             shared.total_tqdm.clear()
@@ -244,37 +230,61 @@ class WebUIHost:
             raise StoppedError("the preview was stopped")
         return Picture(done.images[done.index_of_first_image], done.infotexts[done.index_of_first_image])
 
-    def infotext(self) -> Mapping[str, str]:
-        """What a picture of the model in memory says beyond the host's own words."""
-        ident = self.ident()
-        return {RECIPE: ident.recipe} if ident and self.option("merge_desk_infotext", True) else {}
+    def _new_job(self, settings: DrawSettings) -> Any:
+        job = host_module("processing").StableDiffusionProcessingTxt2Img
+        # Classic has none, as AUTOMATIC1111 before 1.9: there the sampler's name says the schedule
+        schedule = {"scheduler": settings.scheduler or None} if hasattr(job, "scheduler") else {}
+        p = job(
+            prompt=settings.prompt,
+            negative_prompt=settings.negative,
+            styles=list(settings.styles),
+            seed=settings.seed,
+            sampler_name=settings.sampler or self.default_settings().sampler,
+            steps=settings.steps,
+            cfg_scale=settings.cfg,
+            width=settings.width,
+            height=settings.height,
+            do_not_save_samples=True,
+            do_not_save_grid=True,
+            **schedule,
+        )
+        self.complete_job(p)
+        return p
+
+    def complete_job(self, p: Any) -> None:
+        """Hosts that need more of a job than AUTOMATIC1111 add it here."""
+
+    def infotext_fields(self) -> Mapping[str, str]:
+        """Fields that Merge Desk adds to the infotext of a picture of the model in memory."""
+        ident = self.live_ident()
+        return {INFOTEXT_KEY: ident.recipe} if ident and self.option("merge_desk_infotext", True) else {}
 
     def option(self, key: str, default: Any) -> Any:
-        """A setting of the user's; its default until the host has registered it."""
+        """The user's value of a setting; the default until the host has registered it."""
         return getattr(part("shared", "opts"), key, default)
 
     # --- files ---
 
     def folders(self) -> Sequence[Path]:
-        """Where the host looks for checkpoints: the folders of its command line first."""
+        """The host's folders of checkpoints, those of its command line first."""
         folders = _folders_of("ckpt", part("sd_models", "model_path"))
         return folders or _folders_of("ckpt", part("paths", "models_path"), "Stable-diffusion")
 
-    def saved(self, path: Path) -> Ckpt:
-        """It is registered by itself: a scan would make new objects of all the others."""
+    def register(self, path: Path) -> ListedFile:
+        """Register the file alone: a scan would replace the info objects of all other files."""
         try:
             host_module("sd_models").CheckpointInfo(str(path)).register()
-        except Exception as cause:  # the file is written; a list that a person can refresh undoes nothing
+        except Exception as cause:  # the file is written, and the user can refresh the list
             log.warning("the WebUI could not add %s to its list, refresh it: %s", path.name, cause)
-        return self.named(path)
+        return self.listed_file(path)
 
-    def keep_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
-        """By the host's own saver: its folder, its pattern of names, its format."""
+    def save_grid(self, image: Image.Image, infotext: str, data: Mapping[str, object]) -> Path | None:
+        """Save with the host's own function: its folder, file name pattern and format."""
         opts = host_module("shared").opts
         if not opts.grid_save:
             return None
         text = json.dumps(data, ensure_ascii=False)
-        if str(opts.grid_format).lower() != "png":  # the only format with room for a text of its own
+        if str(opts.grid_format).lower() != "png":  # only PNG has a text chunk for it
             infotext += f", Merge grid: {json.dumps(text, ensure_ascii=False)}"
         folder = opts.outdir_grids or opts.outdir_txt2img_grids
         written, _ = host_module("images").save_image(
@@ -289,65 +299,11 @@ class WebUIHost:
         )
         return Path(written)
 
-    def data(self) -> Path:
-        """A folder of our own beside the host's."""
+    def data_dir(self) -> Path:
+        """The folder `merge-desk` in the host's data folder."""
         folder = Path(part("paths", "data_path") or part("paths_internal", "data_path") or ".") / "merge-desk"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-class JobProgress:
-    """Work told to the host's progress bar, and its *Interrupt* heard.
-
-    silent  leaves the bar alone: it belongs to the job that we are called from
-    """
-
-    def __init__(self, state: Any, *, silent: bool = False) -> None:
-        self._state, self._silent = state, silent
-        self._total, self._done = 1, 0
-        self._lock = threading.Lock()
-
-    def start(self, total: int, what: str) -> None:
-        """A new stretch of the bar."""
-        self._total, self._done = max(total, 1), 0
-        if not self._silent:
-            self._state.textinfo = what
-            self._state.job_count, self._state.sampling_steps, self._state.sampling_step = 1, GRAIN, 0
-
-    def advance(self, amount: int) -> None:
-        """The bar grows."""
-        with self._lock:
-            self._done += amount
-            if not self._silent:
-                self._state.sampling_step = GRAIN * self._done // self._total
-
-    def stopped(self) -> bool:
-        """Whether *Interrupt* was pressed."""
-        state = self._state
-        return bool(getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False))
-
-
-def _state() -> Any:
-    """What the host tells of its running job; a blank one where it has none."""
-    return part("shared", "state") or SimpleNamespace()
-
-
-def _begin(state: Any, job: str) -> None:
-    if hasattr(state, "begin"):
-        state.begin(job)
-
-
-def _end(state: Any) -> None:
-    if hasattr(state, "end"):
-        state.end()
-    state.skipped = state.interrupted = state.stopping_generation = False
-
-
-def _told(module: str, name: str, task: str) -> None:
-    """The host's own list of tasks, where the page has given this one an id."""
-    tell = part(module, name)
-    if task and tell is not None:
-        tell(task)
 
 
 def _samplers() -> tuple[str, ...]:
@@ -360,56 +316,38 @@ def _has_file(info: Any) -> bool:
 
 
 def _folders_of(kind: str, usual: Any, *below: str) -> tuple[Path, ...]:
-    """The existing folders of a kind: those of the command line, one (A1111) or several (Neo), and the usual.
+    """The existing folders of a kind: from the command line, one (A1111) or several (Neo), and the default.
 
     kind  "ckpt" or "vae", as in `--ckpt-dir` and `--vae-dirs`
     """
     flags = part("shared", "cmd_opts")
     own = [getattr(flags, f"{kind}_dir", None), *(getattr(flags, f"{kind}_dirs", None) or ())]
-    folders = [Path(each) for each in own if each]
+    folders = [Path(path) for path in own if path]
     if usual:
         folders.append(Path(usual, *below))
     return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
 
 
 def _files(folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Checkpoints below the folders, under the names that a list of the host's would give them."""
+    """Checkpoints below the folders, named as in the host's list."""
     for folder in folders:
-        yield from ((each.name, each.path) for each in files_in(folder))
+        yield from ((file.name, file.path) for file in checkpoint_files(folder))
 
 
 def _ids_of(info: Any) -> tuple[str, ...]:
-    """What else the host calls a checkpoint (CheckpointInfo.ids): titles, short names, hashes."""
-    known = (getattr(info, "title", None), *(getattr(info, "ids", None) or ()))
-    return tuple(str(each) for each in known if each)
+    """The host's other names of a checkpoint (CheckpointInfo.ids): titles, short names, hashes."""
+    names = (getattr(info, "title", None), *(getattr(info, "ids", None) or ()))
+    return tuple(str(name) for name in names if name)
 
 
-def _named(files: Iterable[tuple[str, Path]], ids: Iterable[tuple[str, ...]] = ()) -> tuple[Ckpt, ...]:
-    """Names without ending, except where two files would be called the same.
+def listed_files(
+    files: Iterable[tuple[str, Path]], ids: Iterable[tuple[str, ...]] = ()
+) -> tuple[ListedFile, ...]:
+    """Files with names without suffix, except where two files would have the same name.
 
-    ids  what else the host calls each of them
+    ids  the host's other names of each file
     """
-    named = [Named(encodable(name.replace(os.sep, "/")), path) for name, path in files]
-    known = list(ids) or [()] * len(named)
-    rows = zip(shown_names(named), named, known, strict=True)
-    return tuple(Ckpt(shown, file.path, tuple(map(encodable, also))) for shown, file, also in rows)
-
-
-def on_option(key: str, then: Callable[[], None]) -> Callable[[], None]:
-    """Has `then` called after what the host does when a person changes an option; returns what undoes it."""
-    label = host_module("shared").opts.data_labels[key]
-    before = label.onchange
-
-    def changed() -> None:
-        try:
-            if before is not None:
-                before()
-        finally:
-            then()
-
-    def undo() -> None:
-        if label.onchange is changed:
-            label.onchange = before
-
-    label.onchange = changed
-    return undo
+    named = [NamedFile(encodable(name.replace(os.sep, "/")), path) for name, path in files]
+    file_ids = list(ids) or [()] * len(named)
+    rows = zip(display_names(named), named, file_ids, strict=True)
+    return tuple(ListedFile(shown, file.path, tuple(map(encodable, also))) for shown, file, also in rows)

@@ -1,6 +1,14 @@
-"""A session on a live model: knows what each key holds, and redoes only what changed."""
+"""Merges into a model in memory: a session for a WebUI's live model, and apply.py for any other."""
 
-from lib_merge.live.model import LiveModel, MergeIdent, ident_of
+from lib_merge.live.model import LiveModel, MergeIdent, Place, ident_of
 from lib_merge.live.session import BrokenModelError, LiveSession, SwapReport
 
-__all__ = ["BrokenModelError", "LiveModel", "LiveSession", "MergeIdent", "SwapReport", "ident_of"]
+__all__ = [
+    "BrokenModelError",
+    "LiveModel",
+    "LiveSession",
+    "MergeIdent",
+    "Place",
+    "SwapReport",
+    "ident_of",
+]

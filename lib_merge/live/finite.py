@@ -1,6 +1,6 @@
-"""Which tensors of which files are known to hold neither NaN nor infinity, so that a drag asks once.
+"""Records which tensors of which files are finite, so that dragging a slider checks each once.
 
-Looking through a result costs three quarters of the sum itself: 0.064 beside 0.083 ms for 512K numbers
+Checking a result costs three quarters of the sum itself: 0.064 compared with 0.083 ms for 512K numbers
 of fp16 (torch.aminmax and torch.lerp, one thread).
 """
 
@@ -13,39 +13,42 @@ from lib_merge.plan import Combination, KeyPlan, Plan, Source
 
 
 class FiniteSources:
-    """What earlier results have shown of the files that they were made from."""
+    """Tensors that earlier results have shown to be finite."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Header, set[str]]] = {}  # by the header's identity, which is kept alive
+        # by the header's identity, which is kept alive
+        self._finite_keys: dict[int, tuple[Header, set[str]]] = {}
 
     def covers(self, plan: Plan, entry: KeyPlan) -> bool:
-        """Whether the result cannot but be finite: between finite numbers, in a format as wide as theirs."""
+        """Whether the result must be finite: a convex combination of finite tensors in their own dtype."""
         expression = entry.expression
         if not isinstance(expression, Combination):
             return False
-        shares = [share for _, share in expression.terms]
+        coefficients = [coefficient for _, coefficient in expression.terms]
         models = [part.model for part, _ in expression.terms if isinstance(part, Source)]
         return (
-            len(models) == len(shares)
-            and min(shares) >= 0
-            and sum(shares) <= 1
-            and all(self._is_known(plan.sources[model], entry) for model in models)
+            len(models) == len(coefficients)
+            and min(coefficients) >= 0
+            and sum(coefficients) <= 1
+            and all(self._is_finite(plan.sources[model], entry) for model in models)
         )
 
-    def _is_known(self, source: Header, entry: KeyPlan) -> bool:
-        _, keys = self._known.get(id(source), (source, ()))
+    def _is_finite(self, source: Header, entry: KeyPlan) -> bool:
+        _, keys = self._finite_keys.get(id(source), (source, ()))
         return entry.key in keys and source.tensors[entry.key].dtype == entry.dtype
 
     def learn(self, plan: Plan) -> None:
-        """The plan was carried out and its results are finite: so is what they are sums of."""
+        """Records the tensors of a plan whose results are finite: the terms of a finite sum are finite."""
         for entry in plan.keys:
             if isinstance(entry.expression, Combination) and entry.channels is None:
-                for part, share in entry.expression.terms:
-                    if isinstance(part, Source) and share:
+                for part, coefficient in entry.expression.terms:
+                    if isinstance(part, Source) and coefficient:
                         source = plan.sources[part.model]
-                        self._known.setdefault(id(source), (source, set()))[1].add(entry.key)
+                        self._finite_keys.setdefault(id(source), (source, set()))[1].add(entry.key)
 
-    def keep(self, headers: Iterable[Header]) -> None:
-        """Forgets all other files."""
+    def keep_only(self, headers: Iterable[Header]) -> None:
+        """Forget all other files."""
         wanted = {id(header) for header in headers}
-        self._known = {identity: known for identity, known in self._known.items() if identity in wanted}
+        self._finite_keys = {
+            identity: finite for identity, finite in self._finite_keys.items() if identity in wanted
+        }

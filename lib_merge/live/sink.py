@@ -1,13 +1,14 @@
-"""Where the pieces of a live merge go: straight into the parameters of the model."""
+"""Writes the chunks of a live merge into the parameters of the model."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib_merge.dtypes import to_torch
 from lib_merge.errors import MergeError
-from lib_merge.live.model import LiveModel
+from lib_merge.live.model import LiveModel, Place
 from lib_merge.plan import KeyPlan
 from lib_merge.tensors import torch
 
@@ -16,57 +17,91 @@ if TYPE_CHECKING:
 
 
 class LiveSink:
-    """Copies each piece into every tensor that holds its key; `copy_` sees to format and device.
+    """Copies each chunk into every place of its key; `copy_` converts dtype and device.
 
-    touched  gets the keys that are no longer what they were
+    touched  is filled with the keys that were written
     """
 
     def __init__(self, model: LiveModel, device: str, touched: set[str]) -> None:
         self.keeps_device = device != "cpu"
         self._touched = touched
         self._model = model
-        self._whole: dict[str, tuple[Tensor, int]] = {}
+        self._whole: dict[tuple[str, int], tuple[Tensor, int]] = {}
         self._lock = threading.Lock()
 
-    def room(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
-        """The parameter itself, where it is the only place and nothing stands between: no second copy."""
-        places = self._model.tensors(entry.key)
+    def buffer(self, entry: KeyPlan, start: int, count: int) -> Tensor | None:
+        """The parameter's own memory, where one place alone holds these elements, in their dtype: saves a
+        copy.
+        """
+        places = [place for place in self._model.places(entry.key) if _overlap(place, start, count)]
         if len(places) != 1:
             return None
         (place,) = places
-        fits = place.dtype == to_torch(entry.dtype) and place.numel() == entry.numel
-        if not fits or not place.is_contiguous() or place.is_inference():
+        tensor = place.tensor
+        inside = place.start <= start and start + count <= place.end <= entry.numel
+        if not inside or tensor.dtype != to_torch(entry.dtype) or not tensor.is_contiguous():
             return None
         self._touched.add(entry.key)
-        return place.detach().view(-1)[start : start + count]
+        return _memory(tensor)[start - place.start :][:count]
 
-    def accept(self, entry: KeyPlan, start: int, piece: Tensor) -> None:
+    def accept(self, entry: KeyPlan, start: int, chunk: Tensor) -> None:
         """Called from several threads; inference mode is each thread's own, and works for all parameters."""
+        places = self._model.places(entry.key)
+        _check_places(entry, places)
         with torch.inference_mode():
-            for place in self._model.tensors(entry.key):
-                if place.numel() != entry.numel:
-                    raise MergeError(
-                        f"the model in memory has {tuple(place.shape)} where the file has {entry.shape}",
-                        where=entry.key,
-                        hint="choose this checkpoint in the WebUI first",
-                    )
+            for place in places:
+                if not _overlap(place, start, chunk.numel()):
+                    continue
                 self._touched.add(entry.key)
-                if place.is_contiguous():
-                    part = place.view(-1)[start : start + piece.numel()]
-                    if part.data_ptr() != piece.data_ptr():  # it was computed there
-                        part.copy_(piece)
+                first, last = max(start, place.start), min(start + chunk.numel(), place.end)
+                values = chunk[first - start : last - start]
+                if place.tensor.is_contiguous():
+                    target = place.tensor.view(-1)[first - place.start : last - place.start]
+                    if target.data_ptr() != values.data_ptr():  # it was computed there
+                        target.copy_(values)
                 else:
-                    self._gather(entry, start, piece, place)
+                    self._gather(entry.key, place, first - place.start, values)
 
-    def _gather(self, entry: KeyPlan, start: int, piece: Tensor, place: Tensor) -> None:
-        """Strided memory (channels_last) is written in one go, when all of its pieces are there."""
+    def _gather(self, key: str, place: Place, start: int, values: Tensor) -> None:
+        """Collect the chunks of a tensor that is not contiguous (channels_last, transposed); write it when
+        complete.
+        """
+        numel = place.tensor.numel()
         with self._lock:
             whole, left = self._whole.pop(
-                entry.key, (torch.empty(entry.numel, dtype=piece.dtype, device=piece.device), entry.numel)
+                (key, place.start), (torch.empty(numel, dtype=values.dtype, device=values.device), numel)
             )
-            whole[start : start + piece.numel()].copy_(piece)
-            left -= piece.numel()
+            whole[start : start + values.numel()].copy_(values)
+            left -= values.numel()
             if left:
-                self._whole[entry.key] = whole, left
+                self._whole[key, place.start] = whole, left
                 return
-        place.copy_(whole.view(place.shape))
+        place.tensor.copy_(whole.view(place.tensor.shape))
+
+
+def _overlap(place: Place, start: int, count: int) -> bool:
+    return place.start < start + count and start < place.end
+
+
+def _memory(tensor: Tensor) -> Tensor:
+    """The elements of a contiguous tensor as a flat tensor on the same memory, which may be written anywhere.
+
+    A tensor that was created in inference mode, as all of Forge's parameters are, may be written only in that
+    mode, which kernels do not use; a new tensor on its storage is an ordinary one.
+    """
+    if not tensor.is_inference():
+        return tensor.detach().view(-1)
+    flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return flat.set_(tensor.untyped_storage(), tensor.storage_offset(), (tensor.numel(),), (1,))
+
+
+def _check_places(entry: KeyPlan, places: Sequence[Place]) -> None:
+    """Raise MergeError where the model has tensors of another size than the file."""
+    starts, ends = {place.start for place in places}, {place.end for place in places}
+    if places and (0 not in starts or entry.numel not in ends or not ends <= {*starts, entry.numel}):
+        raise MergeError(
+            f"the model in memory has {[tuple(place.tensor.shape) for place in places]} where the file has "
+            f"{entry.shape}",
+            where=entry.key,
+            hint="choose this checkpoint in the WebUI first",
+        )

@@ -1,6 +1,6 @@
-"""One pure tensor function per merge method; importing this room fills the registry."""
+"""One pure tensor function per merge method; importing this package registers them all."""
 
-# the order of import is the order of the lists that people see
+# the order of imports is the order of the methods in lists and documentation
 # isort: off
 from lib_merge.methods import linear as linear
 from lib_merge.methods import difference as difference
@@ -15,4 +15,7 @@ from lib_merge.methods import noise as noise
 from lib_merge.methods import adjust as adjust
 # isort: on
 
+from lib_merge.callables import make_callable
 from lib_merge.registry import METHODS as METHODS
+
+make_callable(__name__)  # `lib_merge.methods()` is a function of the public library too

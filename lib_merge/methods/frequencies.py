@@ -18,23 +18,23 @@ from lib_merge.tensors import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-Shares = Callable[["Tensor"], "Tensor"]
+Filter = Callable[["Tensor"], "Tensor"]
 MEAN_AND_REST = 3  # an axis of so many numbers has two frequencies: its mean's, and of all that is left
 
 
-def filtered(tensor: Tensor, share: Shares) -> Tensor:
-    """The share of each frequency over all axes, of a real tensor.
+def apply_filter(tensor: Tensor, response: Filter) -> Tensor:
+    """A real tensor with each frequency over all axes multiplied by a share.
 
-    share  from the frequency, 0 to 1, to how much of it stays
+    response  function from frequencies, 0 to 1, to their shares
     """
     if tensor.ndim == 4 and tensor.shape[2:] == (MEAN_AND_REST, MEAN_AND_REST):
-        return _filtered_kernels(tensor, share)
-    h = share(_frequency(tensor.shape).to(tensor.device)).to(tensor.dtype)
-    return transformed_back(transform(tensor).mul_(h), tensor.shape)
+        return _filter_kernels(tensor, response)
+    h = response(_frequency(tensor.shape).to(tensor.device)).to(tensor.dtype)
+    return irfftn(rfftn(tensor).mul_(h), tensor.shape)
 
 
-def _filtered_kernels(tensor: Tensor, share: Shares) -> Tensor:
-    """The same of 3x3 kernels, whose own axes need no transform.
+def _filter_kernels(tensor: Tensor, response: Filter) -> Tensor:
+    """`apply_filter` of 3x3 kernels, whose own axes need no transform.
 
     Along three numbers frequency 1 and its mirror image have one share, so that the filter sees the mean
     and the rest alone: in any real orthonormal basis that begins with the mean, each of a kernel's nine
@@ -46,8 +46,8 @@ def _filtered_kernels(tensor: Tensor, share: Shares) -> Tensor:
     for plane in range(9):
         fixed = float(plane >= 3) + float(plane % 3 > 0)
         frequency = _frequency((rows, columns), fixed, 4).to(tensor.device)
-        spectrum = transform(planes[plane]).mul_(share(frequency).to(tensor.dtype))
-        planes[plane] = transformed_back(spectrum, (rows, columns))
+        spectrum = rfftn(planes[plane]).mul_(response(frequency).to(tensor.dtype))
+        planes[plane] = irfftn(spectrum, (rows, columns))
     return (planes.view(9, -1).T @ basis).view(tensor.shape)
 
 
@@ -61,15 +61,15 @@ def _kernel_basis() -> list[list[float]]:
     return [[one * two for one in first for two in second] for first in along for second in along]
 
 
-def transform(tensor: Tensor) -> Tensor:
-    """Its frequencies over all axes."""
+def rfftn(tensor: Tensor) -> Tensor:
+    """The real Fourier transform of a tensor over all axes."""
     if tensor.device.type != "cpu":
         return cast("Callable[[Tensor], Tensor]", torch.fft.rfftn)(tensor)
     return torch.from_numpy(_scipy().rfftn(tensor.numpy()))
 
 
-def transformed_back(frequencies: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor that has them; they are written over."""
+def irfftn(frequencies: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor with these frequencies, which are overwritten."""
     if frequencies.device.type != "cpu":
         return cast("Callable[..., Tensor]", torch.fft.irfftn)(frequencies, s=tuple(shape))
     return torch.from_numpy(_scipy().irfftn(frequencies.numpy(), tuple(shape), overwrite_x=True))
@@ -83,11 +83,12 @@ def _scipy() -> Any:
 
 
 def _frequency(shape: Sequence[int], fixed: float = 0.0, axes: int = 0) -> Tensor:
-    """From 0 to 1 for each number of a real transform: the root mean square over the axes.
+    """The frequency, 0 to 1, of each number of a real transform: the root mean square over the axes.
 
-    As sd-mecha draws it, its mesh over the transform's own size.
+    As in sd-mecha, the frequencies of an axis are spread over the size of the transform.
 
-    fixed  the sum of squares over axes that the shape leaves out;  axes  with those, of how many
+    fixed  the sum of squares over axes that the shape leaves out
+    axes   the number of all axes, those included; 0 for the axes of the shape
     """
     half = [*shape[:-1], shape[-1] // 2 + 1]
     total = torch.full(half, fixed, dtype=torch.float64)

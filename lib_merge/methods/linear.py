@@ -1,7 +1,7 @@
 """Linear methods: every element is a weighted sum of the same element of the models.
 
-Each is given twice, as arithmetic on tensors and as exact coefficients; a law holds the two
-together. The coefficients let a chain of linear steps fold into one pass with one rounding.
+Each is written twice, as arithmetic on tensors and as exact coefficients; a property test compares the two.
+The coefficients let a chain of linear steps fold into one pass with one rounding.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 from lib_merge.errors import MethodError
-from lib_merge.registry import Knob, end, merge_method
+from lib_merge.parameters import Range
+from lib_merge.registry import exact_at, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-AMOUNT_OF_B = Knob(0, 1, help="0 keeps A, 1 takes B")
+AMOUNT_OF_B = Range(0, 1, help="0 keeps A, 1 takes B")
 
 
 def _weighted_sum(alpha: Fraction) -> Sequence[Fraction]:
@@ -43,7 +44,7 @@ def _weighted_subtraction(alpha: Fraction) -> Sequence[Fraction]:
 
 def _check_subtraction(alpha: Fraction | float) -> None:
     if alpha == 1:
-        what = "weighted_subtraction cannot take out a B that is all there is: alpha is 1"
+        what = "weighted_subtraction cannot remove a B that is the whole of A: alpha is 1"
         raise MethodError(what, hint="an alpha of 0.9 or less")
 
 
@@ -55,9 +56,9 @@ def _replace() -> Sequence[Fraction]:
     return Fraction(0), Fraction(1)
 
 
-def _weighted_models(shares: Sequence[Fraction], normalise: bool) -> Sequence[Fraction]:
-    total = sum(shares)
-    return [share / total for share in shares] if normalise and total else shares
+def _weighted_models(model_weights: Sequence[Fraction], normalize: bool) -> Sequence[Fraction]:
+    total = sum(model_weights)
+    return [weight / total for weight in model_weights] if normalize and total else model_weights
 
 
 @merge_method(
@@ -65,10 +66,10 @@ def _weighted_models(shares: Sequence[Fraction], normalise: bool) -> Sequence[Fr
     title="Weighted sum",
     source="AUTOMATIC1111 stable-diffusion-webui, modules/extras.py, weighted_sum",
     coefficients=_weighted_sum,
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def weighted_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] = 0.5) -> Tensor:
-    """Go from A towards B in a straight line.
+    """Interpolate linearly between A and B.
 
         out = (1 - alpha) A + alpha B
 
@@ -83,14 +84,14 @@ def weighted_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] =
     source="AUTOMATIC1111 stable-diffusion-webui, modules/extras.py, add_difference",
     purpose="difference",
     coefficients=_add_difference,
-    ends=[end(0, alpha=0)],
+    exact=[exact_at(0, alpha=0)],
 )
 def add_difference(
     a: Tensor,
     b: Tensor,
     c: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 2, help="0 keeps A, 1 adds all that B learnt over C")] = 1.0,
+    alpha: Annotated[float, Range(0, 2, help="0 keeps A, 1 adds the whole difference of B and C")] = 1.0,
 ) -> Tensor:
     """Add to A what B learnt beyond its own base C.
 
@@ -106,17 +107,17 @@ def add_difference(
     title="Triple sum",
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, mode 'Triple sum'",
     coefficients=_triple_sum,
-    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0), end(2, alpha=0, beta=1)],
+    exact=[exact_at(0, alpha=0, beta=0), exact_at(1, alpha=1, beta=0), exact_at(2, alpha=0, beta=1)],
 )
 def triple_sum(
     a: Tensor,
     b: Tensor,
     c: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 1, help="the amount of B")] = 0.33,
-    beta: Annotated[float, Knob(0, 1, help="the amount of C")] = 0.33,
+    alpha: Annotated[float, Range(0, 1, help="the amount of B")] = 0.33,
+    beta: Annotated[float, Range(0, 1, help="the amount of C")] = 0.33,
 ) -> Tensor:
-    """Mix three models in stated amounts; A takes what B and C leave.
+    """Mix three models by weights; A gets what alpha and beta leave.
 
         out = (1 - alpha - beta) A + alpha B + beta C
 
@@ -130,7 +131,7 @@ def triple_sum(
     title="Sum twice",
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, mode 'sum Twice'",
     coefficients=_sum_twice,
-    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0), end(2, beta=1)],
+    exact=[exact_at(0, alpha=0, beta=0), exact_at(1, alpha=1, beta=0), exact_at(2, beta=1)],
 )
 def sum_twice(
     a: Tensor,
@@ -138,7 +139,7 @@ def sum_twice(
     c: Tensor,
     *,
     alpha: Annotated[float, AMOUNT_OF_B] = 0.5,
-    beta: Annotated[float, Knob(0, 1, help="0 keeps the mix of A and B, 1 takes C")] = 0.5,
+    beta: Annotated[float, Range(0, 1, help="0 keeps the mix of A and B, 1 takes C")] = 0.5,
 ) -> Tensor:
     """Mix A with B, then the result with C.
 
@@ -154,25 +155,25 @@ def sum_twice(
     title="Weighted sum of any number of models",
     source="Wortsman et al. 2022, 'Model soups', arXiv:2203.05482, with weights",
     coefficients=_weighted_models,
-    exempt={"changes nothing": "only shares that sum to one leave equal models as they are"},
+    exempt={"changes nothing": "only weights that sum to one leave equal models as they are"},
 )
 def weighted_models(
     *models: Tensor,
-    shares: Annotated[Sequence[float], Knob(0, 1, help="the amount of each model, in order")] = (),
-    normalise: Annotated[bool, Knob(0, 1, 1, help="divide the shares by their sum")] = False,
+    model_weights: Annotated[Sequence[float], Range(0, 1, help="the weight of each model, in order")] = (),
+    normalize: Annotated[bool, Range(0, 1, 1, help="divide the weights by their sum")] = False,
 ) -> Tensor:
-    """Mix any number of models in stated shares.
+    """Mix any number of models by weights.
 
         out = s_1 M_1 + s_2 M_2 + ... + s_n M_n
 
-    One share a model. Shares that do not sum to one are taken as they are, unless `normalise` is
-    set; a share of 1 beside zeros is that model, to the bit.
+    One weight for each model. Weights that do not sum to one are used as they are, unless `normalize` is
+    set; a weight of 1 and zeros for the others is that model, to the bit.
     """
-    if normalise and sum(shares):
-        shares = [share / sum(shares) for share in shares]
-    total = models[0] * shares[0]
-    for model, share in zip(models[1:], shares[1:], strict=True):
-        total = total + model * share
+    if normalize and sum(model_weights):
+        model_weights = [weight / sum(model_weights) for weight in model_weights]
+    total = models[0] * model_weights[0]
+    for model, weight in zip(models[1:], model_weights[1:], strict=True):
+        total = total + model * weight
     return total
 
 
@@ -181,20 +182,20 @@ def weighted_models(
     title="Weighted subtraction",
     source="s1dlx meh, sd_meh/merge_methods.py, weighted_subtraction, with alpha for its alpha times beta",
     coefficients=_weighted_subtraction,
-    ends=[end(0, alpha=0)],
+    exact=[exact_at(0, alpha=0)],
 )
 def weighted_subtraction(
     a: Tensor,
     b: Tensor,
     *,
-    alpha: Annotated[float, Knob(0, 0.9, help="0 keeps A; the share of B that is in A")] = 0.3,
+    alpha: Annotated[float, Range(0, 0.9, help="0 keeps A; the weight that B has in A")] = 0.3,
 ) -> Tensor:
-    """Take B out of a weighted sum that it went into.
+    """Remove B from a weighted sum that contains it.
 
         out = (A - alpha B) / (1 - alpha)
 
-    Where A is (1 - alpha) X + alpha B, this is X. It grows without bound as alpha nears 1, which sd-meh
-    meets with numbers of 4e8; here 1 is refused.
+    Where A is (1 - alpha) X + alpha B, this is X. It grows without bound as alpha approaches 1, where sd-meh
+    returns values of 4e8; here 1 is refused.
     """
     _check_subtraction(alpha)
     return torch.lerp(a, b, -alpha / (1 - alpha))
@@ -206,16 +207,16 @@ def weighted_subtraction(
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, calcmode 'self'",
     purpose="limits",
     coefficients=_self,
-    ends=[end(0, alpha=1)],
+    exact=[exact_at(0, alpha=1)],
     exempt={"changes nothing": "it scales"},
 )
-def scale(a: Tensor, *, alpha: Annotated[float, Knob(0, 2, help="1 keeps A, 0 is nothing")] = 1.0) -> Tensor:
-    """Multiply a model's numbers.
+def scale(a: Tensor, *, alpha: Annotated[float, Range(0, 2, help="1 keeps A, 0 is nothing")] = 1.0) -> Tensor:
+    """Multiply all weights of a model.
 
         out = alpha A
 
-    alpha 1 is A, to the bit. SuperMerger takes alpha 0 for "leave alone" and passes over to_out, proj_out
-    and norm; here 0 is 0, and a rule says which keys are meant.
+    alpha 1 is A, to the bit. In SuperMerger alpha 0 changes nothing, and to_out, proj_out and norm
+    are skipped; here 0 is 0, and a rule says which keys are meant.
     """
     return a * alpha
 
@@ -226,10 +227,10 @@ def scale(a: Tensor, *, alpha: Annotated[float, Knob(0, 2, help="1 keeps A, 0 is
     source="wkpark sd-webui-model-mixer, scripts/model_mixer.py, mode 'Replace', which multiplies by alpha",
     purpose="parts",
     coefficients=_replace,
-    ends=[end(1)],
+    exact=[exact_at(1)],
 )
 def replace(a: Tensor, b: Tensor) -> Tensor:
-    """Take B as it is.
+    """Take B unchanged.
 
         out = B
 

@@ -1,9 +1,9 @@
-"""Orders of a tensor's numbers by counting their bits instead of comparing them.
+"""Radix sorts of floating-point tensors.
 
-A float's bits, read as a whole number, rise with it once those of negative ones are turned over. So numbers
-that fp16 holds, as most files' do, are sorted by their 16 bits in two rounds of 256 counts each, any others
-of float32 in two such sorts, low half first: numpy's stable sort of 16 bits is that. On a GPU, and for what
-only float64 holds, torch sorts.
+The bits of a float, read as an integer, have its order once those of negative values are inverted. Values
+that fp16 can represent, as those of most files, are sorted by their 16 bits in two passes of 256 buckets;
+other float32 values in two such sorts, the low half first. numpy's stable sort of 16-bit integers is this
+radix sort. On a GPU, and for values that need float64, torch sorts.
 """
 
 from __future__ import annotations
@@ -19,40 +19,36 @@ ALL_BUT_SIGN = {2: 0x7FFF, 4: 0x7FFFFFFF}  # of a float of so many bytes
 BITS_OF_A_HALF = 16
 
 
-def stable_order(values: Tensor) -> Tensor:
-    """The places of a flat tensor's numbers from the smallest on, equal ones in their order.
-
-    What `values.argsort(stable=True)` gives, several times as fast.
-    """
-    narrow = _narrowed(values)
+def stable_argsort(values: Tensor) -> Tensor:
+    """`values.argsort(stable=True)` of a flat tensor, several times as fast."""
+    narrow = _narrowest(values)
     if narrow is None:
         return values.argsort(stable=True)
-    bits = _rising(narrow + 0.0)  # -0 and 0 are equal
+    bits = _sortable_bits(narrow + 0.0)  # -0 and 0 are equal
     if narrow.element_size() == 2:
-        return _counted(bits)
+        return _argsort_16_bits(bits)
     low, high = bits.to(torch.int16) ^ -32768, (bits >> BITS_OF_A_HALF).to(torch.int16)
-    first = _counted(low)
-    return first[_counted(high.index_select(0, first))]
+    first = _argsort_16_bits(low)
+    return first[_argsort_16_bits(high.index_select(0, first))]
 
 
-def ascending(values: Tensor) -> Tensor:
-    """A flat tensor's numbers from the smallest to the largest."""
+def sort_values(values: Tensor) -> Tensor:
+    """The values of a flat tensor in ascending order."""
     import numpy as np
 
-    narrow = _narrowed(values)
+    narrow = _narrowest(values)
     if narrow is None:
         return values.sort().values
     if narrow.element_size() == 4:
         return torch.from_numpy(np.sort(narrow.numpy())).to(values.dtype)
-    bits = torch.from_numpy(np.sort(_rising(narrow).numpy(), kind="stable"))
-    return _turned_over(bits).view(narrow.dtype).to(values.dtype)
+    bits = torch.from_numpy(np.sort(_sortable_bits(narrow).numpy(), kind="stable"))
+    return _flip_negative(bits).view(narrow.dtype).to(values.dtype)
 
 
-def order_of_sizes(sizes: Tensor) -> Tensor:
-    """The places of each row's numbers, none below 0, from the smallest on, equal ones in their order.
+def argsort_rows(sizes: Tensor) -> Tensor:
+    """`sizes.argsort(dim=1, stable=True)` of values that are not negative.
 
-    What `sizes.argsort(dim=1, stable=True)` gives: a number's bits and its place, as one whole number of 64
-    bits, are unlike any other, so that the fastest sort of whole numbers is stable.
+    A value's bits and its index, as one 64-bit integer, are unique, so that any sort of them is stable.
     """
     import numpy as np
 
@@ -64,8 +60,8 @@ def order_of_sizes(sizes: Tensor) -> Tensor:
     return packed.bitwise_and_(np.iinfo(np.uint32).max)
 
 
-def _narrowed(values: Tensor) -> Tensor | None:
-    """The numbers in the narrowest format that holds them all and whose bits are sorted; None without one."""
+def _narrowest(values: Tensor) -> Tensor | None:
+    """The values in the narrowest dtype, fp16 or float32, that represents them all; None without one."""
     if values.device.type != "cpu":
         return None
     for dtype in (torch.float16, torch.float32):
@@ -75,19 +71,19 @@ def _narrowed(values: Tensor) -> Tensor | None:
     return None
 
 
-def _rising(values: Tensor) -> Tensor:
-    """Whole numbers in the order of the floats that have these bits."""
-    return _turned_over(values.view(torch.int16 if values.element_size() == 2 else torch.int32))
+def _sortable_bits(values: Tensor) -> Tensor:
+    """Integers with the order of the floats that have these bits."""
+    return _flip_negative(values.view(torch.int16 if values.element_size() == 2 else torch.int32))
 
 
-def _turned_over(bits: Tensor) -> Tensor:
-    """The bits of negative floats so that greater is greater; and back."""
+def _flip_negative(bits: Tensor) -> Tensor:
+    """The bits of floats with those of negative ones inverted, which is its own inverse."""
     size = bits.element_size()
     return bits ^ ((bits >> (8 * size - 1)) & ALL_BUT_SIGN[size])
 
 
-def _counted(bits: Tensor) -> Tensor:
-    """The stable order of 16-bit whole numbers."""
+def _argsort_16_bits(bits: Tensor) -> Tensor:
+    """The stable argsort of 16-bit integers."""
     import numpy as np
 
     return torch.from_numpy(cast("Any", np.argsort(bits.numpy(), kind="stable")))

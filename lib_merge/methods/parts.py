@@ -1,4 +1,4 @@
-"""Some of the numbers from one model, the rest from another: slices, ranks, frequencies, nearness."""
+"""Methods that take some elements or frequencies from one model and the rest from another."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
-from lib_merge.methods.frequencies import filtered, transform, transformed_back
+from lib_merge.methods.frequencies import apply_filter, irfftn, rfftn
 from lib_merge.methods.numerics import kth_smallest
-from lib_merge.methods.orders import ascending, stable_order
-from lib_merge.registry import Knob, end, merge_method
+from lib_merge.methods.orders import sort_values, stable_argsort
+from lib_merge.parameters import Range
+from lib_merge.registry import exact_at, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WIDTH = Knob(0, 1, help="how much is B's: 0 keeps A, 1 takes B", least=0, most=1)
-OFFSET = Knob(
-    0, 1, help="where B's part begins; it goes on from the start where it passes the end", least=0, most=1
+WIDTH = Range(0, 1, help="how much is B's: 0 keeps A, 1 takes B", min=0, max=1)
+OFFSET = Range(
+    0,
+    1,
+    help="where B's part begins; it goes on from the start where it passes the end",
+    min=0,
+    max=1,
 )
 WIDE = 100  # columns from which SuperMerger's tensor2 slices them
 
 
 def _slice(a: Tensor, b: Tensor, axis: int, alpha: float, beta: float) -> Tensor:
-    """A with B's slices from beta on, alpha of all wide, around the end."""
+    """A with the share alpha of its slices from B, beginning at the share beta, and wrapped at the end."""
     size = a.shape[axis]
     around = alpha + beta > 1
     out = (b if around else a).clone()
@@ -39,7 +44,7 @@ def _slice(a: Tensor, b: Tensor, axis: int, alpha: float, beta: float) -> Tensor
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, tensormerge; s1dlx meh, tensor_sum",
     purpose="parts",
     elementwise=False,
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def tensor_sum(
     a: Tensor, b: Tensor, *, alpha: Annotated[float, WIDTH] = 0.5, beta: Annotated[float, OFFSET] = 0.0
@@ -62,7 +67,7 @@ def tensor_sum(
     source="hako-mikan sd-webui-supermerger, scripts/mergers/mergers.py, tensormerge, calcmode 'tensor2'",
     purpose="parts",
     elementwise=False,
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def tensor2_sum(
     a: Tensor, b: Tensor, *, alpha: Annotated[float, WIDTH] = 0.5, beta: Annotated[float, OFFSET] = 0.0
@@ -85,10 +90,10 @@ def tensor2_sum(
     source="s1dlx meh, sd_meh/merge_methods.py, top_k_tensor_sum",
     purpose="parts",
     elementwise=False,
-    ends=[end(0, alpha=0)],
+    exact=[exact_at(0, alpha=0)],
     exempt={
         "changes nothing": "of equal models with equal numbers any may stand for any: it does hold",
-        "float64": "ranks of numbers that rounding errors set apart differ between formats",
+        "float64": "rounding errors, which differ between dtypes, decide ranks",
     },
 )
 def top_k_tensor_sum(
@@ -104,18 +109,18 @@ def top_k_tensor_sum(
     count = a.numel()
     if count == 0:
         return a.clone()
-    ordered = ascending(a.reshape(-1))
+    ordered = sort_values(a.reshape(-1))
     around = alpha + beta > 1
     start, stop = (alpha + beta - 1, beta) if around else (beta, alpha + beta)
     low, high = (_size_of_rank(ordered, round(share * count)) for share in (start, stop))
     # of numbers in their order those with sizes in a window are two runs, one below 0 and one above
     edges = torch.tensor([-high, -low, low, high], dtype=a.dtype, device=a.device)
-    left = [int(place) for place in torch.searchsorted(ordered, edges)]
-    right = [int(place) for place in torch.searchsorted(ordered, edges, right=True)]
+    left = [int(index) for index in torch.searchsorted(ordered, edges)]
+    right = [int(index) for index in torch.searchsorted(ordered, edges, right=True)]
     runs = [(left[0], left[1]), (right[2], right[3])] if low >= 0 else [(left[0], right[3])]
     if around:
         runs = [(0, runs[0][0]), *((one[1], two[0]) for one, two in pairwise(runs)), (runs[-1][1], count)]
-    order = stable_order(b.reshape(-1))
+    order = stable_argsort(b.reshape(-1))
     out = a.reshape(-1).clone()
     for first, last in runs:
         if last > first:
@@ -124,7 +129,7 @@ def top_k_tensor_sum(
 
 
 def _size_of_rank(ordered: Tensor, rank: int) -> float:
-    """The size of that rank (from 1) of numbers in their order; less than any for 0."""
+    """The magnitude of rank `rank` (from 1) of sorted numbers; less than any magnitude for rank 0."""
     rank = min(rank, ordered.numel())
     return kth_smallest([ordered], torch.abs, ordered.dtype, rank) if rank > 0 else -1.0
 
@@ -135,7 +140,7 @@ def _size_of_rank(ordered: Tensor, rank: int) -> float:
     source="s1dlx meh, sd_meh/merge_methods.py, distribution_crossover",
     purpose="parts",
     elementwise=False,
-    ends=[end(0, alpha=0, beta=0), end(1, alpha=1, beta=0)],
+    exact=[exact_at(0, alpha=0, beta=0), exact_at(1, alpha=1, beta=0)],
 )
 def distribution_crossover(
     a: Tensor,
@@ -143,9 +148,9 @@ def distribution_crossover(
     c: Tensor,
     *,
     alpha: Annotated[
-        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A", least=0, most=1)
+        float, Range(0, 1, help="the share of frequencies that is B's: 0 keeps A", min=0, max=1)
     ] = 0.5,
-    beta: Annotated[float, Knob(0, 1, help="how softly one goes over into the other", least=0, most=1)] = 0.0,
+    beta: Annotated[float, Range(0, 1, help="how softly one goes over into the other", min=0, max=1)] = 0.0,
 ) -> Tensor:
     """Put A and B into the order of C's numbers, and take the slow changes of B and the fast ones of A.
 
@@ -157,15 +162,15 @@ def distribution_crossover(
     """
     if a.numel() < 2:
         return torch.lerp(a, b, alpha)
-    order = stable_order(c.reshape(-1))
+    order = stable_argsort(c.reshape(-1))
     # A and what B's slow changes bring: see frequencies
-    slow = transform(a.reshape(-1).index_select(0, order).neg_().add_(b.reshape(-1).index_select(0, order)))
+    slow = rfftn(a.reshape(-1).index_select(0, order).neg_().add_(b.reshape(-1).index_select(0, order)))
     frequency = torch.arange(slow.numel(), dtype=torch.float64, device=a.device).div_(slow.numel())
     if beta > 1e-10:
         slow.mul_(frequency.sub_(alpha).div_(-beta).add_(0.5).clamp_(0, 1).to(a.dtype))
     else:
         slow[int((frequency < alpha).count_nonzero()) :] = 0
-    change = transformed_back(slow, [a.numel()])
+    change = irfftn(slow, [a.numel()])
     return a.reshape(-1).scatter_add(0, order, change).view(a.shape)
 
 
@@ -175,16 +180,17 @@ def distribution_crossover(
     source="ljleb sd-mecha 1.1.8, merge_methods/crossover.py, for tilts from 0 to 1",
     purpose="parts",
     elementwise=False,
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def crossover(
     a: Tensor,
     b: Tensor,
     *,
     alpha: Annotated[
-        float, Knob(0, 1, help="the share of frequencies that is B's: 0 keeps A, 1 takes B", least=0, most=1)
+        float,
+        Range(0, 1, help="the share of frequencies that is B's: 0 keeps A, 1 takes B", min=0, max=1),
     ] = 0.5,
-    tilt: Annotated[float, Knob(0, 1, help="0 cuts sharply, 1 is the weighted sum", least=0, most=1)] = 0.0,
+    tilt: Annotated[float, Range(0, 1, help="0 cuts sharply, 1 is the weighted sum", min=0, max=1)] = 0.0,
 ) -> Tensor:
     """Take the slow changes along a tensor's axes from A and the fast ones from B.
 
@@ -203,7 +209,7 @@ def crossover(
         slope = 1 / math.tan(math.pi * tilt / 2)
         return ((frequency + (alpha - 1)) * slope + alpha).clamp_(0, 1)
 
-    return filtered(b - a, share).add_(a)
+    return apply_filter(b - a, share).add_(a)
 
 
 @merge_method(
@@ -211,14 +217,14 @@ def crossover(
     title="NearSwap",
     source="alchemonaut, QuartetAnemoi-70B; arcee-ai mergekit, merge_methods/nearswap.py",
     purpose="parts",
-    ends=[end(0, limit=0)],
+    exact=[exact_at(0, limit=0)],
 )
 def near_swap(
     a: Tensor,
     b: Tensor,
     *,
     limit: Annotated[
-        float, Knob(0, 0.1, 0.0001, help="how far a number may move: 0 keeps A", least=0)
+        float, Range(0, 0.1, 0.0001, help="how far a number may move: 0 keeps A", min=0)
     ] = 0.001,
 ) -> Tensor:
     """Take B's numbers where they are near A's, and go towards the others as far as is near.
@@ -241,7 +247,8 @@ def clamp(
     a: Tensor,
     *bounds: Tensor,
     stiffness: Annotated[
-        float, Knob(0, 1, help="0 bounds by the outermost, 1 by those next to their mean", least=0, most=1)
+        float,
+        Range(0, 1, help="0 bounds by the outermost, 1 by those next to their mean", min=0, max=1),
     ] = 0.0,
 ) -> Tensor:
     """Keep each number of A between the smallest and the largest that the other models have there.

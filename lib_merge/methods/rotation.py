@@ -1,7 +1,7 @@
-"""Turning one model's channels towards another's: orthogonal Procrustes.
+"""Rotates one model's channels towards another's: orthogonal Procrustes.
 
-A whole turn needs Q from one singular value decomposition, in float64, of the smaller side: of A'^T B' where
-columns are few, and of Ra Rb^T where rows are, for A'^T = Va Ra and B'^T = Vb Rb give
+A whole rotation needs Q from one singular value decomposition, in float64, of the smaller side: of A'^T B'
+where columns are few, and of Ra Rb^T where rows are, for A'^T = Va Ra and B'^T = Vb Rb give
 
     A'^T B' = Va (Ra Rb^T) Vb^T,   Ra Rb^T = U S W,   A' Q = Ra^T U W Vb^T
 
@@ -15,8 +15,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from lib_merge.methods.numerics import DEVICE_STRETCH, STRETCH
-from lib_merge.registry import Knob, end, merge_method
+from lib_merge.methods.numerics import CHUNK, DEVICE_CHUNK
+from lib_merge.parameters import Range
+from lib_merge.registry import exact_at, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ FEWEST_ROWS = 512  # multiplied together
     source="Schoenemann 1966, doi:10.1007/BF02289451; ljleb sd-mecha 1.1.8, merge_methods/svd.py, rotate",
     purpose="spherical",
     elementwise=False,
-    ends=[end(0, alignment=0, alpha=0), end(1, alignment=1, alpha=1)],
+    exact=[exact_at(0, alignment=0, alpha=0), exact_at(1, alignment=1, alpha=1)],
     exempt={
         "changes nothing": "a turn of equal models is found to be none but for rounding errors of many sums",
         "float64": "where A and B leave directions open, rounding errors choose the turn",
+        "neutral amount": "alpha 0 keeps A only where alignment is 0 too",
     },
 )
 def rotate(
@@ -46,11 +48,11 @@ def rotate(
     b: Tensor,
     *,
     alignment: Annotated[
-        float, Knob(0, 1, help="how far A is turned towards B: 0 not, 1 as near as it goes")
+        float, Range(0, 1, help="how far A is turned towards B: 0 not, 1 as near as it goes")
     ] = 1.0,
-    alpha: Annotated[float, Knob(0, 1, help="how much of B's own shape goes in, turned towards A")] = 0.0,
+    alpha: Annotated[float, Range(0, 1, help="how much of B's own shape goes in, turned towards A")] = 0.0,
     centralization: Annotated[
-        float, Knob(0, 1, help="how much of the rows' mean is left out of the turn", least=0, most=1)
+        float, Range(0, 1, help="how much of the rows' mean is left out of the turn", min=0, max=1)
     ] = 1.0,
 ) -> Tensor:
     """Turn A's rows as a whole until they lie nearest to B's, without stretching them.
@@ -80,7 +82,7 @@ def rotate(
 
 
 def _mean(tensor: Tensor, centralization: float) -> Tensor:
-    """What is left out of the turn."""
+    """The mean of the rows, which is not rotated."""
     return tensor.mean(0, dtype=torch.float64) * centralization
 
 
@@ -104,7 +106,7 @@ def _products(one: Tensor, two: Tensor, mean_one: Tensor, mean_two: Tensor, cent
     """
     width = one.shape[1]
     total = torch.zeros(width, width, dtype=torch.float64, device=one.device)
-    step = max(FEWEST_ROWS, (STRETCH if one.device.type == "cpu" else DEVICE_STRETCH) // width)
+    step = max(FEWEST_ROWS, (CHUNK if one.device.type == "cpu" else DEVICE_CHUNK) // width)
     for start in range(0, len(one), step):
         total.addmm_(one[start : start + step].double().T, two[start : start + step].double())
     if centralization:
@@ -113,7 +115,7 @@ def _products(one: Tensor, two: Tensor, mean_one: Tensor, mean_two: Tensor, cent
 
 
 def _turned_few(one: Tensor, two: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """A' Q of few rows; None where Q is open in a direction that A has something in."""
+    """A' Q of few rows; None where the models leave Q undetermined in a direction in which A is not 0."""
     right_one = _linalg("qr", one.T, "r")[1]
     space, right_two = _linalg("qr", two.T)
     left, sizes, right = _linalg("svd", right_one @ right_two.T)
@@ -125,7 +127,7 @@ def _turned_few(one: Tensor, two: Tensor, dtype: torch.dtype) -> Tensor | None:
 
 
 def _part_of_a_turn(a: Tensor, b: Tensor, alignment: float, alpha: float, centralization: float) -> Tensor:
-    """The formula as it stands, for an alignment between 0 and 1."""
+    """The formula of `rotate`, for an alignment between 0 and 1."""
     means = _mean(a, centralization), _mean(b, centralization)
     one, two = a.double() - means[0], b.double() - means[1]
     space = _joint_space(one, two)
@@ -142,19 +144,20 @@ def _part_of_a_turn(a: Tensor, b: Tensor, alignment: float, alpha: float, centra
 
 
 def _joint_space(one: Tensor, two: Tensor) -> Tensor | None:
-    """An orthonormal basis that holds the rows of both, as columns; None where it would be no smaller."""
+    """An orthonormal basis of the rows of both, as columns; None where it would be no smaller."""
     return _linalg("qr", torch.cat([one, two]).T)[0] if 2 * len(one) < one.shape[1] else None
 
 
 def _used(sizes: Tensor) -> int:
-    """How many directions a decomposition says something of."""
+    """The number of singular values that are not rounding errors."""
     return int((sizes > sizes[:1] * 1e-12).sum()) if sizes.numel() else 0
 
 
 def _procrustes(products: Tensor, *, proper: bool) -> Tensor:
-    """The orthogonal matrix nearest to carrying A to B.
+    """The orthogonal matrix Q that minimises norm(A Q - B).
 
-    products  A^T B;  proper  a rotation: without mirroring
+    products  A^T B
+    proper    only rotations, without reflections
     """
     left, sizes, right = _linalg("svd", products)
     used = _used(sizes)
@@ -193,7 +196,7 @@ def power(turn: Tensor, exponent: float) -> Tensor:
 
 
 def _half_way(cosines: Tensor) -> int:
-    """How many of the cosines, the smallest first, are of planes turned nearly half way; no plane is cut."""
+    """The number of cosines, in ascending order, of planes rotated by nearly a half turn; a plane has two."""
     values: list[float] = [float(cosine) for cosine in cosines.cpu()]
     back = sum(value < HALF_WAY for value in values)
     while 0 < back < len(values) and values[back] - values[back - 1] < SAME_PLANE:
@@ -202,20 +205,20 @@ def _half_way(cosines: Tensor) -> int:
 
 
 def _power_of_planes(turn: Tensor, exponent: float) -> Tensor:
-    """A fraction of a rotation from its planes one by one."""
+    """A fraction of a rotation, computed plane by plane from its Schur form."""
     blocks, basis = _planes(turn)
     part = torch.eye(len(turn), dtype=turn.dtype)
-    place = 0
+    index = 0
     turned_back: list[int] = []
-    while place < len(turn):
-        if place + 1 < len(turn) and abs(float(blocks[place + 1, place])) > FLAT:
-            angle = math.atan2(float(blocks[place + 1, place]), float(blocks[place, place]))
-            _turn_plane(part, place, place + 1, exponent * angle)
-            place += 2
+    while index < len(turn):
+        if index + 1 < len(turn) and abs(float(blocks[index + 1, index])) > FLAT:
+            angle = math.atan2(float(blocks[index + 1, index]), float(blocks[index, index]))
+            _turn_plane(part, index, index + 1, exponent * angle)
+            index += 2
             continue
-        if float(blocks[place, place]) < 0:
-            turned_back.append(place)
-        place += 1
+        if float(blocks[index, index]) < 0:
+            turned_back.append(index)
+        index += 1
     for one, two in zip(turned_back[::2], turned_back[1::2], strict=False):
         _turn_plane(part, one, two, exponent * math.pi)  # two axes turned back are one plane's half turn
     return (basis @ part @ basis.T).to(turn.device)
@@ -227,7 +230,7 @@ def _turn_plane(matrix: Tensor, one: int, two: int, angle: float) -> None:
 
 
 def _planes(turn: Tensor) -> tuple[Tensor, Tensor]:
-    """The real Schur form: a rotation's planes one after the other, and the basis in which they are that."""
+    """The real Schur form of a rotation, with its planes as blocks of the diagonal, and the basis of it."""
     import scipy.linalg
 
     schur = cast("Callable[..., tuple[Any, Any]]", scipy.linalg.schur)
@@ -236,5 +239,5 @@ def _planes(turn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _linalg(name: str, matrix: Tensor, *mode: str) -> tuple[Tensor, ...]:
-    """A decomposition, of which torch tells no types."""
+    """A decomposition of torch.linalg, which is not typed."""
     return cast("Callable[..., tuple[Tensor, ...]]", getattr(torch.linalg, name))(matrix, *mode)

@@ -1,8 +1,8 @@
-"""Means of directions, with lengths apart.
+"""Means of directions, with the mean of the norms.
 
-A tensor is taken as one long vector. All of these means lie in the plane (or space) that the models
-span, so that one pass over the tensors for their dot products is all that has to be known: what is
-left is a sum of models, whose shares are computed in float64 from a few numbers.
+A tensor is treated as one vector. These means are linear combinations of the models, whose coefficients
+depend on the models' dot products alone: one pass over the tensors computes these, and the coefficients are
+computed from them in float64.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, cast
 
-from lib_merge.methods.numerics import gram
-from lib_merge.registry import Knob, Survey, end, merge_method
+from lib_merge.methods.numerics import gram, power_
+from lib_merge.parameters import Range, Reduction
+from lib_merge.registry import exact_at, merge_method
 from lib_merge.tensors import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHORTEST = 1e-6  # radians: sin of a shorter angle, or of one as near to a half turn, is not divided by
-CLOSE = 1e-12  # radians: when the Karcher mean has settled
+MIN_ANGLE = 1e-6  # radians: the sine of a smaller angle, or of one as near to pi, is not divided by
+CLOSE = 1e-12  # radians: when the Karcher mean has converged
 MOST_ROUNDS = 200
 SETTLED = 1e-12  # of all models' pull: so much is left of it at the geometric median
 NEAR = 1e-9  # of the models' spread: so close to a model is that model
 Rows = Sequence[Sequence[float]]
-AMOUNT_OF_B = Knob(0, 1, help="0 keeps A, 1 takes B")
-SHARES = Knob(0, 1, help="the amount of each model, in order; their sum does not matter")
+AMOUNT_OF_B = Range(0, 1, help="0 keeps A, 1 takes B")
+MODEL_WEIGHTS = Range(0, 1, help="the weight of each model, in order; their sum does not matter")
 
 
-def arc_shares(products: Rows, alpha: float) -> tuple[float, float]:
-    """How much of A and of B makes the point of the arc between them.
+def slerp_weights(products: Rows, alpha: float) -> tuple[float, float]:
+    """The coefficients of A and of B at a point of the arc between them.
 
     products  the dot products of the two
     """
@@ -37,21 +38,23 @@ def arc_shares(products: Rows, alpha: float) -> tuple[float, float]:
     if not length_a or not length_b:
         return 1 - alpha, alpha
     angle = math.acos(max(-1.0, min(1.0, products[0][1] / length_a / length_b)))
-    if math.pi - angle < SHORTEST:
+    if math.pi - angle < MIN_ANGLE:
         return 1 - alpha, alpha
     length = (1 - alpha) * length_a + alpha * length_b
-    if angle < SHORTEST:
+    if angle < MIN_ANGLE:
         return (1 - alpha) * length / length_a, alpha * length / length_b
     shares = (math.sin((1 - alpha) * angle) / length_a, math.sin(alpha * angle) / length_b)
     return shares[0] * length / math.sin(angle), shares[1] * length / math.sin(angle)
 
 
-def _arc(a: Tensor, b: Tensor, *, dtype: torch.dtype, alpha: float) -> tuple[float, float]:
-    return arc_shares(gram((a, b)), alpha)
+def _slerp_weights(a: Tensor, b: Tensor, *, dtype: torch.dtype, alpha: float) -> tuple[float, float]:
+    return slerp_weights(gram((a, b)), alpha)
 
 
-def _delta_arc(a: Tensor, b: Tensor, c: Tensor, *, dtype: torch.dtype, alpha: float) -> tuple[float, float]:
-    return arc_shares(gram((a, b), c), alpha)
+def _delta_slerp_weights(
+    a: Tensor, b: Tensor, c: Tensor, *, dtype: torch.dtype, alpha: float
+) -> tuple[float, float]:
+    return slerp_weights(gram((a, b), c), alpha)
 
 
 @merge_method(
@@ -59,16 +62,16 @@ def _delta_arc(a: Tensor, b: Tensor, c: Tensor, *, dtype: torch.dtype, alpha: fl
     title="Spherical (slerp)",
     source="Shoemake 1985, doi:10.1145/325334.325242; length as in ljleb sd-mecha, merge_methods/linear.py",
     purpose="spherical",
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def slerp(
     a: Tensor,
     b: Tensor,
     *,
     alpha: Annotated[float, AMOUNT_OF_B] = 0.5,
-    shares: Annotated[Sequence[float] | None, Survey(_arc)] = None,
+    coefficients: Annotated[Sequence[float] | None, Reduction(_slerp_weights)] = None,
 ) -> Tensor:
-    """Walk the great circle from A to B at constant angular speed, and from one length to the other.
+    """Interpolate from A to B along the great circle, with linearly interpolated norm.
 
         out = r (sin((1 - alpha) w) A / norm(A) + sin(alpha w) B / norm(B)) / sin(w)
         w = the angle between A and B, r = (1 - alpha) norm(A) + alpha norm(B)
@@ -77,8 +80,8 @@ def slerp(
     is no arc and the way is straight. Models of one base are so near that it hardly differs from the
     weighted sum: delta_slerp turns what they learnt.
     """
-    shares = shares or _arc(a, b, dtype=a.dtype, alpha=alpha)
-    return (a * shares[0]).add_(b, alpha=shares[1])
+    coefficients = coefficients or _slerp_weights(a, b, dtype=a.dtype, alpha=alpha)
+    return (a * coefficients[0]).add_(b, alpha=coefficients[1])
 
 
 @merge_method(
@@ -86,7 +89,7 @@ def slerp(
     title="Spherical, of differences (delta slerp)",
     source="arcee-ai mergekit, merge_methods/nuslerp.py with a base; length as in slerp",
     purpose="spherical",
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def delta_slerp(
     a: Tensor,
@@ -94,42 +97,42 @@ def delta_slerp(
     c: Tensor,
     *,
     alpha: Annotated[float, AMOUNT_OF_B] = 0.5,
-    shares: Annotated[Sequence[float] | None, Survey(_delta_arc)] = None,
+    coefficients: Annotated[Sequence[float] | None, Reduction(_delta_slerp_weights)] = None,
 ) -> Tensor:
-    """Turn what A learnt over C into what B learnt over C.
+    """Interpolate spherically between the differences A - C and B - C.
 
         out = C + slerp(A - C, B - C, alpha)
 
     alpha 0 is A and alpha 1 is B, to the bit. Unlike a weighted sum it does not weaken what two models
     learnt in different directions. mergekit keeps each length where we go from one to the other.
     """
-    shares = shares or _delta_arc(a, b, c, dtype=a.dtype, alpha=alpha)
-    return torch.add(c, a - c, alpha=shares[0]).add_(b - c, alpha=shares[1])
+    coefficients = coefficients or _delta_slerp_weights(a, b, c, dtype=a.dtype, alpha=alpha)
+    return torch.add(c, a - c, alpha=coefficients[0]).add_(b - c, alpha=coefficients[1])
 
 
-def karcher_shares(products: Rows, amounts: Sequence[float]) -> tuple[float, ...]:
-    """How much of each model makes their mean on the sphere.
+def karcher_coefficients(products: Rows, model_weights: Sequence[float]) -> tuple[float, ...]:
+    """The coefficients of the models in their mean on the sphere.
 
     products  the dot products of the models;  amounts  of sum 1
     """
     lengths = [math.sqrt(products[n][n]) for n in range(len(products))]
-    used = [n for n, length in enumerate(lengths) if length and amounts[n]]
+    used = [n for n, length in enumerate(lengths) if length and model_weights[n]]
     if not used:
-        return tuple(amounts)
+        return tuple(model_weights)
     cosines = [[products[i][j] / lengths[i] / lengths[j] for j in used] for i in used]
-    total = sum(amounts[n] for n in used)
-    point = _karcher(cosines, [amounts[n] / total for n in used])
-    length = sum(amount * length for amount, length in zip(amounts, lengths, strict=True))
+    total = sum(model_weights[n] for n in used)
+    point = _karcher(cosines, [model_weights[n] / total for n in used])
+    length = sum(amount * length for amount, length in zip(model_weights, lengths, strict=True))
     shares = dict(zip(used, point, strict=True))
     return tuple(length * shares[n] / lengths[n] if n in shares else 0.0 for n in range(len(lengths)))
 
 
 def _karcher(cosines: Rows, amounts: Sequence[float]) -> list[float]:
-    """The mean direction as shares of unit vectors, of which the cosines are all that is known."""
+    """The mean direction as coefficients of the unit vectors, from their cosines alone."""
 
     def normed(shares: Sequence[float]) -> list[float]:
-        length = math.sqrt(max(_along(cosines, shares, shares), 0.0))
-        return [share / length for share in shares] if length > SHORTEST else []
+        length = math.sqrt(max(_dot(cosines, shares, shares), 0.0))
+        return [share / length for share in shares] if length > MIN_ANGLE else []
 
     point = normed(amounts) or [1.0, *[0.0] * (len(amounts) - 1)]
     for _ in range(MOST_ROUNDS):
@@ -137,10 +140,10 @@ def _karcher(cosines: Rows, amounts: Sequence[float]) -> list[float]:
         for n, amount in enumerate(amounts):
             cosine = max(-1.0, min(1.0, sum(c * p for c, p in zip(cosines[n], point, strict=True))))
             angle = math.acos(cosine)
-            pull = amount * (angle / math.sin(angle) if SHORTEST < angle < math.pi - SHORTEST else 1.0)
+            pull = amount * (angle / math.sin(angle) if MIN_ANGLE < angle < math.pi - MIN_ANGLE else 1.0)
             step = [s - pull * cosine * p for s, p in zip(step, point, strict=True)]
             step[n] += pull
-        reach = math.sqrt(max(_along(cosines, step, step), 0.0))
+        reach = math.sqrt(max(_dot(cosines, step, step), 0.0))
         if reach < CLOSE:
             break
         turn = math.sin(reach) / reach
@@ -148,7 +151,7 @@ def _karcher(cosines: Rows, amounts: Sequence[float]) -> list[float]:
     return point
 
 
-def _along(products: Rows, left: Sequence[float], right: Sequence[float]) -> float:
+def _dot(products: Rows, left: Sequence[float], right: Sequence[float]) -> float:
     return sum(
         one * two * product
         for one, row in zip(left, products, strict=True)
@@ -156,15 +159,17 @@ def _along(products: Rows, left: Sequence[float], right: Sequence[float]) -> flo
     )
 
 
-def _karcher_shares(*models: Tensor, dtype: torch.dtype, shares: Sequence[float]) -> tuple[float, ...]:
-    return karcher_shares(gram(models), amounts_of(shares, len(models)))
+def _karcher_coefficients(
+    *models: Tensor, dtype: torch.dtype, model_weights: Sequence[float]
+) -> tuple[float, ...]:
+    return karcher_coefficients(gram(models), normalized_weights(model_weights, len(models)))
 
 
-def amounts_of(shares: Sequence[float], count: int) -> list[float]:
-    """One amount for each model, of sum 1; equal ones where none is left."""
-    each = list(shares) if len(shares) == count else list(shares) * count
-    total = sum(each)
-    return [share / total for share in each] if total else [1 / count] * count
+def normalized_weights(model_weights: Sequence[float], count: int) -> list[float]:
+    """The models' weights divided by their sum; equal ones where the sum is 0."""
+    weights = list(model_weights) if len(model_weights) == count else list(model_weights) * count
+    total = sum(weights)
+    return [share / total for share in weights] if total else [1 / count] * count
 
 
 @merge_method(
@@ -176,31 +181,33 @@ def amounts_of(shares: Sequence[float], count: int) -> list[float]:
 )
 def karcher_mean(
     *models: Tensor,
-    shares: Annotated[Sequence[float], SHARES] = (1.0,),
-    found: Annotated[Sequence[float] | None, Survey(_karcher_shares)] = None,
+    model_weights: Annotated[Sequence[float], MODEL_WEIGHTS] = (1.0,),
+    coefficients: Annotated[Sequence[float] | None, Reduction(_karcher_coefficients)] = None,
 ) -> Tensor:
-    """Take the mean direction of any number of models, and their mean length.
+    """Take the mean direction of any number of models, with their mean norm.
 
         out = sum(s_i norm(M_i)) u
         u = the point of the sphere whose squared angles to the models, times their s_i, sum to the least
 
-    The shares are divided by their sum. Two models with equal shares meet in the middle of slerp. mergekit
+    The weights are divided by their sum. Two models with equal weights give the middle of slerp. mergekit
     stops after ten rounds or at 1e-5; this goes on to 1e-12, which costs nothing as the rounds see the
     models' dot products alone.
     """
-    found = found or _karcher_shares(*models, dtype=models[0].dtype, shares=shares)
-    return _sum(models, found)
+    coefficients = coefficients or _karcher_coefficients(
+        *models, dtype=models[0].dtype, model_weights=model_weights
+    )
+    return _weighted_sum(models, coefficients)
 
 
-def _sum(models: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    total = models[0] * shares[0]
-    for model, share in zip(models[1:], shares[1:], strict=True):
+def _weighted_sum(models: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
+    total = models[0] * coefficients[0]
+    for model, share in zip(models[1:], coefficients[1:], strict=True):
         total.add_(model, alpha=share)
     return total
 
 
-def median_shares(products: Rows, amounts: Sequence[float]) -> tuple[float, ...]:
-    """How much of each model makes their geometric median, from their dot products alone.
+def median_coefficients(products: Rows, model_weights: Sequence[float]) -> tuple[float, ...]:
+    """The coefficients of the models in their geometric median, from their dot products alone.
 
     products  of the models' differences from one of them;  amounts  of sum 1
 
@@ -208,68 +215,70 @@ def median_shares(products: Rows, amounts: Sequence[float]) -> tuple[float, ...]
     distances any more: Newton's step or Weiszfeld's, whichever lowers it more. Weiszfeld's alone takes
     hundreds of rounds where the median is close to a model. A model that is the median is found without any.
     """
-    known = torch.tensor(products, dtype=torch.float64)
-    spread = float(known.diagonal().max().sqrt())
+    gram_matrix = torch.tensor(products, dtype=torch.float64)
+    spread = float(gram_matrix.diagonal().max().sqrt())
     if not 0 < spread < math.inf:
-        return tuple(amounts)
-    values, vectors = cast("tuple[Tensor, Tensor]", torch.linalg.eigh(known / spread**2))
+        return tuple(model_weights)
+    values, vectors = cast("tuple[Tensor, Tensor]", torch.linalg.eigh(gram_matrix / spread**2))
     points = vectors * values.clamp(min=0).sqrt()
-    weights = torch.tensor(amounts, dtype=torch.float64)
+    weights = torch.tensor(model_weights, dtype=torch.float64)
     shares = weights
-    if float(_lengths(_pull(points, weights, weights @ points))) > SETTLED:
-        shares = _model_in_the_middle(points, weights)
+    if float(_norms(_pull(points, weights, weights @ points))) > SETTLED:
+        shares = _median_model(points, weights)
         if shares is None:
-            shares = _pulls(points, weights, _lowest(points, weights))[0]
+            shares = _pulls(points, weights, _minimize(points, weights))[0]
     return tuple(float(share) for share in shares / shares.sum())
 
 
-def _lengths(rows: Tensor) -> Tensor:
+def _norms(rows: Tensor) -> Tensor:
     return rows.square().sum(-1).sqrt()
 
 
-def _pulls(points: Tensor, weights: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """How strongly each model pulls for each unit of its distance, and the directions to the models."""
-    off = points - place
-    away = _lengths(off).clamp_(min=NEAR)
+def _pulls(points: Tensor, weights: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight of each model divided by its distance from the point, and the unit vectors to them."""
+    off = points - point
+    away = _norms(off).clamp_(min=NEAR)
     return weights / away, off / away[:, None]
 
 
-def _pull(points: Tensor, weights: Tensor, place: Tensor) -> Tensor:
-    """Where to and how strongly all models pull: 0 at the median."""
-    return weights @ _pulls(points, weights, place)[1]
+def _pull(points: Tensor, weights: Tensor, point: Tensor) -> Tensor:
+    """The negative gradient of the sum of distances at the point: 0 at the median."""
+    return weights @ _pulls(points, weights, point)[1]
 
 
-def _model_in_the_middle(points: Tensor, weights: Tensor) -> Tensor | None:
-    """All to the model that the others cannot pull away from its place; None where there is none."""
-    for index, place in enumerate(points):
-        here = _lengths(points - place) < NEAR  # the model, and others with it
-        pull = _pull(points[~here], weights[~here], place)
-        if float(_lengths(pull)) <= float(weights[here].sum()) + SETTLED:
+def _median_model(points: Tensor, weights: Tensor) -> Tensor | None:
+    """Weight 1 for the model that is the median itself, 0 for the others; None where none is."""
+    for index, point in enumerate(points):
+        here = _norms(points - point) < NEAR  # the model, and others with it
+        pull = _pull(points[~here], weights[~here], point)
+        if float(_norms(pull)) <= float(weights[here].sum()) + SETTLED:
             return torch.nn.functional.one_hot(torch.tensor(index), len(points)).double()
     return None
 
 
-def _lowest(points: Tensor, weights: Tensor) -> Tensor:
-    """The place, none of the models', with the least sum of distances."""
+def _minimize(points: Tensor, weights: Tensor) -> Tensor:
+    """The point with the least sum of distances, where that is none of the models."""
 
-    def cost(place: Tensor) -> float:
-        return float(weights @ _lengths(points - place))
+    def cost(point: Tensor) -> float:
+        return float(weights @ _norms(points - point))
 
-    place = weights @ points
+    point = weights @ points
     while True:
-        pulls, directions = _pulls(points, weights, place)
+        pulls, directions = _pulls(points, weights, point)
         pull = weights @ directions
         bend = torch.diag_embed(pulls.sum().expand(len(pull))) - directions.T @ (pulls[:, None] * directions)
         newton = cast("Tensor", torch.linalg.pinv(bend, hermitian=True)) @ pull
         steps = pull / pulls.sum(), newton, newton / 2, newton / 8
-        lowest = min([place + step for step in steps], key=cost)
-        if float(_lengths(pull)) <= SETTLED or not cost(lowest) < cost(place):
-            return place
-        place = lowest
+        lowest = min([point + step for step in steps], key=cost)
+        if float(_norms(pull)) <= SETTLED or not cost(lowest) < cost(point):
+            return point
+        point = lowest
 
 
-def _median_shares(*models: Tensor, dtype: torch.dtype, shares: Sequence[float]) -> tuple[float, ...]:
-    return median_shares(gram(models, models[0]), amounts_of(shares, len(models)))
+def _median_coefficients(
+    *models: Tensor, dtype: torch.dtype, model_weights: Sequence[float]
+) -> tuple[float, ...]:
+    return median_coefficients(gram(models, models[0]), normalized_weights(model_weights, len(models)))
 
 
 @merge_method(
@@ -280,20 +289,22 @@ def _median_shares(*models: Tensor, dtype: torch.dtype, shares: Sequence[float])
 )
 def geometric_median(
     *models: Tensor,
-    shares: Annotated[Sequence[float], SHARES] = (1.0,),
-    found: Annotated[Sequence[float] | None, Survey(_median_shares)] = None,
+    model_weights: Annotated[Sequence[float], MODEL_WEIGHTS] = (1.0,),
+    coefficients: Annotated[Sequence[float] | None, Reduction(_median_coefficients)] = None,
 ) -> Tensor:
-    """Take the point whose distances to the models sum to the least: one odd model does not move it far.
+    """Take the point with the least sum of distances to the models: an outlier hardly moves it.
 
         out = the M for which sum(s_i norm(M - M_i)) is least
 
-    A tensor is one point. Of two models with equal shares every point between them would do, and the
-    middle is taken. A model that has half of all shares or more is the median by itself.
+    A tensor is one point. Of two models with equal weights every point between them is one, and the
+    middle is taken. A model with at least half of all the weight is the median.
     """
-    found = found or _median_shares(*models, dtype=models[0].dtype, shares=shares)
+    coefficients = coefficients or _median_coefficients(
+        *models, dtype=models[0].dtype, model_weights=model_weights
+    )
     # a sum of differences, so that equal models come back to the bit
     out = models[0].clone()
-    for model, share in zip(models[1:], found[1:], strict=True):
+    for model, share in zip(models[1:], coefficients[1:], strict=True):
         out.add_(model - models[0], alpha=share)
     return out
 
@@ -303,10 +314,10 @@ def geometric_median(
     title="Geometric sum",
     source="ljleb sd-mecha 1.1.8, merge_methods/linear.py, geometric_sum",
     purpose="spherical",
-    ends=[end(0, alpha=0), end(1, alpha=1)],
+    exact=[exact_at(0, alpha=0), exact_at(1, alpha=1)],
 )
 def geometric_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] = 0.5) -> Tensor:
-    """Go from A to B by factors instead of by differences.
+    """Interpolate geometrically between A and B, element by element.
 
         out = Re(A^(1 - alpha) B^alpha)
 
@@ -316,7 +327,7 @@ def geometric_sum(a: Tensor, b: Tensor, *, alpha: Annotated[float, AMOUNT_OF_B] 
     """
     if alpha == 1:
         return b.clone()
-    size = a.abs().pow_(1 - alpha).mul_(b.abs().pow_(alpha))
+    size = power_(a.abs(), 1 - alpha).mul_(power_(b.abs(), alpha))
     turn = math.cos(math.pi * alpha)
     # +, -: (1 + 1) / 2 and so on: sign A where the signs agree, sign A cos(pi alpha) where they do not
     signs_a, signs_b = torch.sign(a), torch.sign(b)

@@ -1,4 +1,4 @@
-"""How much of each ingredient is in a result, as percentages that a model page can state."""
+"""The share of each ingredient in a result, for a model page."""
 
 from __future__ import annotations
 
@@ -6,41 +6,43 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from lib_merge.architectures import Component, Family, component_of, slot_of
-from lib_merge.plan.amounts import Amounts, vae_choice
+from lib_merge.plan.amounts import Amounts, vae_source
 from lib_merge.plan.fold import Combination, Expression, Rounded, Source, fold
 from lib_merge.recipe import BLEND, Recipe
 
-Shares = Mapping[str, float]  # file (or method) -> its share; 1 is all of it
+Shares = Mapping[str, float]  # file (or method) -> share, where 1 is the whole
 
 
-def shares_of(recipe: Recipe, family: Family, sizes: Mapping[str, int]) -> Mapping[Component, Shares]:
-    """For the U-Net and the text encoder: the coefficients of every file, averaged over its numbers.
+def ingredient_shares(recipe: Recipe, family: Family, sizes: Mapping[str, int]) -> Mapping[Component, Shares]:
+    """For U-Net and text encoder: file -> its coefficient, averaged over the elements.
 
         share(F) = sum over slots(n_slot c_slot(F)) / sum over slots(n_slot)
 
-    sizes  tensor key -> how many numbers it holds. A difference gives a file a share below zero. What a
-    method that is not linear makes is counted under that method's name.
+    with n_slot the number of elements of a slot and c_slot(F) the coefficient of file F there. A file that is
+    subtracted has a negative share. The result of a method that is not linear counts under the method's name.
+
+    sizes  tensor key -> its number of elements
     """
     amounts = Amounts(family, tuple(sizes))
-    told_apart = amounts.by_key(recipe)
-    counted: dict[Component, dict[tuple[str, str], int]] = {}
+    per_key = amounts.per_key_slots(recipe)
+    elements: dict[Component, dict[tuple[str, str], int]] = {}
     for key, size in sizes.items():
         part, slot = component_of(family, key), slot_of(family, key)
         if part is not None and part is not Component.VAE and slot is not None:
-            place = slot, key if slot in told_apart else ""
-            counted.setdefault(part, {}).setdefault(place, 0)
-            counted[part][place] += size
-    found: dict[Component, Shares] = {}
-    for part, places in counted.items():
-        whole = sum(places.values())
+            target = slot, key if slot in per_key else ""
+            elements.setdefault(part, {}).setdefault(target, 0)
+            elements[part][target] += size
+    shares: dict[Component, Shares] = {}
+    for part, targets in elements.items():
+        numel = sum(targets.values())
         total: dict[str, Fraction] = {}
-        for (slot, key), size in places.items():
+        for (slot, key), size in targets.items():
             expression = _expression(recipe, amounts, part, slot, key)
             for name, share in _terms(recipe, expression):
-                total[name] = total.get(name, Fraction(0)) + share * Fraction(size, whole)
+                total[name] = total.get(name, Fraction(0)) + share * Fraction(size, numel)
         ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-        found[part] = {name: float(share) for name, share in ranked}
-    return {part: found[part] for part in (Component.UNET, Component.TEXT) if part in found}
+        shares[part] = {name: float(share) for name, share in ranked}
+    return {part: shares[part] for part in (Component.UNET, Component.TEXT) if part in shares}
 
 
 def _expression(recipe: Recipe, amounts: Amounts, part: Component, slot: str, key: str) -> Expression:
@@ -49,8 +51,8 @@ def _expression(recipe: Recipe, amounts: Amounts, part: Component, slot: str, ke
         return Source("ab".index(chosen))
     return fold(
         recipe,
-        lambda amount: amounts.at(amount, slot, key),
-        lambda step: amounts.keeps(step, slot, key),
+        lambda amount: amounts.amount(amount, slot, key),
+        lambda step: amounts.is_excluded(step, slot, key),
     )
 
 
@@ -61,15 +63,15 @@ def _terms(recipe: Recipe, expression: Expression) -> list[tuple[str, Fraction]]
         return _terms(recipe, expression.inner)
     if not isinstance(expression, Combination):
         return [(expression.method, Fraction(1))]
-    found: list[tuple[str, Fraction]] = []
+    terms: list[tuple[str, Fraction]] = []
     for inner, share in expression.terms:
-        found += [(name, share * each) for name, each in _terms(recipe, inner)]
-    return found
+        terms += [(name, share * inner_share) for name, inner_share in _terms(recipe, inner)]
+    return terms
 
 
-def vae_in_words(recipe: Recipe) -> str:
-    """Where the VAE of a result is from."""
-    choice = vae_choice(recipe)
+def render_vae_source(recipe: Recipe) -> str:
+    """Where the VAE of a result is from, as text: "of ink", "merged"; "" for none."""
+    choice = vae_source(recipe)
     files = [ingredient.file for ingredient in recipe.ingredients]
     if choice == "a":
         return f"of {files[0]}"

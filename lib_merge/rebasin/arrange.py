@@ -1,4 +1,4 @@
-"""Arrangements of channels, and a model seen through them."""
+"""Arrangements of channels, and a checkpoint that applies them when its tensors are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.checkpoint import Checkpoint, tensor_bytes
 from lib_merge.rebasin.groups import Group, Member
-from lib_merge.tensors import picked, torch
+from lib_merge.tensors import index_select, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 class Arrangement:
     """Where the channels of one part come from.
 
-        out[i] = in[order[i]], and then in each head h: out_h = turns[h] out_h
+        out[i] = in[order[i]], and then in each head h: out_h = rotations[h] out_h
 
-    order  int64 [n], a permutation
-    turns  float64 [heads, n / heads, n / heads], orthogonal; None where nothing is turned
+    order      int64 [n], a permutation
+    rotations  float64 [heads, n / heads, n / heads], orthogonal; None where nothing is rotated
     """
 
     order: Tensor
-    turns: Tensor | None = None
+    rotations: Tensor | None = None
 
     @property
     def moved(self) -> int:
-        """How many channels are not what they were."""
+        """The number of channels that are permuted or rotated."""
         changed = self.order != torch.arange(len(self.order))
-        if self.turns is not None:
-            straight = torch.eye(self.turns.shape[-1], dtype=self.turns.dtype)
-            turned = (self.turns != straight).flatten(1).any(1)
-            changed |= turned.repeat_interleave(self.turns.shape[-1])
+        if self.rotations is not None:
+            straight = torch.eye(self.rotations.shape[-1], dtype=self.rotations.dtype)
+            rotated = (self.rotations != straight).flatten(1).any(1)
+            changed |= rotated.repeat_interleave(self.rotations.shape[-1])
         return int(changed.sum())
 
 
-Arrangements = Mapping[str, Arrangement]  # by the id of the part; what is not in it stays
+Arrangements = Mapping[str, Arrangement]  # by the id of the part; other parts stay as they are
 
 
 class Arranger:
-    """Rearranges tensors as the arrangements of the parts that they belong to say."""
+    """Applies the arrangements of the parts that tensors belong to."""
 
     def __init__(self, groups: Iterable[Group]) -> None:
         self._of: dict[str, list[tuple[str, Member]]] = {}
@@ -53,10 +53,10 @@ class Arranger:
     def arranged(
         self, key: str, tensor: Tensor, arrangements: Arrangements, but: Container[str] = ()
     ) -> Tensor:
-        """The tensor under its arrangements, those of the parts `but` aside.
+        """The tensor under its arrangements, except those of the parts `but`.
 
-        A permuted tensor keeps its number format; a turned one comes in float32 (float64 from float64), to
-        be rounded by whoever stores it. One that nothing moves is returned as it is.
+        A permuted tensor keeps its dtype; a rotated one comes in float32 (float64 from float64), to
+        be rounded by whoever stores it. A tensor without an arrangement is returned as it is.
         """
         wanted = [
             (member, arrangements[id])
@@ -68,7 +68,7 @@ class Arranger:
         return tensor
 
     def touches(self, key: str, arrangements: Arrangements) -> bool:
-        """Whether any of these arrangements concerns the tensor."""
+        """Whether any of these arrangements moves channels of the tensor."""
         return any(id in arrangements for id, _ in self._of.get(key, ()))
 
 
@@ -78,27 +78,27 @@ def _along(tensor: Tensor, axis: int, wanted: list[tuple[Member, Arrangement]]) 
         size = len(arrangement.order)
         for segment in member.taken:
             index[segment * size : (segment + 1) * size] = segment * size + arrangement.order
-    tensor = picked(tensor, axis, index.to(tensor.device))
+    tensor = index_select(tensor, axis, index.to(tensor.device))
     for member, arrangement in wanted:
-        if arrangement.turns is not None:
+        if arrangement.rotations is not None:
             if tensor.dtype not in (torch.float32, torch.float64):
                 tensor = tensor.float()
             for segment in member.taken:
                 size = len(arrangement.order)
-                _turn(tensor.narrow(axis, segment * size, size), axis, arrangement.turns)
+                _rotate(tensor.narrow(axis, segment * size, size), axis, arrangement.rotations)
     return tensor
 
 
-def _turn(channels: Tensor, axis: int, turns: Tensor) -> None:
-    """Turns each head's channels, in place; `channels` is a view of a tensor of ours."""
+def _rotate(channels: Tensor, axis: int, rotations: Tensor) -> None:
+    """Rotates each head's channels in place; `channels` is a view of a tensor that may be written."""
     heads = channels.movedim(axis, 0)
-    flat = heads.reshape(turns.shape[0], turns.shape[-1], -1)
-    turned = torch.bmm(turns.to(flat.device, flat.dtype), flat)
-    heads.copy_(turned.view(heads.shape))
+    flat = heads.reshape(rotations.shape[0], rotations.shape[-1], -1)
+    rotated = torch.bmm(rotations.to(flat.device, flat.dtype), flat)
+    heads.copy_(rotated.view(heads.shape))
 
 
 class ArrangedCheckpoint(Checkpoint):
-    """A checkpoint whose tensors come rearranged; the file behind it is not changed, nor closed with it."""
+    """A checkpoint whose tensors are rearranged as they are read; its file is neither changed nor closed."""
 
     def __init__(self, file: Checkpoint, groups: Iterable[Group], arrangements: Arrangements) -> None:
         super().__init__(file.header)
@@ -110,12 +110,12 @@ class ArrangedCheckpoint(Checkpoint):
         return self._arranger.arranged(key, self._file.tensor(key), self._arrangements)
 
     def bytes(self, key: str) -> memoryview:
-        """The same tensor's bytes."""
+        """The bytes of the tensor under its arrangement."""
         return tensor_bytes(self.tensor(key)).toreadonly()
 
     def check(self) -> None:
-        """Of the file."""
-        self._file.check()
+        """Checks that the file still has its size."""
+        self._file.check_size()
 
     def close(self) -> None:
-        """Nothing: the file is its opener's."""
+        """Does nothing: whoever opened the file closes it."""

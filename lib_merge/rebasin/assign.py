@@ -1,8 +1,8 @@
 """The best arrangement for a matrix of gains, exactly, for each structure that a group may have.
 
-gains[i, j] is what the objective gets from putting B's channel j into A's place i; an arrangement's gain
-is the sum over its places. Linear assignment problems are solved by scipy (Crouse's variant of
-Jonker-Volgenant); ties go to staying, for every diagonal element gets a little more.
+gains[i, j] is what moving B's channel j to A's channel i adds to the objective; an arrangement's gain is the
+sum over its channels. Linear assignment problems are solved by scipy (Crouse's variant of
+Jonker-Volgenant); on a tie a channel stays, since a little is added to every diagonal element.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from lib_merge.architectures import Free, Heads, InGroups, Structure
+from lib_merge.architectures import AnyPermutation, GroupPermutation, Heads, Structure
 from lib_merge.rebasin.arrange import Arrangement
 from lib_merge.tensors import torch
 
@@ -34,39 +34,39 @@ class Gains:
     """One part's gains.
 
     matrix  [n, n] float32 or float64, on the CPU
-    size    the norm of A's channels times that of B's, over the whole part: what gains are measured by
+    size    the norm of A's channels times that of B's, over the whole part: the scale of the gains
     """
 
     matrix: Tensor
     size: float
 
     def of(self, arrangement: Arrangement | None) -> float:
-        """What an arrangement gains; None stands for staying."""
+        """The gain of an arrangement; None for the identity."""
         if arrangement is None:
             return float(self.matrix.diagonal().double().sum())
-        places = torch.arange(len(arrangement.order))
-        if arrangement.turns is None:
-            return float(self.matrix[places, arrangement.order].double().sum())
-        heads, width = arrangement.turns.shape[:2]
-        inside = places.view(heads, width, 1), arrangement.order.view(heads, 1, width)
-        return float((self.matrix[inside].double() * arrangement.turns).sum())
+        rows = torch.arange(len(arrangement.order))
+        if arrangement.rotations is None:
+            return float(self.matrix[rows, arrangement.order].double().sum())
+        heads, width = arrangement.rotations.shape[:2]
+        inside = rows.view(heads, width, 1), arrangement.order.view(heads, 1, width)
+        return float((self.matrix[inside].double() * arrangement.rotations).sum())
 
 
 def best(
     structure: Structure, heads: int, parts: tuple[Gains, ...], *, procrustes: bool
 ) -> list[Arrangement]:
-    """The arrangement of greatest gain of each part, of all that the structure allows."""
+    """For each part the arrangement of greatest gain among those that the structure allows."""
     matrices = [_favoured(part) for part in parts]
     if isinstance(structure, Heads):
         return _heads(matrices, heads, [TIE * part.size for part in parts], procrustes=procrustes)
-    if isinstance(structure, InGroups):
+    if isinstance(structure, GroupPermutation):
         return [Arrangement(torch.from_numpy(_in_groups(matrix, structure.count))) for matrix in matrices]
-    assert isinstance(structure, Free)
+    assert isinstance(structure, AnyPermutation)
     return [Arrangement(torch.from_numpy(assign(matrix)[0])) for matrix in matrices]
 
 
 def _favoured(part: Gains) -> Array:
-    """The gains in float64, with a little more for staying."""
+    """The gains in float64, with TIE added to the diagonal, so that a channel stays on a tie."""
     import numpy as np
 
     gains: Array = np.array(part.matrix.numpy(), np.float64)  # a copy
@@ -78,7 +78,7 @@ def _favoured(part: Gains) -> Array:
 def assign(gains: Array) -> tuple[Order, float]:
     """The permutation of greatest gain, and that gain: order[i] is the column that row i gets.
 
-    Uses up `gains`, which is as large as all else together for the widest layers.
+    Overwrites `gains`: a copy would double the memory for the widest layers.
     """
     import numpy as np
     from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportUnknownVariableType]
@@ -95,21 +95,21 @@ def _blocks(gains: Array, count: int) -> Array:
     return cast("Array", gains.reshape(count, width, count, width).swapaxes(1, 2))
 
 
-def _each(blocks: Array) -> tuple[Array, Order]:
-    """For every pair of blocks, the best gain of one in the other's place, and how."""
+def _assign_blocks(blocks: Array) -> tuple[Array, Order]:
+    """For every pair of blocks the greatest gain of moving one to the other, and the order within."""
     import numpy as np
 
     count, _, width, _ = blocks.shape
     values = np.empty((count, count))
     orders = np.empty((count, count, width), np.int64)
-    for place in range(count):
+    for target in range(count):
         for block in range(count):
-            orders[place, block], values[place, block] = assign(blocks[place, block])
+            orders[target, block], values[target, block] = assign(blocks[target, block])
     return values, orders
 
 
 def _joined(chosen: Order, orders: Order) -> Order:
-    """Whole blocks in their new places, each in its inner order."""
+    """The order of all channels from the order of the blocks and the order within each."""
     import numpy as np
 
     count, _, width = orders.shape
@@ -119,42 +119,42 @@ def _joined(chosen: Order, orders: Order) -> Order:
 
 def _in_groups(gains: Array, count: int) -> Order:
     """Exact for the wreath product: every pair of groups is solved, and then which group goes where."""
-    values, orders = _each(_blocks(gains, count))
+    values, orders = _assign_blocks(_blocks(gains, count))
     chosen, _ = assign(values)
     return _joined(chosen, orders)
 
 
 def _heads(matrices: list[Array], heads: int, ties: list[float], *, procrustes: bool) -> list[Arrangement]:
-    """Exact likewise: a pair of heads is worth what its parts are worth at their best."""
+    """Exact: the gain of a pair of heads is the gain of its parts at their best."""
     blocks = [_blocks(matrix, heads) for matrix in matrices]
     if procrustes:
-        return _turned(blocks, ties)
-    solved = [_each(part) for part in blocks]
+        return _rotated(blocks, ties)
+    solved = [_assign_blocks(part) for part in blocks]
     chosen, _ = assign(sum((values for values, _ in solved[1:]), start=solved[0][0]))
     return [Arrangement(torch.from_numpy(_joined(chosen, orders))) for _, orders in solved]
 
 
-def _turned(blocks: list[Array], ties: list[float]) -> list[Arrangement]:
+def _rotated(blocks: list[Array], ties: list[float]) -> list[Arrangement]:
     """Orthogonal Procrustes for each pair of heads: max over R of <gains, R> is the sum of singular values,
-    at R = U V^T (Schönemann, 1966). A head that stays and gains next to nothing by turning is not turned."""
+    at R = U V^T (Schönemann, 1966). A head that stays is rotated only where that gains something."""
     import numpy as np
 
     values: list[Array] = [np.linalg.svd(part, compute_uv=False).sum(-1) for part in blocks]
     chosen, _ = assign(sum(values[1:], start=np.array(values[0])))
     heads, width = len(chosen), blocks[0].shape[-1]
     order = torch.arange(heads * width).view(heads, width)[torch.from_numpy(chosen)].reshape(-1)
-    found: list[Arrangement] = []
+    arrangements: list[Arrangement] = []
     for part, value, tie in zip(blocks, values, ties, strict=True):
-        turns: Array = np.stack([_turn(part[place, chosen[place]]) for place in range(heads)])
-        for place in range(heads):
-            won = value[place, place] - np.trace(part[place, place])
-            if chosen[place] == place and won <= tie / heads:
-                turns[place] = np.eye(width)
-        found.append(Arrangement(order, torch.tensor(turns)))
-    return found
+        rotations: Array = np.stack([_rotation(part[head, chosen[head]]) for head in range(heads)])
+        for head in range(heads):
+            won = value[head, head] - np.trace(part[head, head])
+            if chosen[head] == head and won <= tie / heads:
+                rotations[head] = np.eye(width)
+        arrangements.append(Arrangement(order, torch.tensor(rotations)))
+    return arrangements
 
 
-def _turn(block: Array) -> Array:
+def _rotation(block: Array) -> Array:
     import numpy as np
 
     left, _, right = np.linalg.svd(block)

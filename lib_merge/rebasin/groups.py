@@ -1,31 +1,29 @@
-"""A family's symmetries in two files at hand: which axes of which tensors make up each group."""
+"""Groups of two files: which axes of which tensors a symmetry of the family permutes together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lib_merge.architectures import (
     Axis,
     Family,
+    GroupPermutation,
     Heads,
-    InGroups,
     Role,
     Structure,
     Symmetry,
-    matcher,
+    key_regex,
     role_of,
     slot_of,
 )
-from lib_merge.checkpoint import TensorInfo
+from lib_merge.architectures.part_topology import Tensors
 from lib_merge.rebasin.options import Options
-
-Tensors = Mapping[str, TensorInfo]
 
 
 @dataclass(frozen=True)
 class Member:
-    """One axis of one tensor: `taken` of its equal `segments` are rearranged alike."""
+    """One axis of one tensor: of its `segments` equal segments those with indices in `taken` are permuted."""
 
     key: str
     axis: int
@@ -35,7 +33,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Part:
-    """Channels that get one arrangement, and every axis that has to follow it."""
+    """Channels with one arrangement, and every axis that it permutes."""
 
     id: str
     size: int
@@ -44,10 +42,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Group:
-    """What is solved at a time: one part, or for attention heads two (queries and keys; values and output).
+    """The parts that are solved together: one, or for attention heads two (queries and keys; values, output).
 
     layer  the slot of its first tensor
-    heads  how many; 0 for what is no attention
+    heads  the number of attention heads; 0 for other layers
     """
 
     id: str
@@ -59,18 +57,18 @@ class Group:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every tensor that it touches."""
+        """The key of every tensor of the group."""
         return frozenset(member.key for part in self.parts for member in part.members)
 
     @property
     def channels(self) -> int:
-        """How many channels it arranges."""
+        """The number of channels of all parts."""
         return sum(part.size for part in self.parts)
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """The groups of two models, and what had to be left out with the reason."""
+    """The groups of two models, and those that are left out, with the reason."""
 
     groups: tuple[Group, ...]
     left_out: tuple[str, ...] = ()
@@ -79,18 +77,18 @@ class Grouping:
 def groups_of(family: Family, source: Tensors, target: Tensors, options: Options) -> Grouping:
     """The selected groups that `source` and `target` have in common, in the order of their names.
 
-    A group is left out where a tensor lacks, where sizes disagree, and where its module holds a tensor that
-    the family does not know (an adapter would be left behind by a permutation of its neighbours).
+    A group is left out where a tensor is missing, where sizes differ, and where its module has a tensor that
+    the family does not describe (an adapter, which a permutation of its neighbours would invalidate).
     """
     strange = strange_keys(family, {**source, **target})
     groups: list[Group] = []
     left_out: list[str] = []
-    for symmetry in family.symmetries.moves:
-        for place in sorted(_places(symmetry, source)):
-            group = _group(family, symmetry, place, source)
+    for symmetry in family.symmetries.permutable:
+        for module in sorted(_modules(symmetry, source)):
+            group = _group(family, symmetry, module, source)
             if group is None or not _selected(family, group, options):
                 continue
-            reason = _misfit(group, source, target) or _stranger(place, strange)
+            reason = _misfit(group, source, target) or _stranger(module, strange)
             if reason:
                 left_out.append(f"{group.id}: {reason}")
             else:
@@ -99,13 +97,13 @@ def groups_of(family: Family, source: Tensors, target: Tensors, options: Options
 
 
 def strange_keys(family: Family, tensors: Iterable[str]) -> list[str]:
-    """Weights that neither a symmetry nor a reason to stay speaks of."""
-    axes = [f"{move.place}.{axis.key}" for move in family.symmetries.moves for axis in _axes(move)]
-    known = [matcher(pattern) for pattern in {*axes, *(kept.key for kept in family.symmetries.stays)}]
+    """Weights that the family lists neither with a symmetry nor as fixed."""
+    axes = [f"{move.module}.{axis.key}" for move in family.symmetries.permutable for axis in _axes(move)]
+    patterns = [key_regex(pattern) for pattern in {*axes, *(kept.key for kept in family.symmetries.fixed)}]
     return [
         key
         for key in tensors
-        if role_of(family, key) is Role.WEIGHT and not any(pattern.fullmatch(key) for pattern in known)
+        if role_of(family, key) is Role.WEIGHT and not any(pattern.fullmatch(key) for pattern in patterns)
     ]
 
 
@@ -113,42 +111,42 @@ def _axes(symmetry: Symmetry) -> tuple[Axis, ...]:
     return (*symmetry.axes, *symmetry.values)
 
 
-def _places(symmetry: Symmetry, tensors: Tensors) -> set[str]:
+def _modules(symmetry: Symmetry, tensors: Tensors) -> set[str]:
     first = symmetry.axes[0].key
-    pattern = matcher(f"{symmetry.place}.{first}")
+    pattern = key_regex(f"{symmetry.module}.{first}")
     return {key.removesuffix(f".{first}") for key in tensors if pattern.fullmatch(key)}
 
 
-def _group(family: Family, symmetry: Symmetry, place: str, tensors: Tensors) -> Group | None:
-    layer = slot_of(family, f"{place}.{symmetry.axes[0].key}")
+def _group(family: Family, symmetry: Symmetry, module: str, tensors: Tensors) -> Group | None:
+    layer = slot_of(family, f"{module}.{symmetry.axes[0].key}")
     if layer is None:
         return None
-    id = f"{place}.{symmetry.axes[0].key.removesuffix('.weight')}:{symmetry.kind}"
+    id = f"{module}.{symmetry.axes[0].key.removesuffix('.weight')}:{symmetry.kind}"
     halves = {"": symmetry.axes} if not symmetry.values else {":qk": symmetry.axes, ":vo": symmetry.values}
-    parts = tuple(_part(id + half, place, axes, tensors) for half, axes in halves.items())
-    heads = symmetry.structure.of(parts[0].size) if isinstance(symmetry.structure, Heads) else 0
+    parts = tuple(_part(id + half, module, axes, tensors) for half, axes in halves.items())
+    heads = symmetry.structure.count_for(parts[0].size) if isinstance(symmetry.structure, Heads) else 0
     return Group(id, symmetry.kind, layer, symmetry.structure, parts, heads)
 
 
-def _part(id: str, place: str, axes: tuple[Axis, ...], tensors: Tensors) -> Part:
+def _part(id: str, module: str, axes: tuple[Axis, ...], tensors: Tensors) -> Part:
     members = tuple(
-        Member(key, axis.axis, axis.segments, axis.taken)
+        Member(key, axis.axis, axis.segments, axis.segment_indices)
         for axis in axes
-        for key in _matching(f"{place}.{axis.key}", tensors)
-        or ([] if axis.optional else [_plain(place, axis)])
+        for key in _matching(f"{module}.{axis.key}", tensors)
+        or ([] if axis.optional else [_plain(module, axis)])
     )
     return Part(id, _length(members[0], tensors) or 0, members)
 
 
-def _plain(place: str, axis: Axis) -> str:
-    return f"{place}.{axis.key}"
+def _plain(module: str, axis: Axis) -> str:
+    return f"{module}.{axis.key}"
 
 
 def _matching(key: str, tensors: Tensors) -> list[str]:
     if "*" not in key:
         return [key] if key in tensors else []
-    pattern = matcher(key)
-    return sorted(each for each in tensors if pattern.fullmatch(each))
+    pattern = key_regex(key)
+    return sorted(name for name in tensors if pattern.fullmatch(name))
 
 
 def _length(member: Member, tensors: Tensors) -> int | None:
@@ -173,18 +171,18 @@ def _misfit(group: Group, source: Tensors, target: Tensors) -> str:
         if source[member.key].numel != target[member.key].numel:
             return f"{member.key} has another shape"
         if not (source[member.key].dtype.floating and target[member.key].dtype.floating):
-            return f"{member.key} holds whole numbers"
+            return f"{member.key} holds integers"
     return "".join(_uneven(group))
 
 
 def _uneven(group: Group) -> Iterator[str]:
     size = group.parts[0].size
-    if isinstance(group.structure, InGroups) and size % group.structure.count:
+    if isinstance(group.structure, GroupPermutation) and size % group.structure.count:
         yield f"{size} channels do not fall into {group.structure.count} groups"
     if isinstance(group.structure, Heads) and not group.heads:
         yield f"{size} channels do not fall into heads"
 
 
-def _stranger(place: str, strange: Iterable[str]) -> str:
-    unknown = next((key for key in strange if key.startswith(f"{place}.")), None)
+def _stranger(module: str, strange: Iterable[str]) -> str:
+    unknown = next((key for key in strange if key.startswith(f"{module}.")), None)
     return f"{unknown} is no tensor of this family" if unknown else ""

@@ -1,4 +1,4 @@
-"""How far an alignment goes: which groups, which layers, how long, by which means."""
+"""The options of an alignment: which groups and layers, how many sweeps, permutations or rotations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SWEEPS = 20  # it ends by itself when nothing moves any more, most often after t
 
 @dataclass(frozen=True)
 class Options:
-    """What may be set; the defaults align all that can be aligned, until nothing moves any more.
+    """The options of an alignment; by default all groups are aligned until nothing moves any more.
 
     groups      kinds of groups (resblocks, tokens, heads, geglu, embedding, mlp); none stands for all
     layers      slots (IN04, M00, BASE, VAE, ...); none stands for all
     sweeps      the most rounds over all groups
-    limit       end after so many groups; 0 for no such end. A search that was interrupted is repeated by it
-    seed        of the order in which the groups have their turns
-    procrustes  turn the channels within a head by any orthogonal matrix, not by permutations alone
+    limit       end after this number of visits; 0 for none. It repeats a search that the user stopped
+    seed        of the order in which the groups are visited
+    procrustes  rotate the channels within a head by any orthogonal matrix, not by permutations alone
     """
 
     groups: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Options:
     procrustes: bool = False
 
     def problems(self, where: str = "") -> Iterator[MergeError]:
-        """What is wrong with them whatever the models are."""
+        """The problems of the options that do not depend on the models."""
         for kind in self.groups:
             if kind not in SYMMETRY_KINDS:
                 yield RecipeError(
@@ -45,20 +45,20 @@ class Options:
                 yield RecipeError(f"{name} is {value}", where=where, hint=f"{least} or more")
 
     def problems_with(self, family: Family, variant: str = "", where: str = "") -> Iterator[MergeError]:
-        """What is wrong with them for models of a family."""
-        if not family.symmetries.moves or variant in family.symmetries.not_for:
+        """The problems of the options for models of a family."""
+        if not family.symmetries.permutable or variant in family.symmetries.excluded_variants:
             kind = f"{family.title}, {variant}" if variant else family.title
             what = f"Merge Desk does not know which channels of {kind} may be rearranged"
             yield FamilyError(what, where=where, hint="merge these models without aligning them")
             return
-        known = (*(slot.id for slot in family.slots), *family.groups)
+        layer_names = (*(slot.id for slot in family.slots), *family.groups)
         for layer in self.layers:
-            if layer not in known:
+            if layer not in layer_names:
                 what = f"{family.title} has no slot '{layer}'"
-                yield RecipeError(what, where=where, hint=did_you_mean(layer, known))
+                yield RecipeError(what, where=where, hint=did_you_mean(layer, layer_names))
 
     def changed(self) -> dict[str, tuple[str, ...] | int]:
-        """What differs from the defaults, by name, sorted."""
+        """The options that differ from their defaults, sorted by name."""
         usual = Options()
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
         return {name: values[name] for name in sorted(values) if values[name] != getattr(usual, name)}

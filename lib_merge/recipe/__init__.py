@@ -1,78 +1,70 @@
-"""A merge as a frozen value, and its text form."""
+"""Recipes: a merge as a frozen value, its text form, and recipes of other tools."""
 
-from lib_merge.recipe.adjust import adjusted
-from lib_merge.recipe.aligned import aligned_to_first
-from lib_merge.recipe.alignment import REBASIN, Alignment
+from lib_merge.recipe.adjust import with_adjust
+from lib_merge.recipe.alignment import align_to_first
 from lib_merge.recipe.ingredients import (
-    Found,
-    Recorded,
+    LocatedRecipe,
+    RecordedFile,
     find_ingredients,
-    recorded,
-    renamed,
+    recorded_files,
+    rename_files,
     with_hashes,
     without_hashes,
 )
 from lib_merge.recipe.model import (
-    BLEND,
-    KEEP_A,
-    NONE,
-    PREDICTION_WORDS,
-    TAKE_B,
-    TEXT_WORDS,
-    VAE_WORDS,
+    REBASIN,
+    Alignment,
     Amount,
     Ingredient,
     Recipe,
     Setting,
     Step,
 )
-from lib_merge.recipe.numbers import Numbers, Slots
-from lib_merge.recipe.parse import parse_recipe
+from lib_merge.recipe.options import BLEND, KEEP_A, NONE, TAKE_B, VAE_CHOICES
 from lib_merge.recipe.reading import (
-    RECIPE,
+    INFOTEXT_KEY,
     RECIPE_KEY,
-    from_infotext,
-    in_infotext,
+    import_from_text,
+    infotext_entry,
     read_imported,
     read_recipe,
-    recipe_in,
-    recipe_of,
-    recipe_text,
+    read_recipe_text,
+    recipe_from_text,
+    recipe_in_infotext,
 )
-from lib_merge.recipe.rules import Rules, over, print_rules
-from lib_merge.recipe.rules_text import parse_rules
-from lib_merge.recipe.text import is_recipe, print_recipe, print_setting
-from lib_merge.recipe.weights import read_weights
+from lib_merge.recipe.text.canonical import is_recipe, print_recipe, print_setting
+from lib_merge.recipe.text.shorthand import parse_recipe
+from lib_merge.recipe.weights.lists import Numbers, Slots
+from lib_merge.recipe.weights.parse import parse_rules
+from lib_merge.recipe.weights.read import read_weights
+from lib_merge.recipe.weights.rules import Rules, overlay_rules, print_rules
 
 __all__ = [
     "BLEND",
+    "INFOTEXT_KEY",
     "KEEP_A",
     "NONE",
-    "PREDICTION_WORDS",
     "REBASIN",
-    "RECIPE",
     "RECIPE_KEY",
     "TAKE_B",
-    "TEXT_WORDS",
-    "VAE_WORDS",
+    "VAE_CHOICES",
     "Alignment",
     "Amount",
-    "Found",
     "Ingredient",
+    "LocatedRecipe",
     "Numbers",
     "Recipe",
-    "Recorded",
+    "RecordedFile",
     "Rules",
     "Setting",
     "Slots",
     "Step",
-    "adjusted",
-    "aligned_to_first",
+    "align_to_first",
     "find_ingredients",
-    "from_infotext",
-    "in_infotext",
+    "import_from_text",
+    "infotext_entry",
     "is_recipe",
-    "over",
+    "overlay_rules",
     "parse_recipe",
     "parse_rules",
     "print_recipe",
@@ -80,12 +72,13 @@ __all__ = [
     "print_setting",
     "read_imported",
     "read_recipe",
+    "read_recipe_text",
     "read_weights",
-    "recipe_in",
-    "recipe_of",
-    "recipe_text",
-    "recorded",
-    "renamed",
+    "recipe_from_text",
+    "recipe_in_infotext",
+    "recorded_files",
+    "rename_files",
+    "with_adjust",
     "with_hashes",
     "without_hashes",
 ]

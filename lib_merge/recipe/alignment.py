@@ -1,89 +1,34 @@
-"""An ingredient aligned to another before anything is done with it: its data, its check, its text form.
+"""Ingredients that are aligned to another model before they are merged: their text form.
 
     B2 = rebasin(B, to = A)
     B2 = rebasin(B, to = A, by = C, groups = "heads, mlp", sweeps = 3)
 
-It is no step: it takes whole files, looks at all of both, and gives a model that any step may take.
+An alignment is not a step: it needs whole files, and its result is an ingredient that any step may take.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from lib_merge.errors import RecipeError, did_you_mean
-from lib_merge.rebasin.options import Options
+from lib_merge.rebasin import Options
+from lib_merge.recipe.model import REBASIN, Alignment, Ingredient
 
-if TYPE_CHECKING:
-    from lib_merge.recipe.model import Ingredient
-
-REBASIN = "rebasin"
-USUAL = Options()
-MODELS = ("to", "by")
-WORDS = (*MODELS, *(each.name for each in fields(Options)))
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Whose channels are rearranged, and to be like whose.
-
-    source  the ingredient that is rearranged
-    to      the ingredient that it shall be like
-    by      the ingredient whose best arrangement it is given instead of its own: B and its base C moved
-            alike keep their difference; "" for its own
-    """
-
-    source: str
-    to: str
-    by: str = ""
-    options: Options = USUAL
-
-    @property
-    def solved(self) -> str:
-        """The ingredient whose arrangement is looked for."""
-        return self.by or self.source
-
-
-def problems_of_alignments(ingredients: Sequence[Ingredient]) -> Iterator[RecipeError]:
-    """What is wrong with those ingredients that are aligned."""
-    known = {ingredient.name: ingredient for ingredient in ingredients if ingredient.aligned is None}
-    for ingredient in ingredients:
-        aligned = ingredient.aligned
-        if aligned is None:
-            continue
-        where = f"'{ingredient.name}', {REBASIN}"
-        for name in filter(None, (aligned.source, aligned.to, aligned.by)):
-            if name not in known:
-                hint = did_you_mean(name, known) or "a model by its file, written above"
-                yield RecipeError(
-                    f"only whole files can be aligned, and '{name}' is none", where=where, hint=hint
-                )
-        if aligned.to in (aligned.source, aligned.solved):
-            hint = f"{REBASIN}({aligned.source}, to = another model)"
-            yield RecipeError(f"'{aligned.to}' cannot be aligned to itself", where=where, hint=hint)
-        if aligned.source in known and _file(known[aligned.source]) != _file(ingredient):
-            yield RecipeError(
-                f"'{ingredient.name}' is of another file than '{aligned.source}', of which it is made",
-                where=where,
-            )
-        yield from (
-            problem for problem in aligned.options.problems(where) if isinstance(problem, RecipeError)
-        )
-
-
-def _file(ingredient: Ingredient) -> tuple[str, str, str]:
-    return ingredient.file, ingredient.sha256, ingredient.autov3
+DEFAULT_ALIGNMENT_OPTIONS = Options()
+MODEL_ARGUMENTS = ("to", "by")
+ARGUMENTS = (*MODEL_ARGUMENTS, *(field.name for field in fields(Options)))
 
 
 def print_alignment(aligned: Alignment) -> str:
-    """As it stands in a recipe."""
-    words = [aligned.source, f"to = {aligned.to}"]
+    """The text form: `rebasin(B, to = A)`."""
+    arguments = [aligned.source, f"to = {aligned.to}"]
     if aligned.by:
-        words.append(f"by = {aligned.by}")
-    words += [f"{name} = {_print(value)}" for name, value in aligned.options.changed().items()]
-    return f"{REBASIN}({', '.join(words)})"
+        arguments.append(f"by = {aligned.by}")
+    arguments += [f"{name} = {_print(value)}" for name, value in aligned.options.changed().items()]
+    return f"{REBASIN}({', '.join(arguments)})"
 
 
 def _print(value: tuple[str, ...] | int) -> str:
@@ -91,25 +36,49 @@ def _print(value: tuple[str, ...] | int) -> str:
 
 
 def read_alignment(source: str, settings: Mapping[str, object]) -> Alignment:
-    """From the words of a recipe; raises RecipeError for what they cannot mean."""
+    """The alignment of `rebasin(source, ...)`; RecipeError for arguments that it does not take."""
     for word in settings:
-        if word not in WORDS:
-            raise RecipeError(f"{REBASIN} takes no '{word}'", hint=did_you_mean(word, WORDS))
+        if word not in ARGUMENTS:
+            raise RecipeError(f"{REBASIN} takes no '{word}'", hint=did_you_mean(word, ARGUMENTS))
     if "to" not in settings:
         raise RecipeError(
-            f"{REBASIN}({source}) does not say to which model", hint=f"{REBASIN}({source}, to = A)"
+            f"{REBASIN}({source}) has no model to align to", hint=f"{REBASIN}({source}, to = A)"
         )
-    options = {name: _read(name, value) for name, value in settings.items() if name not in MODELS}
+    options = {name: _read(name, value) for name, value in settings.items() if name not in MODEL_ARGUMENTS}
     return Alignment(source, str(settings["to"]), str(settings.get("by", "")), Options(**options))
 
 
 def _read(name: str, value: object) -> Any:
-    kind, shown = type(getattr(USUAL, name)).__name__, repr(value)
+    kind, shown = type(getattr(DEFAULT_ALIGNMENT_OPTIONS, name)).__name__, repr(value)
     if kind == "tuple" and isinstance(value, str):
         return tuple(value.replace(",", " ").split())
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "int" and isinstance(value, float) and value.is_integer():  # all numbers are read as float
         return int(value)
-    wanted = {"tuple": 'names in quotes: "IN04, M00"', "bool": "true or false", "int": "a whole number"}
-    raise RecipeError(f"{REBASIN}: {name} is {shown}", hint=wanted[kind])
+    expected = {"tuple": 'names in quotes: "IN04, M00"', "bool": "true or false", "int": "an integer"}
+    raise RecipeError(f"{REBASIN}: {name} is {shown}", hint=expected[kind])
+
+
+def align_to_first(
+    ingredients: Sequence[Ingredient], *, base: bool
+) -> tuple[tuple[Ingredient, ...], list[str]]:
+    """Aligns all models of a merge to the first one.
+
+    Returns the ingredients with an aligned one for every model but the first, and the inputs for a step.
+
+    base  whether the last model is the one that the others were trained from: then its permutations are
+          applied to the others too, so that their differences to it are preserved
+    """
+    first, *others = ingredients
+    by = others[-1].name if base and len(others) > 1 else ""
+    names = {ingredient.name for ingredient in ingredients}
+    aligned_ingredients: list[Ingredient] = []
+    for ingredient in others:
+        name = next(name for number in range(2, 99) if (name := f"{ingredient.name}{number}") not in names)
+        aligned = Alignment(ingredient.name, first.name, by if by != ingredient.name else "")
+        aligned_ingredients.append(replace(ingredient, name=name, alignment=aligned))
+    return (*ingredients, *aligned_ingredients), [
+        first.name,
+        *(ingredient.name for ingredient in aligned_ingredients),
+    ]

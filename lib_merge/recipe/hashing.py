@@ -1,7 +1,7 @@
-"""The hashes of a merge's files, taken beside the arithmetic where nobody knows them yet.
+"""The hashes of a merge's files, computed in the background while the merge runs.
 
-A recipe records the sha256 of its files, and stands at the beginning of the file that is written. Until a
-hash is known a placeholder of the same length stands in its place, which keeps the room for it.
+A recipe records the sha256 of its files, and is in the header of the file that is written. A hash that is not
+yet known is replaced by a placeholder of the same length, so that the header keeps its size.
 """
 
 from __future__ import annotations
@@ -13,60 +13,79 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from lib_merge.checkpoint import HashBook, Hashes
-from lib_merge.checkpoint.hashbook import RECORDED
-from lib_merge.recipe.ingredients import WHOLE, with_hashes
+from lib_merge.checkpoint import Hashes
+from lib_merge.checkpoint.hashes import RECORDED_HASHES
+from lib_merge.progress import Progress
+from lib_merge.recipe.ingredients import SHA256_DIGITS, with_hashes
 from lib_merge.recipe.model import Recipe
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-THREADS = 2
+HASH_THREADS = 2
 
 
-def wanted_by(recipe: Recipe) -> Collection[str]:
-    """The hashes that a recipe asks for: AutoV3 only where it records that of some file."""
-    return (*RECORDED, "autov3") if any(each.autov3 for each in recipe.ingredients) else RECORDED
+def required_hashes(recipe: Recipe) -> Collection[str]:
+    """The hashes that a recipe records: sha256, and AutoV3 where it records that of some file."""
+    return (
+        (*RECORDED_HASHES, "autov3")
+        if any(ingredient.autov3 for ingredient in recipe.ingredients)
+        else RECORDED_HASHES
+    )
+
+
+class HashSource(Protocol):
+    """A cache of file hashes: see library/hashes.py."""
+
+    def cached(self, path: Path, wanted: Collection[str] = RECORDED_HASHES) -> Hashes | None:
+        """The wanted hashes of a file, None unless all of them are cached; reads no tensor."""
+        ...
+
+    def hashes(
+        self, path: Path, wanted: Collection[str] = RECORDED_HASHES, *, progress: Progress | None = None
+    ) -> Hashes:
+        """The wanted hashes of a file, computed where not cached; CheckpointError, StoppedError."""
+        ...
 
 
 class InputHashes:
-    """The hashes that a merge records of its files.
+    """The hashes that a merge records of its files, for one merge.
 
     hashes = InputHashes(book, paths)
-    plan = make_plan(hashes.planned(recipe), headers)
-    with hashes:                     # begins to read what is not known
-        merge_to_file(plan, target, recorded=hashes.settled)
+    plan = make_plan(hashes.with_known_hashes(recipe), headers)
+    with hashes:                     # computes the others in the background
+        merge_to_file(plan, target, recorded=hashes.with_all_hashes)
     """
 
-    def __init__(self, book: HashBook, paths: Mapping[str, Path], *, autov3: bool = False) -> None:
+    def __init__(self, book: HashSource, paths: Mapping[str, Path], *, autov3: bool = False) -> None:
         self._book, self._paths, self._autov3 = book, paths, autov3
         self._unknown: dict[str, Path] = {}
         self._jobs: dict[str, Future[Hashes]] = {}
         self._stop = _Stop()
         self._pool: ThreadPoolExecutor | None = None
 
-    def planned(self, recipe: Recipe) -> Recipe:
-        """The recipe with the hashes that are known, and placeholders for the others."""
-        wanted = (*RECORDED, "autov3") if self._autov3 else wanted_by(recipe)
-        found: dict[str, Hashes] = {}
+    def with_known_hashes(self, recipe: Recipe) -> Recipe:
+        """The recipe with the cached hashes, and placeholders for the others."""
+        wanted = (*RECORDED_HASHES, "autov3") if self._autov3 else required_hashes(recipe)
+        hashes_by_file: dict[str, Hashes] = {}
         for file, path in self._paths.items():
-            known = self._book.known(path, wanted)
-            if known is None and wanted == RECORDED:
+            hashes = self._book.cached(path, wanted)
+            if hashes is None and wanted == RECORDED_HASHES:
                 self._unknown[file] = path
-                known = Hashes(sha256=_placeholder(file))
-            found[file] = known or self._book.hashes(path, wanted)
-        return with_hashes(recipe, found)
+                hashes = Hashes(sha256=_placeholder(file))
+            hashes_by_file[file] = hashes or self._book.hashes(path, wanted)
+        return with_hashes(recipe, hashes_by_file)
 
-    def settled(self, recipe: Recipe) -> Recipe:
-        """What `planned` gave with every hash in its place; waits for those that are being taken."""
+    def with_all_hashes(self, recipe: Recipe) -> Recipe:
+        """The recipe of `with_known_hashes` with all hashes; waits until they are computed."""
         return with_hashes(recipe, {file: job.result() for file, job in self._jobs.items()})
 
     def __enter__(self) -> Self:
-        """Begins to read the files that are not known."""
+        """Starts to hash the files whose hashes are not cached."""
         if self._unknown:
-            self._pool = ThreadPoolExecutor(THREADS, "merge-desk-hashes")
+            self._pool = ThreadPoolExecutor(HASH_THREADS, "merge-desk-hashes")
             for file, path in self._unknown.items():
                 self._jobs[file] = self._pool.submit(self._book.hashes, path, progress=self._stop)
         return self
@@ -74,35 +93,37 @@ class InputHashes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Reads no further."""
+        """Stops hashing."""
         self._stop.set()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
 
 class _Stop(threading.Event):
-    """A progress that nobody sees, and that can be stopped."""
+    """A progress that shows nothing and can be stopped."""
 
     def start(self, total: int, what: str) -> None:
-        """Not shown."""
+        """Ignores the start: hashing in the background is not shown."""
 
     def advance(self, amount: int) -> None:
-        """Not shown."""
+        """Ignores the amount: hashing in the background is not shown."""
 
     def stopped(self) -> bool:
-        """Whether it was asked to."""
+        """Whether the merge has ended and hashing should stop."""
         return self.is_set()
 
 
 def with_placeholders(recipe: Recipe) -> Recipe:
     """The recipe with a placeholder for every sha256 of an ingredient."""
     ingredients = tuple(
-        replace(each, sha256=_placeholder(each.file)) if len(each.sha256) == WHOLE else each
-        for each in recipe.ingredients
+        replace(ingredient, sha256=_placeholder(ingredient.file))
+        if len(ingredient.sha256) == SHA256_DIGITS
+        else ingredient
+        for ingredient in recipe.ingredients
     )
     return replace(recipe, ingredients=ingredients)
 
 
 def _placeholder(file: str) -> str:
-    """In the place of a hash: one for each file, as long as a sha256, and none of anything."""
+    """A placeholder of the length of a sha256, different for each file, that is no file's hash."""
     return hashlib.sha256(f"not hashed yet: {file}".encode("utf-8", "surrogateescape")).hexdigest()

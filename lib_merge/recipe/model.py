@@ -1,47 +1,66 @@
-"""A merge as a value: which files go in, which steps are taken, how the result is saved.
+"""A merge as a value: its files, its steps, and how the result is saved.
 
-A recipe is flat: every ingredient and every step has a name, and a step takes names that stand
-before it. It holds what the user wrote (numbers with their layout, not what they expand to), it
-compares by value, and nothing in it depends on the machine it was made on.
+A recipe is flat: every ingredient and every step has a name, and a step takes names that are defined
+before it. It contains what the user wrote (numbers with their layout, not what they expand to), is
+compared by value, and does not depend on the machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from lib_merge.dtypes import EIGHT_BITS, Dtype
 from lib_merge.errors import RecipeError, did_you_mean
 from lib_merge.methods import METHODS
-from lib_merge.recipe.alignment import Alignment, problems_of_alignments
-from lib_merge.recipe.numbers import Numbers, Slots
-from lib_merge.recipe.rules import Rule, Rules
-from lib_merge.registry import Method, Parameter
+from lib_merge.parameters import Parameter
+from lib_merge.rebasin import Options
+from lib_merge.recipe.options import SAVE_OPTIONS, VAE_CHOICES
+from lib_merge.recipe.weights.lists import Numbers, Slots
+from lib_merge.recipe.weights.rules import Rule, Rules
+from lib_merge.registry import Method
 
-KEEP_A, TAKE_B, BLEND, NONE = "a", "b", "blend", "none"
-VAE_WORDS = (KEEP_A, TAKE_B, BLEND, NONE)
-TEXT_WORDS = (KEEP_A, TAKE_B, NONE)
-PREDICTION_WORDS = (KEEP_A, TAKE_B, "eps", "v", "v-ztsnr")
-
+REBASIN = "rebasin"  # the keyword of an alignment in a recipe
 
 Amount = float | Numbers | Slots | Rules
 Setting = float | int | bool | str | Numbers | Slots | Rules | tuple[Amount, ...]
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """An alignment: the channels of one model are permuted (or rotated) to match another model.
+
+    source  the ingredient that is aligned
+    to      the ingredient that it is aligned to
+    by      the ingredient whose permutations are applied instead of its own: B and its base C, permuted
+            alike, keep their difference; "" for its own
+    """
+
+    source: str
+    to: str
+    by: str = ""
+    options: Options = field(default_factory=Options)
+
+    @property
+    def solved_ingredient(self) -> str:
+        """The ingredient whose permutations are computed."""
+        return self.by or self.source
+
+
+@dataclass(frozen=True)
 class Ingredient:
-    """A checkpoint by file name, and the hashes by which it is found again under another one.
+    """A checkpoint by file name, with hashes by which it is found again after it was renamed.
 
     sha256  of the whole file, 64 hex digits
-    autov3  of its tensors' bytes (see checkpoint.hashes), 12 hex digits; both are "" while not known
-    aligned  to which other one it is aligned before it is used; None takes it as it is
+    autov3  of its tensors' bytes (see checkpoint.hashes), 12 hex digits; both are "" while unknown
+    alignment  how it is aligned before it is merged; None for the file as it is
     """
 
     name: str
     file: str
     sha256: str = ""
     autov3: str = ""
-    aligned: Alignment | None = None
+    alignment: Alignment | None = None
 
 
 @dataclass(frozen=True)
@@ -54,27 +73,27 @@ class Step:
     settings: tuple[tuple[str, Setting], ...] = ()
 
     def setting(self, parameter: Parameter) -> Setting:
-        """What the parameter is set to, or its default."""
+        """The value of a parameter, or its default."""
         return next((setting for name, setting in self.settings if name == parameter.name), parameter.default)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole merge.
+    """A merge.
 
     result  the name of the ingredient or step that is saved
-    vae     "a" keeps A's, "b" takes B's, "blend" merges it under BASE, "none" leaves it out, anything
-            else is a VAE file; "" leaves it to what the steps say of the slot VAE, and that is A's
-            unless they name it
-    dtype   number format of the result; None keeps what A has, tensor by tensor
-    vae_sha256    of the VAE file, "" while not known or where there is none
-    text_encoder  "a" keeps A's, "b" takes B's, "none" leaves it out; "" is as the steps say
-    ema     take the training averages of those files that hold them for the U-Net's weights
-    stepwise  round after each step, as if its result were saved and read again: for those who must match
-            a file that was made so; without it linear steps are one sum, rounded once
-    prediction  what the result is marked to predict: "eps", "v", "v-ztsnr" (with zero terminal SNR), or as A
-            ("a") or B ("b") is marked; "" follows the model that the U-Net has most of
-    clip    write the largest number of the format where a result outgrows it, instead of refusing
+    vae     "a" keeps A's, "b" takes B's, "blend" merges it by the amount of VAE or BASE, "none"
+            leaves it out, anything else is a VAE file; "" is "blend" where a step names the slot
+            VAE, else "a"
+    dtype   of the result; None keeps A's dtype, tensor by tensor
+    vae_sha256    of the VAE file, "" while unknown, and without a VAE file
+    text_encoder  "a" keeps A's, "b" takes B's, "none" leaves it out; "" merges it by the steps
+    ema     read the U-Net from the EMA weights of those files that contain them
+    stepwise  round after each step, as if its result were saved and loaded, to reproduce a file that was
+            made so; without it, linear steps are one sum that is rounded once
+    prediction  the prediction type that the result is marked with: "eps", "v", "v-ztsnr" (with zero
+            terminal SNR), or that of A ("a") or B ("b"); "" is that of most of the U-Net
+    clip    clamp values that overflow the dtype to its largest number, instead of failing
     """
 
     ingredients: tuple[Ingredient, ...]
@@ -90,54 +109,84 @@ class Recipe:
     prediction: str = ""
 
     def __post_init__(self) -> None:
-        for problem in problems_of(self):
+        for problem in recipe_problems(self):
             raise problem
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file the recipe needs, in order, a VAE file last."""
-        vae = (self.vae,) if self.vae and self.vae not in VAE_WORDS else ()
+        """The files of the recipe, in order, a VAE file last."""
+        vae = (self.vae,) if self.vae and self.vae not in VAE_CHOICES else ()
         return tuple(ingredient.file for ingredient in self.ingredients) + vae
 
 
-def problems_of(recipe: Recipe) -> Iterator[RecipeError]:
-    """What is wrong with a recipe as such, before any file is looked at."""
-    yield from problems_of_alignments(recipe.ingredients)
-    known: dict[str, None] = {}
+def recipe_problems(recipe: Recipe) -> Iterator[RecipeError]:
+    """The problems of a recipe that are found without its files."""
+    yield from _problems_of_alignments(recipe.ingredients)
+    defined_names: dict[str, None] = {}
     for part in (*recipe.ingredients, *recipe.steps):
-        if part.name in known:
-            yield RecipeError(
-                f"two things in this recipe are called '{part.name}'", hint="rename one of them"
-            )
+        if part.name in defined_names:
+            yield RecipeError(f"'{part.name}' is defined twice in this recipe", hint="rename one of them")
         if isinstance(part, Step):
-            yield from problems_of_step(part, known)
-        known[part.name] = None
+            yield from step_problems(part, defined_names)
+        defined_names[part.name] = None
     if recipe.stepwise and recipe.dtype in EIGHT_BITS:
         yield RecipeError(
-            "eight bits are too few to round to after every step", hint="fp16, or one rounding at the end"
+            "8-bit dtypes are too coarse to round to after every step",
+            hint="use fp16, or round once at the end",
         )
-    if recipe.text_encoder not in ("", *TEXT_WORDS):
+    for option in SAVE_OPTIONS:
+        try:
+            option.parse(option.word_of_recipe(recipe))
+        except RecipeError as problem:
+            yield problem
+    if recipe.result not in defined_names:
         yield RecipeError(
-            f"'{recipe.text_encoder}' is not a way of choosing the text encoder",
-            hint=did_you_mean(recipe.text_encoder, TEXT_WORDS),
-        )
-    if recipe.prediction not in ("", *PREDICTION_WORDS):
-        yield RecipeError(
-            f"'{recipe.prediction}' is nothing that a model predicts",
-            hint=did_you_mean(recipe.prediction, PREDICTION_WORDS),
-        )
-    if recipe.result not in known:
-        yield RecipeError(
-            f"the recipe saves '{recipe.result}', which it never makes",
-            hint=did_you_mean(recipe.result, known),
+            f"the recipe saves '{recipe.result}', which it does not define",
+            hint=did_you_mean(recipe.result, defined_names),
         )
 
 
-def problems_of_step(step: Step, known: Collection[str]) -> Iterator[RecipeError]:
-    """What is wrong with one step; `known` are the names that stand before it."""
+def _problems_of_alignments(ingredients: Sequence[Ingredient]) -> Iterator[RecipeError]:
+    """The problems of aligned ingredients."""
+    files_by_name = {
+        ingredient.name: ingredient for ingredient in ingredients if ingredient.alignment is None
+    }
+    for ingredient in ingredients:
+        aligned = ingredient.alignment
+        if aligned is None:
+            continue
+        where = f"'{ingredient.name}', {REBASIN}"
+        for name in filter(None, (aligned.source, aligned.to, aligned.by)):
+            if name not in files_by_name:
+                hint = did_you_mean(name, files_by_name) or "define it above, by its file"
+                yield RecipeError(
+                    f"only files can be aligned, and '{name}' is not a file", where=where, hint=hint
+                )
+        if aligned.to in (aligned.source, aligned.solved_ingredient):
+            hint = f"{REBASIN}({aligned.source}, to = another model)"
+            yield RecipeError(f"'{aligned.to}' cannot be aligned to itself", where=where, hint=hint)
+        if aligned.source in files_by_name and _file(files_by_name[aligned.source]) != _file(ingredient):
+            yield RecipeError(
+                f"'{ingredient.name}' has another file than '{aligned.source}', of which it is the alignment",
+                where=where,
+            )
+        yield from (
+            problem for problem in aligned.options.problems(where) if isinstance(problem, RecipeError)
+        )
+
+
+def _file(ingredient: Ingredient) -> tuple[str, str, str]:
+    return ingredient.file, ingredient.sha256, ingredient.autov3
+
+
+def step_problems(step: Step, defined_names: Collection[str]) -> Iterator[RecipeError]:
+    """The problems of one step.
+
+    defined_names  the names that are defined before it
+    """
     for name in step.inputs:
-        if name not in known:
-            hint = did_you_mean(name, known)
+        if name not in defined_names:
+            hint = did_you_mean(name, defined_names)
             yield RecipeError(f"step '{step.name}' uses '{name}', which is not defined before it", hint=hint)
     method = METHODS.get(step.method)
     method.check_models(len(step.inputs))
@@ -145,8 +194,8 @@ def problems_of_step(step: Step, known: Collection[str]) -> Iterator[RecipeError
         yield from _problems_of_setting(step, method, method.parameter(name), setting)
     for parameter in method.parameters:
         if parameter.per_model and not parameter.default and not dict(step.settings).get(parameter.name):
-            each = f"one number for each of its {method.shares(len(step.inputs))} models"
-            yield RecipeError(f"step '{step.name}' needs {parameter.name}: {each}")
+            count = f"one number for each of its {method.per_model_count(len(step.inputs))} models"
+            yield RecipeError(f"step '{step.name}' needs {parameter.name}: {count}")
 
 
 def _problems_of_setting(
@@ -155,24 +204,24 @@ def _problems_of_setting(
     where = f"step '{step.name}', {method.id}, {parameter.name}"
     if parameter.per_model:
         count = len(setting) if isinstance(setting, tuple) else 1
-        models = method.shares(len(step.inputs))
+        models = method.per_model_count(len(step.inputs))
         if not isinstance(setting, tuple) or count != models:
-            what = f"there are {models} models and {count} shares for them"
+            what = f"there are {models} models and {count} weights for them"
             yield RecipeError(what, where=where, hint="one number for each model, in order")
             return
     elif isinstance(setting, tuple):
         yield RecipeError(f"{parameter.name} takes one number, and {len(setting)} were given", where=where)
         return
-    problems = (parameter.problem(value) for value in values_of(setting))
+    problems = (parameter.problem(value) for value in setting_values(setting))
     if problem := next(filter(None, problems), ""):
         yield RecipeError(problem, where=where, hint=parameter.hint)
 
 
-def values_of(setting: Setting) -> Iterator[object]:
-    """Every value that stands in a setting; of rules those that are numbers and nothing more."""
+def setting_values(setting: Setting) -> Iterator[object]:
+    """The values of a setting; of rules, the amounts that are plain numbers."""
     if isinstance(setting, tuple):
-        for each in setting:
-            yield from values_of(each)
+        for amount in setting:
+            yield from setting_values(amount)
     elif isinstance(setting, Numbers):
         yield from setting.numbers if setting.base is None else (*setting.numbers, setting.base)
     elif isinstance(setting, Slots):

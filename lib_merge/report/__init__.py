@@ -1,1 +1,1 @@
-"""What can be said of checkpoints and of pairs of them: values first, then text, JSON and pictures."""
+"""Reports about checkpoints: similarity of models, checks for damage, and their text, tables and pictures."""

@@ -1,4 +1,4 @@
-"""Tensors of one or several files, side by side, in pieces, on two threads."""
+"""Reads tensors of one or several files in parallel, in chunks, on two threads."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from lib_merge.checkpoint import Checkpoint
 from lib_merge.dtypes import to_torch
 from lib_merge.errors import StoppedError
 from lib_merge.progress import Progress
-from lib_merge.tensors import Scratch, one_thread_each
+from lib_merge.tensors import Scratch, torch_single_threaded
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-THREADS = 2
-PIECE = 1 << 21  # elements; those who work on them do so in steps that a cache holds
+READER_THREADS = 2
+PIECE_ELEMENTS = 1 << 21  # elements; workers split them into steps that fit into the CPU cache
 
 
 @dataclass(frozen=True)
-class Row:
-    """Tensors of equal length to be looked at together: `name`, and each as (file, key)."""
+class TensorRow:
+    """Tensors of equal length that are read together, each as (file, key)."""
 
     name: str
     tensors: tuple[tuple[Checkpoint, str], ...]
 
     @property
     def nbytes(self) -> int:
-        """The bytes to read."""
+        """The number of bytes to read."""
         return sum(file.info(key).nbytes for file, key in self.tensors)
 
 
 Work = Callable[[str, "tuple[Tensor, ...]"], None]
 
 
-def stream(rows: Sequence[Row], worker: Callable[[], Work], progress: Progress, what: str) -> None:
-    """Give every piece of every row to work(name, flat views), on two threads.
+def stream(rows: Sequence[TensorRow], worker: Callable[[], Work], progress: Progress, what: str) -> None:
+    """Call work(name, flat views) for every chunk of every row, on two threads.
 
-    worker  makes one thread's `work`, so that each has buffers of its own (made before the threads start);
-            two pieces of one row may be worked on at the same time
-    Raises StoppedError when `progress` says so; an error in one thread ends the other.
+    worker  creates the `work` of one thread, with its own buffers, before the threads start; two chunks of
+            one row may be processed at the same time
+    Raises StoppedError when `progress` is stopped; an error in one thread ends the other.
     """
     progress.start(sum(row.nbytes for row in rows), what)
     queue = _Queue(_pieces(rows))
@@ -61,35 +61,35 @@ def stream(rows: Sequence[Row], worker: Callable[[], Work], progress: Progress, 
             queue.closed = True
             raise
 
-    with one_thread_each(), ThreadPoolExecutor(THREADS) as pool:
-        workers = [pool.submit(drain, work) for work in [worker() for _ in range(THREADS)]]
+    with torch_single_threaded(), ThreadPoolExecutor(READER_THREADS) as pool:
+        workers = [pool.submit(drain, work) for work in [worker() for _ in range(READER_THREADS)]]
         try:
             for done in workers:
                 done.result()
-        except BaseException:  # Ctrl-C comes to this thread alone: the others must hear of it
+        except BaseException:  # Ctrl-C is raised in this thread only; the others must end too
             queue.closed = True
             raise
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of a row, `count` elements from `start` on."""
+    """A chunk of a row: `count` elements from `start` on."""
 
-    row: Row
+    row: TensorRow
     start: int
     count: int
 
 
-def _pieces(rows: Sequence[Row]) -> Iterator[_Piece]:
+def _pieces(rows: Sequence[TensorRow]) -> Iterator[_Piece]:
     for row in rows:
         file, key = row.tensors[0]
         whole = file.info(key).numel
-        for start in range(0, whole, PIECE):
-            yield _Piece(row, start, min(PIECE, whole - start))
+        for start in range(0, whole, PIECE_ELEMENTS):
+            yield _Piece(row, start, min(PIECE_ELEMENTS, whole - start))
 
 
 def _views(piece: _Piece, scratch: Scratch) -> tuple[Tensor, ...]:
-    """The piece's tensors, flat: of files that are not mapped in buffers that are used again."""
+    """The chunk's tensors as flat views; what is not memory-mapped is read into reused buffers."""
     views: list[Tensor] = []
     for number, (file, key) in enumerate(piece.row.tensors):
         if file.mapped:
@@ -97,21 +97,21 @@ def _views(piece: _Piece, scratch: Scratch) -> tuple[Tensor, ...]:
             continue
         dtype = to_torch(file.info(key).dtype)
 
-        def room(most: int, name: str = f"file {number}", dtype: torch.dtype = dtype) -> Tensor:
-            return scratch.room(name, dtype, min(piece.count, most))
+        def buffer(most: int, name: str = f"file {number}", dtype: torch.dtype = dtype) -> Tensor:
+            return scratch.buffer(name, dtype, min(piece.count, most))
 
-        views.append(file.stretch(key, piece.start, room))
+        views.append(file.read_chunk(key, piece.start, buffer))
     return tuple(views)
 
 
-def in_steps(views: Sequence[Tensor], length: int) -> Iterator[tuple[Tensor, ...]]:
+def split_views(views: Sequence[Tensor], length: int) -> Iterator[tuple[Tensor, ...]]:
     """Flat views of equal length, side by side, `length` elements at a time."""
     for start in range(0, views[0].numel(), length):
         yield tuple(view[start : start + length] for view in views)
 
 
 class _Queue:
-    """Pieces, handed out one at a time until they end or someone closes it."""
+    """A thread-safe queue of chunks, which can be closed."""
 
     def __init__(self, pieces: Iterator[_Piece]) -> None:
         self.closed = False

@@ -39,8 +39,8 @@ class Judgement:
     def right(self) -> list[bool]:
         """For each picture, whether both shape and colour are as asked."""
         return [
-            asked.shape == saw.shape and asked.colour == saw.colour
-            for asked, saw in zip(self.requests, self.seen, strict=True)
+            request.shape == saw.shape and request.colour == saw.colour
+            for request, saw in zip(self.requests, self.seen, strict=True)
         ]
 
     @property
@@ -66,7 +66,7 @@ def requests(count: int, seed: int) -> list[Request]:
 
 def judge(
     state: Mapping[str, Tensor],
-    asked: Sequence[Request],
+    cases: Sequence[Request],
     *,
     first_seed: int,
     steps: int = 14,
@@ -76,14 +76,14 @@ def judge(
     """Draws the requests with seeds counted up from `first_seed` and looks at them."""
     pipeline = pipeline_of(state)
     images: list[Image.Image] = []
-    for start in range(0, len(asked), BATCH):
-        part = asked[start : start + BATCH]
+    for start in range(0, len(cases), BATCH):
+        part = cases[start : start + BATCH]
         seeds = range(first_seed + start, first_seed + start + len(part))
         prompts = [request.prompt for request in part]
         images += draw(
             pipeline, prompts, seeds=seeds, steps=steps, guidance=guidance, width=side, height=side
         )
-    return Judgement(tuple(asked), tuple(images), tuple(look(image) for image in images))
+    return Judgement(tuple(cases), tuple(images), tuple(look(image) for image in images))
 
 
 def sheet(images: Sequence[Image.Image], path: Path, columns: int = 8, zoom: int = 2) -> None:
@@ -92,7 +92,7 @@ def sheet(images: Sequence[Image.Image], path: Path, columns: int = 8, zoom: int
     rows = -(-len(images) // columns)
     whole = Image.new("RGB", (columns * side, rows * side), "white")
     for number, image in enumerate(images):
-        place = (number % columns * side, number // columns * side)
-        whole.paste(image.resize((side, side), Image.Resampling.NEAREST), place)
+        corner = (number % columns * side, number // columns * side)
+        whole.paste(image.resize((side, side), Image.Resampling.NEAREST), corner)
     path.parent.mkdir(parents=True, exist_ok=True)
     whole.save(path)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lib_merge.architectures import diffusers_names as names
+from samples.fetch import PARTS, fetch_parts
 
-PARTS = Path(__file__).parents[1] / "parts"
 TRANSFORMER = (
     "norm",
     "proj_in",
@@ -29,7 +29,7 @@ TRANSFORMER = (
 
 def _unet_modules() -> Iterator[str]:
     """Every module that an SD1 U-Net could have; some (a transformer on the last level) it has not."""
-    yield from names.UNET_ENDS
+    yield from names.UNET_OUTER_MODULES
     resnet = tuple(names.RESNET)
     for block in range(12):
         yield from (f"input_blocks.{block}.0.{inner}" for inner in resnet if block % 3)
@@ -58,9 +58,9 @@ def _vae_modules() -> Iterator[str]:
 
 def in_ldm_names(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A diffusers U-Net or VAE under LDM names; every tensor must find its place."""
-    modules = _unet_modules() if prefix == names.UNET else _vae_modules()
+    modules = _unet_modules() if prefix == names.UNET_PREFIX else _vae_modules()
     keys = [f"{prefix}{module}.{kind}" for module in modules for kind in ("weight", "bias")]
-    table = {key: name for key, name in names.forward_table(keys).items() if name in state}
+    table = {key: name for key, name in names.diffusers_names_of(keys).items() if name in state}
     missed = set(state) - set(table.values())
     if missed or len(table) != len(state):
         raise ValueError(f"{len(missed)} tensors have no LDM name, such as {sorted(missed)[:3]}")
@@ -71,7 +71,7 @@ def text_in_ldm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A transformers text encoder, of either generation's names, under LDM names."""
     bare = {name.removeprefix("text_model."): value for name, value in state.items()}
     bare["embeddings.position_ids"] = names.position_ids()
-    return {f"{names.TEXT}text_model.{name}": value for name, value in bare.items()}
+    return {f"{names.CLIP_PREFIX}text_model.{name}": value for name, value in bare.items()}
 
 
 def write_part(name: str, state: Mapping[str, Tensor], folder: Path = PARTS) -> Path:
@@ -90,5 +90,7 @@ def _half(value: Tensor) -> Tensor:
 
 
 def read_part(name: str, folder: Path = PARTS) -> dict[str, Tensor]:
-    """A part as it was written."""
+    """The tensors of a part; those of the repository are fetched where they are missing."""
+    if folder == PARTS:
+        fetch_parts()
     return load_file(folder / f"{name}.safetensors")

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTextModel
 
-from lib_merge.hosts.clip_tokenizer import load_tokenizer
+from lib_merge.clip_tokenizer import load_tokenizer
 from samples.training.data import pictures, render
 from samples.training.models import SCALE
 from samples.training.state import load, save
@@ -27,7 +27,7 @@ class Lessons:
     caption_of: Tensor  # int64 [n]; row 0 of the states is the empty caption
 
     def to(self, device: str) -> Lessons:
-        """The same on another device."""
+        """The lessons on another device."""
         return Lessons(self.latents.to(device), self.states.to(device), self.caption_of.to(device))
 
 
@@ -47,16 +47,16 @@ def lessons(
 ) -> Lessons:
     """Encoded once and kept; the text states are quick enough to make again."""
     path = folder / f"latents_{corner}_{side}.pt"
-    kept = load(path)
-    if not kept:
+    saved = load(path)
+    if not saved:
         latents, captions = encode(vae, count, seed=seed, corner=corner, side=side)
-        kept = {"latents": latents, "captions": captions}
-        save(path, kept)
-    wordings = ["", *sorted(set(kept["captions"]))]
-    place = {caption: number for number, caption in enumerate(wordings)}
+        saved = {"latents": latents, "captions": captions}
+        save(path, saved)
+    wordings = ["", *sorted(set(saved["captions"]))]
+    row_of = {caption: number for number, caption in enumerate(wordings)}
     states = text_states(text, wordings)
     return Lessons(
-        kept["latents"].float(), states, torch.tensor([place[caption] for caption in kept["captions"]])
+        saved["latents"].float(), states, torch.tensor([row_of[caption] for caption in saved["captions"]])
     )
 
 

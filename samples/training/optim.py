@@ -72,7 +72,7 @@ class Optimiser:
         return {"adam": self.adam.state_dict(), "momenta": self.momenta}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes up where `state` was taken."""
+        """Continues from `state`."""
         self.adam.load_state_dict(state["adam"])
         for shape, value in state["momenta"].items():
             self.momenta[shape].copy_(value)

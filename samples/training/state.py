@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 
 def save(path: Path, value: dict[str, Any]) -> None:
-    """Writes whole or not at all."""
+    """Write to another name first and rename, so that the file is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(value, partial)
@@ -21,7 +21,7 @@ def save(path: Path, value: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, or nothing if it never did."""
+    """The saved state, empty where there is none."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
 
 
@@ -51,7 +51,7 @@ class Meter:
         self.losses: deque[float] = deque(maxlen=100)
 
     def show(self, loss: Tensor) -> None:
-        """One step further."""
+        """Advance the bar by one step, with the mean of the last 100 losses."""
         self.losses.append(float(loss.detach()))
         self.bar.set_postfix(loss=f"{sum(self.losses) / len(self.losses):.4f}", refresh=False)
         self.bar.update()
@@ -78,5 +78,5 @@ class Average:
             value.copy_(mean)
 
     def restore(self, values: list[Tensor]) -> None:
-        """Takes up a kept mean."""
+        """Continues from a saved mean."""
         torch._foreach_copy_(self.values, values)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from lib_merge.hosts.clip_tokenizer import LENGTH, load_tokenizer
+from lib_merge.clip_tokenizer import LENGTH, load_tokenizer
 from samples.drawings import COLOURS, SHAPES, SIZES, Drawing, Style, caption
 from samples.training.data import at_step
 from samples.training.models import CONTEXT, new_text_encoder
@@ -55,17 +55,17 @@ def _request(rng: np.random.Generator) -> tuple[str, list[int]]:
             NOTHING,
             NOTHING,
         ]
-    picks = [int(rng.integers(len(words))) for words in WORDS]
-    shape, colour, size = (words[pick] for words, pick in zip(WORDS, picks, strict=True))
+    picks = [int(rng.integers(len(values))) for values in WORDS]
+    shape, colour, size = (values[pick] for values, pick in zip(WORDS, picks, strict=True))
     drawing = Drawing(shape, colour, size, Style(0, 0, 0, 0, 0))
     return caption(drawing, int(rng.integers(4))) + str(rng.choice(EXTRAS)), picks
 
 
 def _loss(logits: list[Tensor], labels: Tensor, ids: Tensor, end: int) -> Tensor:
     """Cross-entropy at every end token; logits [n, 77, words + 1] per attribute, labels [n, attributes]."""
-    asked = ids == end
+    is_end = ids == end
     parts = [
-        functional.cross_entropy(guess[asked], (label % guess.shape[-1])[:, None].expand_as(ids)[asked])
+        functional.cross_entropy(guess[is_end], (label % guess.shape[-1])[:, None].expand_as(ids)[is_end])
         for guess, label in zip(logits, labels.unbind(1), strict=True)
     ]
     return torch.stack(parts).sum()
@@ -75,18 +75,18 @@ def train(folder: Path, scale: float) -> CLIPTextModel:
     """The text encoder, trained or taken from where an earlier run ended; prints how often it is right."""
     model, tokenizer = new_text_encoder(SEED), load_tokenizer()
     keeper = Keeper(folder / "text.pt")
-    kept = load(keeper.path)
-    if kept.get("done"):
-        model.load_state_dict(kept["model"])
+    saved = load(keeper.path)
+    if saved.get("done"):
+        model.load_state_dict(saved["model"])
         return model.eval()
-    heads = nn.ModuleList([nn.Linear(CONTEXT, len(words) + 1) for words in WORDS])
+    heads = nn.ModuleList([nn.Linear(CONTEXT, len(values) + 1) for values in WORDS])
     both = nn.ModuleDict({"model": model, "heads": heads})
     optimiser = Optimiser(both, 1.5e-3)
-    if kept:
-        both.load_state_dict(kept["both"])
-        optimiser.restore(kept["optimiser"])
+    if saved:
+        both.load_state_dict(saved["both"])
+        optimiser.restore(saved["optimiser"])
     steps = max(2, round(STEPS * scale))
-    for step in tqdm(range(kept.get("step", 0), steps), desc="text encoder", mininterval=10):
+    for step in tqdm(range(saved.get("step", 0), steps), desc="text encoder", mininterval=10):
         _step(both, tokenizer, step).backward()
         nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimiser.step(ramp(step, steps))

@@ -71,18 +71,18 @@ class Run:
         }
 
 
-def begin(plan: Plan, kept: dict[str, Any], start: dict[str, Tensor] | None, device: str) -> Run:
+def begin(plan: Plan, saved: dict[str, Any], start: dict[str, Tensor] | None, device: str) -> Run:
     """A run at its start, or where it was last kept."""
     unet = new_unet(plan.seed)
     if start is not None:
         unet.load_state_dict(start)
     unet.to(device)
     run = Run(unet, Optimiser(unet, plan.rate), Average(unet, 150), 0)
-    if kept:
-        unet.load_state_dict(kept["model"])
-        run.optimiser.restore(kept["optimiser"])
-        run.mean.restore(kept["mean"])
-        run.step = kept["step"]
+    if saved:
+        unet.load_state_dict(saved["model"])
+        run.optimiser.restore(saved["optimiser"])
+        run.mean.restore(saved["mean"])
+        run.step = saved["step"]
     return run
 
 
@@ -92,7 +92,7 @@ def side_of(step: int, small: int) -> int:
 
 
 def loss_of(unet: nn.Module, lessons: Lessons, seed: int, step: int, strengths: Tensor) -> Tensor:
-    """Weighted squared error of the foretold noise over one batch.
+    """Weighted squared error of the noise prediction over one batch.
 
         w(t) = min(snr(t), 5) / snr(t),   snr = abar / (1 - abar)
 
@@ -103,15 +103,17 @@ def loss_of(unet: nn.Module, lessons: Lessons, seed: int, step: int, strengths: 
     device = strengths.device
     picks = torch.from_numpy(rng.integers(len(lessons.latents), size=count)).to(device)
     clean = lessons.latents[picks]
-    told = lessons.caption_of[picks] * (torch.rand(count, generator=chance) >= UNCAPTIONED).to(device)
+    captions = lessons.caption_of[picks] * (torch.rand(count, generator=chance) >= UNCAPTIONED).to(device)
     evenly = (torch.arange(count) + torch.rand(count, generator=chance)) / count
     times = (evenly * len(strengths)).long().clamp_max(len(strengths) - 1).to(device)
     noise = torch.randn(clean.shape, generator=chance).to(device)
-    kept = strengths[times][:, None, None, None]
+    signal = strengths[times][:, None, None, None]
     guess = unet(
-        kept.sqrt() * clean + (1 - kept).sqrt() * noise, times, encoder_hidden_states=lessons.states[told]
+        signal.sqrt() * clean + (1 - signal).sqrt() * noise,
+        times,
+        encoder_hidden_states=lessons.states[captions],
     )
-    snr = (kept / (1 - kept)).flatten()
+    snr = (signal / (1 - signal)).flatten()
     return ((guess.sample - noise).square().mean((1, 2, 3)) * snr.clamp_max(SNR_CAP) / snr).mean()
 
 

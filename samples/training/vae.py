@@ -80,17 +80,17 @@ def train(folder: Path, scale: float, device: str) -> AutoencoderKL:
     """The VAE, trained for `scale` times the usual steps or taken from where an earlier run ended."""
     vae = new_vae(SEED).to(device)
     keeper = Keeper(folder / "vae.pt")
-    kept = load(keeper.path)
-    if kept.get("done"):
-        vae.load_state_dict(kept["model"])
+    saved = load(keeper.path)
+    if saved.get("done"):
+        vae.load_state_dict(saved["model"])
         return vae.cpu().eval()
     count = max(4, round(PICTURES * min(1.0, scale)))
     galleries = [render(count, seed=SEED), render(count, seed=SEED + 1, side=SIDE // 2)]
     optimiser = Optimiser(vae, 2e-3)
-    if kept:
-        vae.load_state_dict(kept["model"])
-        optimiser.restore(kept["optimiser"])
-    _learn(vae, optimiser, keeper, galleries, range(kept.get("step", 0), max(2, round(STEPS * scale))))
+    if saved:
+        vae.load_state_dict(saved["model"])
+        optimiser.restore(saved["optimiser"])
+    _learn(vae, optimiser, keeper, galleries, range(saved.get("step", 0), max(2, round(STEPS * scale))))
     vae.cpu().eval()
     settle(vae, pictures(galleries[0], slice(0, 256)))
     keeper.keep({"model": vae.state_dict(), "done": True})

@@ -29,7 +29,7 @@ def inputs(folder: Path, family: str, count: int) -> list[Path]:
         if not model.exists():
             command = [
                 sys.executable,
-                str(ROOT / "tests/full_size.py"),
+                str(ROOT / "tests/support/full_size.py"),
                 family,
                 str(model),
                 "--seed",

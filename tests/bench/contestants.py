@@ -25,15 +25,15 @@ Runner = Callable[[str, Path, list[Path]], Callable[[], None]]
 WEIGHTS = tuple(round(n / 25, 3) for n in range(26))
 AMOUNT = 0.7
 STRETCH = 32 << 20  # bytes between two words to the system to begin writing
-PIECE = 1 << 17  # elements: 256 KB of fp16, the size that reference/performance.md settled on
+PIECE = 1 << 17  # elements: 256 KB of fp16, docs/references.md#speed-limits
 
 
 def merge_desk(kind: str, out: Path, models: list[Path]) -> Callable[[], None]:
     """This library, through the same calls as its command line."""
     import torch
 
-    from lib_merge.checkpoint import read_header
-    from lib_merge.execute import merge_to_file
+    from lib_merge.architectures import read_header
+    from lib_merge.execute import MergeOptions, merge_to_file
     from lib_merge.plan import make_plan
     from lib_merge.recipe import Ingredient, Numbers, Recipe, Step
 
@@ -46,7 +46,7 @@ def merge_desk(kind: str, out: Path, models: list[Path]) -> Callable[[], None]:
         step = Step("M", method, tuple(i.name for i in ingredients), (("alpha", amount),))
         recipe = Recipe(ingredients, (step,), "M", vae="blend")  # the peers merge the VAE too
         plan = make_plan(recipe, {path.name: read_header(path) for path in models})
-        merge_to_file(plan, out, overwrite=True)
+        merge_to_file(plan, out, MergeOptions(overwrite=True))
 
     return work
 
@@ -124,7 +124,7 @@ def sd_meh(kind: str, out: Path, models: list[Path]) -> Callable[[], None]:
 
 
 def sd_mecha(kind: str, out: Path, models: list[Path]) -> Callable[[], None]:
-    """sd-mecha 1.1.8 with the fastest settings that reference/performance.md found."""
+    """sd-mecha 1.1.8 with the fastest settings that docs/references.md#speed-limits names."""
     import sd_mecha
     import torch
 

@@ -9,13 +9,22 @@ with the seed that brings it back; the exit status is 1 then.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.fuzz.entries import entries
 from tests.fuzz.mutations import search
+
+
+def seeds_for(seconds: float, first: int) -> Iterator[int]:
+    """Seeds from `first` on, as many as are begun in that time."""
+    end = time.monotonic() + seconds
+    return itertools.takewhile(lambda _: time.monotonic() < end, itertools.count(first))
 
 
 def main() -> int:
@@ -26,7 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [entry for entry in entries() if options.only in entry.name]
     seen: set[str] = set()
-    for found in search(chosen, options.first, options.seconds):
+    for found in search(chosen, seeds_for(options.seconds, options.first)):
         last = found.what.strip().splitlines()[-1]
         if (found.entry + last)[:60] not in seen:
             seen.add((found.entry + last)[:60])

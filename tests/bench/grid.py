@@ -15,34 +15,38 @@ from pathlib import Path
 
 import torch
 
-from lib_merge.desk.mixer import Mixer
-from lib_merge.desk.studio import Studio
-from lib_merge.grid import Base, Cell, GridPlan, plan_grid, read_asked
-from lib_merge.hosts.host import Ckpt
+from lib_merge.grid import GridBase, GridCell, GridPlan, parse_axis_spec, plan_grid
+from lib_merge.hosts.host import ListedFile
 from lib_merge.picture import DrawSettings
 from lib_merge.recipe import Ingredient, Recipe, Step
+from lib_merge.service.grids import GridBackend
+from lib_merge.service.merging import MergeService
 from tests.bench.compare import inputs, warm
-from tests.grid_host import NoiseHost
+from tests.support.grid_host import NoiseHost
 
 VALUES = "OUT05: 0-1 [11]"
 
 
-def planned(studio: Studio, a: Path, b: Path) -> GridPlan:
+def planned(backend: GridBackend, a: Path, b: Path) -> GridPlan:
     """The grid: A and B half and half, and OUT05 on an axis."""
     step = Step("M", "weighted_sum", ("A", "B"), (("alpha", 0.5),))
     recipe = Recipe((Ingredient("A", a.name), Ingredient("B", b.name)), (step,), "M")
-    return plan_grid(Base(Cell(recipe, DrawSettings()), studio), {"x": read_asked(VALUES)}, now=studio.now())
+    return plan_grid(
+        GridBase(GridCell(recipe, DrawSettings()), backend),
+        {"x": parse_axis_spec(VALUES)},
+        loaded=backend.now(),
+    )
 
 
-def cells(mixer: Mixer, studio: Studio, plan: GridPlan, *, whole: bool) -> list[float]:
+def cells(service: MergeService, backend: GridBackend, plan: GridPlan, *, whole: bool) -> list[float]:
     """Seconds of every merge after the first, which brings the model to where the grid begins."""
     seconds: list[float] = []
-    with mixer.host.job("bench") as progress:
-        for work in plan.work:
+    with service.host.job("bench") as progress:
+        for work in plan.jobs:
             began = time.perf_counter()
             if whole:
-                mixer.session.forget()
-            studio.merge(work.cell.recipe, progress)
+                service.session.forget()
+            backend.merge(work.cell.recipe, progress)
             seconds.append(time.perf_counter() - began)
     return seconds[1:]
 
@@ -68,20 +72,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         host = NoiseHost([], output=Path(folder) / "out", data=Path(folder) / "data")
         for file in reversed(files):
-            host.offer(Ckpt(file.name, file))
+            host.add_file(ListedFile(file.name, file))
         host.load(host.checkpoints()[0])
-        mixer = Mixer(host, threads=2)
-        studio = Studio(mixer)
+        service = MergeService(host, threads=2)
+        backend = GridBackend(service)
         began = time.perf_counter()
-        plan = planned(studio, *files)
-        print(f"the plan of {plan.cells} cells: {1000 * (time.perf_counter() - began):.0f} ms")
-        for change in plan.changes[:2]:
+        plan = planned(backend, *files)
+        print(f"the plan of {plan.num_cells} cells: {1000 * (time.perf_counter() - began):.0f} ms")
+        for change in plan.planned_merges[:2]:
             print(f"  {len(change.slots)} slots, {change.nbytes / 1e6:.0f} MB")
         ours: list[float] = []
         full: list[float] = []
         for _ in range(options.rounds):
-            ours += cells(mixer, studio, plan, whole=False)
-            full += cells(mixer, studio, plan, whole=True)
+            ours += cells(service, backend, plan, whole=False)
+            full += cells(service, backend, plan, whole=True)
         print(told("only OUT05", ours))
         print(told("a full merge", full))
         print(f"  {statistics.median(full) / statistics.median(ours):.1f} times as fast")

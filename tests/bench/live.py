@@ -18,12 +18,13 @@ from pathlib import Path
 
 import torch
 
-from lib_merge.checkpoint import Checkpoint, open_checkpoint, read_header
+from lib_merge.architectures import open_checkpoint, read_header
+from lib_merge.checkpoint import Checkpoint
 from lib_merge.live import LiveSession
-from lib_merge.plan import PIECE, make_plan
+from lib_merge.plan import LINEAR_CHUNK, make_plan
 from lib_merge.recipe import Ingredient, Recipe, Slots, Step
 from tests.bench.compare import inputs, warm
-from tests.live_model import Memory
+from tests.support.live_model import Memory
 
 
 def recipe(a: Path, b: Path, rest: float, **alpha: float) -> Recipe:
@@ -37,12 +38,12 @@ def by_pieces(
 ) -> None:
     """`work(a, b, place)` on pieces, by two threads."""
     jobs = [
-        (x[at : at + PIECE], y[at : at + PIECE], place[at : at + PIECE])
+        (x[at : at + LINEAR_CHUNK], y[at : at + LINEAR_CHUNK], place[at : at + LINEAR_CHUNK])
         for key in keys
         for x, y, place in [
             (a.tensor(key).reshape(-1), b.tensor(key).reshape(-1), model.weights[key].view(-1))
         ]
-        for at in range(0, x.numel(), PIECE)
+        for at in range(0, x.numel(), LINEAR_CHUNK)
     ]
     pieces = iter(jobs)
 

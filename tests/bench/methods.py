@@ -30,6 +30,7 @@ from tests.bench.contestants import PeakMemory  # noqa: E402
 from tests.bench.peers import PEERS, RUNNERS  # noqa: E402
 
 PLAIN = "weighted_sum"
+VAE = "first_stage_model."
 PART = "IN04,IN11,M00,TIME,OUT"  # 0.3 GB with every kind of tensor
 MIDDLE, LAST_IN = "model.diffusion_model.middle_block.1.", "model.diffusion_model.input_blocks.11.0."
 SIGNS = {f"{MIDDLE}proj_in.weight", f"{LAST_IN}in_layers.0.weight"}  # what SD1 is known by
@@ -42,25 +43,27 @@ def settings_of(name: str) -> dict[str, object]:
     method = METHODS.get(name)
     settings: dict[str, object] = {p.name: 0.3 for p in method.parameters if p.name == "alpha"}
     if name == "weighted_models":
-        settings["shares"] = (0.5, 0.3, 0.2)
+        settings["model_weights"] = (0.5, 0.3, 0.2)
     return settings
 
 
 def ours(name: str, out: Path, models: list[Path], device: str, threads: int) -> None:
     """One merge by this library."""
-    from lib_merge.checkpoint import read_header
-    from lib_merge.execute import merge_to_file
+    from lib_merge.architectures import read_header
+    from lib_merge.execute import MergeOptions, merge_to_file
     from lib_merge.methods import METHODS
     from lib_merge.plan import make_plan
     from lib_merge.recipe import Ingredient, Recipe, Step
 
-    chosen = models[: METHODS.get(name).most_models or 3]
+    chosen = models[: METHODS.get(name).max_models or 3]
     ingredients = tuple(Ingredient(letter, path.name) for letter, path in zip("ABC", chosen, strict=False))
     settings = tuple(sorted(settings_of(name).items()))
     step = Step("M", name, tuple(each.name for each in ingredients), settings)  # type: ignore[arg-type]
-    recipe = Recipe(ingredients, (step,), "M", vae="blend")
-    plan = make_plan(recipe, {path.name: read_header(path) for path in chosen})
-    merge_to_file(plan, out, overwrite=True, device=device, threads=threads)
+    headers = {path.name: read_header(path) for path in chosen}
+    has_vae = any(key.startswith(VAE) for key in headers[chosen[0].name].tensors)  # not in parts of a file
+    recipe = Recipe(ingredients, (step,), "M", vae="blend" if has_vae else "")
+    plan = make_plan(recipe, headers)
+    merge_to_file(plan, out, MergeOptions(overwrite=True, device=device, threads=threads))
 
 
 def part_of(models: list[Path], slots: str) -> list[Path]:
@@ -105,7 +108,7 @@ def run(tool: str, name: str, options: argparse.Namespace, models: list[Path]) -
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     out.unlink(missing_ok=True)
     if done.returncode:
-        print(f"{tool} {name} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        print(f"{tool} {name} failed:\n{done.stderr.strip()}", file=sys.stderr)
         return None
     result = json.loads(done.stdout.strip().splitlines()[-1])
     print(

@@ -23,7 +23,7 @@ from torch import Tensor
 from lib_merge.execute import merge_to_memory
 from lib_merge.methods import METHODS
 from lib_merge.registry import Method
-from tests.merging import plan_of, simple_recipe
+from tests.support.merging import plan_of, simple_recipe
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "models"
 FILES = [SAMPLES / f"{name}.safetensors" for name in ("base", "ink", "pastel", "other")]
@@ -33,8 +33,8 @@ def merged(method: Method) -> dict[str, Tensor]:
     """What a method makes of the samples; amounts are 0.3, all else is as it is by itself."""
     settings: dict[str, Any] = {each.name: 0.3 for each in method.parameters if each.name == "alpha"}
     if method.id == "weighted_models":
-        settings["shares"] = (0.25,) * 4
-    files = FILES[: method.most_models or 4]
+        settings["model_weights"] = (0.25,) * 4
+    files = FILES[: method.max_models or 4]
     return merge_to_memory(plan_of(simple_recipe(files, method.id, **settings), SAMPLES))
 
 

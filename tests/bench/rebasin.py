@@ -43,10 +43,9 @@ def plant(source: Path, target: Path) -> None:
 
 def ours(a: Path, b: Path, seconds: float) -> None:
     """Prints a line for every sweep and the outcome."""
-    from lib_merge.architectures import family_by_id
-    from lib_merge.checkpoint import open_checkpoint
+    from lib_merge.architectures import family_by_id, open_checkpoint
     from lib_merge.rebasin import Options, align
-    from lib_merge.rebasin.report import report_of
+    from lib_merge.rebasin.report import alignment_report
     from tests.bench.contestants import PeakMemory
 
     class Clock:
@@ -66,8 +65,10 @@ def ours(a: Path, b: Path, seconds: float) -> None:
     with open_checkpoint(a) as target, open_checkpoint(b) as source, PeakMemory() as memory:
         found = align(family_by_id("sd1"), source, target, Options(), clock)
     took = time.perf_counter() - clock.began
-    report = report_of(found)
-    print(f"{took:7.1f} s  {report.verdict}; {found.turns} groups had their turn; {memory.peak / 1e6:.0f} MB")
+    report = alignment_report(found)
+    print(
+        f"{took:7.1f} s  {report.verdict}; {found.visits} groups had their turn; {memory.peak / 1e6:.0f} MB"
+    )
 
 
 def sd_meh(a: Path, b: Path) -> None:
@@ -116,7 +117,7 @@ def main() -> None:
         }
         run[name]()
         return
-    from tests.full_size import write_full_size
+    from tests.support.full_size import write_full_size
 
     FOLDER.mkdir(exist_ok=True)
     a, other, planted = (FOLDER / f"{name}.safetensors" for name in ("sd1_0", "sd1_1", "sd1_planted"))

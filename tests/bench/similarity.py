@@ -79,8 +79,8 @@ def ours(kind: str) -> Callable[[list[Path]], Job]:
         import numpy as np
         import torch
 
-        from lib_merge.checkpoint import read_header
-        from lib_merge.report.comparison import compare
+        from lib_merge.architectures import read_header
+        from lib_merge.report.similarity.comparison import compare
 
         torch.empty(1), np.empty(1)
         return lambda: compare(read_header(models[0]), [read_header(models[1])], kind)
@@ -92,8 +92,8 @@ def check(models: list[Path]) -> Job:
     """One file's health."""
     import torch
 
-    from lib_merge.checkpoint import read_header
-    from lib_merge.report.health import check as look_over
+    from lib_merge.architectures import read_header
+    from lib_merge.report.health.check import check as look_over
 
     torch.empty(1)
     return lambda: look_over(read_header(models[0]))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,32 @@ expect = sync_api.expect
 
 PAGE = Path(__file__).with_name("page.py")
 SECOND = 1000  # milliseconds
-DRAWN = 200 * SECOND  # the first picture loads a pipeline, on a machine that may be busy
+WAIT = 120 * SECOND  # for what has no time limit of its own, on a machine that may be busy
+DRAWN = 200 * SECOND  # the first picture loads a pipeline
+expect.set_options(timeout=WAIT)  # 5 seconds otherwise
+LIST_OPEN = 10 * SECOND
 VIEW = {"width": 1280, "height": 900}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# a container's /dev/shm may be small
+CHROMIUM_WORDS = ["--no-sandbox", "--disable-dev-shm-usage"]
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"
+)
+# what a page says where there is no internet
+OFFLINE = re.compile(r"font|ERR_NAME_NOT_RESOLVED|ERR_INTERNET|ERR_NETWORK|preload", re.IGNORECASE)
+
+OUTPUTS: dict[
+    str, Path
+] = {}  # of the pages that were started: what the desk keeps there is removed by a new page
+
+
+@contextmanager
+def chromium_browser() -> Generator[Any]:
+    """A browser without a window."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_WORDS)
+        yield browser
+        browser.close()
 
 
 def start(python: Path | str, models: Path, output: Path, *extra: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -29,9 +56,10 @@ def start(python: Path | str, models: Path, output: Path, *extra: str) -> tuple[
     log = (output.parent / f"{output.name}.log").open("wb")
     server = subprocess.Popen([python, PAGE, models, output, str(port), *extra], stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/"
-    for _ in range(240):
+    for _ in range(480):
         try:
-            urllib.request.urlopen(address, timeout=2).close()
+            urllib.request.urlopen(address, timeout=60).close()
+            OUTPUTS[address] = output
             return server, address
         except OSError:
             assert server.poll() is None, Path(log.name).read_text()
@@ -43,7 +71,7 @@ def start(python: Path | str, models: Path, output: Path, *extra: str) -> tuple[
 def stop(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
     try:
-        server.wait(10)
+        server.wait(60)
     except subprocess.TimeoutExpired:
         server.kill()
 
@@ -51,19 +79,43 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 class Desk:
     """One open page, and what a person does on it."""
 
-    def __init__(self, browser: Any, address: str, tab: str = "", *, dark: bool = False) -> None:
+    def __init__(
+        self,
+        browser: Any,
+        address: str,
+        tab: str = "",
+        *,
+        dark: bool = False,
+        status: str = "Loaded: ",
+        resumes: bool = False,
+    ) -> None:
+        if not resumes:
+            for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk.json"):
+                kept.unlink(missing_ok=True)
         self.page = browser.new_page(viewport=VIEW)
+        self.page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("console", self._note_error)
         self.page.on("dialog", lambda dialog: dialog.accept())
         self.page.goto(address + ("?__theme=dark" if dark else ""))
-        if tab:  # of a host with tabs of its own
-            self.page.locator("#tabs > .tab-nav").get_by_role("button", name=tab, exact=True).click(
-                timeout=60 * SECOND
-            )
-        self.page.wait_for_selector("[data-slot=IN05]", timeout=60 * SECOND)
-        expect(self.part("status")).to_contain_text("in memory", timeout=20 * SECOND)
+        if tab:  # of a host with tabs of its own; their role is tab in Gradio 4, and button in Gradio 3
+            tabs = self.page.locator("#tabs > .tab-nav button")
+            tabs.filter(has_text=re.compile(rf"^\s*{re.escape(tab)}\s*$")).click()
+        self.page.wait_for_selector("[data-slot=IN05]")
+        expect(self.part("status")).to_contain_text(status)
+        expect(self.page.locator("[data-mount=faders][data-resumed]")).to_be_attached()
+
+    def _note_error(self, said: Any) -> None:
+        if said.type == "error":  # a failed request is said without its address
+            self.complaints.append(f"{said.text} {said.location.get('url', '')}".strip())
+
+    def open_again(self) -> None:
+        """Reload the page. What the page that is left complains of while the browser breaks off its
+        requests is no fault (Gradio logs each as an error); what it complained of before is one."""
+        before = list(self.complaints)
+        self.page.once("framenavigated", lambda _: self.complaints.__setitem__(slice(None), before))
+        self.page.reload()
 
     def part(self, name: str) -> Any:
         return self.page.locator(f"[data-part={name}]")
@@ -75,24 +127,29 @@ class Desk:
         return self.page.locator(f"[data-slot={slot}] .md-range")
 
     def choose(self, field: str, name: str) -> None:
-        self.page.locator(f"#merge_desk_{field} input").click()
+        box = self.page.locator(f"#merge_desk_{field} input")
         options = self.page.locator(f"#merge_desk_{field} [role=option], ul.options li:visible")
-        options.filter(has_text=re.compile(rf"^[\s✓]*{re.escape(name)}\s*$")).first.click()
+        option = options.filter(has_text=re.compile(rf"^[\s✓]*{re.escape(name)}\s*$")).first
+        for _ in range(WAIT // LIST_OPEN):  # a list that is open does not show what came meanwhile
+            box.click()
+            with suppress(sync_api.TimeoutError):
+                option.click(timeout=LIST_OPEN)
+                return
+            box.blur()
+        raise AssertionError(f"there is no {name} to choose for {field}")
 
     def begin(self, a: str = "ink", b: str = "pastel", *, live: bool = False) -> None:
         self.choose("b", b)
-        expect(self.part("empty")).to_be_hidden(timeout=20 * SECOND)
+        expect(self.part("next-step")).to_be_hidden()
         if a != "base":
             self.choose("a", a)
         # marks come after the faders of these two: before that the desk may draw all faders once more
         between = re.compile(rf"^{re.escape(a)}(\.\w+)?\|{re.escape(b)}(\.\w+)?$")
-        expect(self.page.locator("[data-mount=board]")).to_have_attribute(
-            "data-between", between, timeout=30 * SECOND
-        )
+        expect(self.page.locator("[data-mount=faders]")).to_have_attribute("data-between", between)
         expect(self.page.locator("[data-slot=OUT05].md-marked")).to_be_visible()
-        if not live:
+        if self.act("live").is_checked() is not live:
             self.act("live").press("Space")  # not a click: the page is still finding its height
-            expect(self.act("live")).not_to_be_checked()
+        expect(self.act("live")).to_be_checked(checked=live)
 
     def drag(self, slot: str, to: float) -> None:
         box = self.place(slot)
@@ -103,19 +160,30 @@ class Desk:
         self.page.mouse.up()
 
     def place(self, slot: str) -> dict[str, float]:
-        """Where a fader stands; the desk may be drawing its faders anew at this very moment."""
-        for _ in range(20):
-            expect(self.fader(slot)).to_be_visible(timeout=20 * SECOND)
-            if box := self.fader(slot).bounding_box():
+        """Where a slider stands still; the desk may be drawing its sliders again at this very moment."""
+        before = None
+        for _ in range(100):
+            expect(self.fader(slot)).to_be_visible()
+            box = self.fader(slot).bounding_box()
+            if box and box == before:
                 return box
-            self.page.wait_for_timeout(200)
-        raise AssertionError(f"the fader {slot} is nowhere")
+            before = box
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"the fader {slot} is nowhere, or does not stand still")
 
     def at(self, slot: str) -> float:
         return float(self.fader(slot).input_value())
 
     def text(self) -> list[float]:
-        return [float(word) for word in self.part("text").input_value().split(",")]
+        return [float(word) for word in self.part("numbers").input_value().split(",")]
+
+    def paste(self, numbers: str) -> None:
+        """A list into the box of numbers, until it is read."""
+        response = "#merge_desk_mix_numbers_response [data-merge-desk]"
+        read = f"document.querySelector('{response}')?.dataset.at ?? ''"
+        before = self.page.evaluate(read)
+        self.part("numbers").fill(numbers)
+        self.page.wait_for_function(f"before => ({read}) !== before", arg=before)
 
     def picture(self, frame: str = "now") -> Any:
         return self.page.locator(f"[data-frame={frame}] img")
@@ -123,9 +191,9 @@ class Desk:
     def take_out(self) -> None:
         """Leave no merge in memory: the next page would take it up."""
         if "(unsaved)" in self.part("status").text_content():
-            self.page.locator("#merge_desk_room_mix-button").click()
+            self.page.locator("#merge_desk_tab_mix-button").click()
             self.idle()
-            self.act("restore").click()
+            self.act("unload").click()
             expect(self.part("status")).not_to_contain_text("(unsaved)", timeout=DRAWN)
 
     def idle(self) -> None:

@@ -20,10 +20,11 @@ def paper(models: Path, output: Path, port: int) -> None:
     """The tab as a WebUI shows it, script and style put into the page as a WebUI does."""
     import gradio
 
-    from lib_merge.desk.tab import build
-    from tests.desk_host import PaperHost, PaperMixer
+    from lib_merge.desk.page import build
+    from lib_merge.service.services import Services
+    from tests.support.desk_host import PaperHost, PaperService
 
-    page: Any = build(PaperMixer(PaperHost(models, output)))
+    page: Any = build(Services(PaperService(PaperHost(models, output))))
     if int(gradio.__version__.split(".")[0]) >= 6:
         page.launch(server_port=port, server_name="127.0.0.1", quiet=True, head=head())
         return
@@ -48,8 +49,8 @@ def real(models: Path, output: Path, port: int) -> None:
     from lib_merge.hosts.standalone import StandaloneHost
 
     class Quick(StandaloneHost):
-        def usual(self) -> DrawSettings:
-            return replace(super().usual(), steps=3)
+        def default_settings(self) -> DrawSettings:
+            return replace(super().default_settings(), steps=3)
 
     serve(Quick([models], output=output, data=output / "desk"), port=port, open_browser=False)
 

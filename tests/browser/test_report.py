@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,59 +12,36 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from samples.assemble import assemble
-from tests.browser.driver import SECOND, VIEW, Desk, expect, start, stop, sync_api
-from tests.gradio_env import PINS, python_with_gradio
-from tests.merging import rewrite
-
-pytest.importorskip("gradio", reason="Gradio is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FOUND = 60 * SECOND
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
-]
+from tests.browser.driver import VIEW, Desk, expect, start, stop
+from tests.support.gradio_env import PINS, python_with_gradio
+from tests.support.merging import rewrite
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(models: Path) -> Path:
     """The samples, and pastel with a damaged middle block."""
-    folder = tmp_path_factory.mktemp("report") / "models"
-    assemble(folder)
-    pastel = load_file(folder / "pastel.safetensors")
+    pastel = load_file(models / "pastel.safetensors")
     draw = torch.Generator().manual_seed(1)
     damage = {
         key: (x + torch.randn(x.shape, generator=draw) * x.float().std() * 2).to(x.dtype)
         for key, x in pastel.items()
         if ".middle_block." in key and x.ndim > 1
     }
-    rewrite(folder / "pastel.safetensors", damage, folder / "torn.safetensors")
-    return folder
+    rewrite(models / "pastel.safetensors", damage, models / "torn.safetensors")
+    return models
 
 
 @pytest.fixture(scope="module")
-def address(models: Path) -> Generator[str]:
-    server, address = start(sys.executable, models, models.parent / "output", "--paper")
-    yield address
-    stop(server)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Generator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def server_words() -> tuple[str, ...]:
+    return ("--paper",)
 
 
 def opened(chromium: Any, address: str, theme: str = "light") -> Desk:
     """The desk with ink and torn on it, its room Report in front."""
     desk = Desk(chromium, f"{address}?__theme={theme}")
     desk.begin("ink", "torn")
-    desk.page.locator("#merge_desk_rooms button:visible", has_text="Report").last.click()
-    expect(desk.act("report-compare")).to_be_enabled(timeout=20 * SECOND)
+    desk.page.locator("#merge_desk_tabs button:visible", has_text="Report").last.click()
+    expect(desk.act("report-compare")).to_be_enabled()
     return desk
 
 
@@ -82,8 +57,8 @@ def compare(desk: Desk, kind: str = "weights", *models: str) -> None:
         desk.page.locator(f'[data-model="{name}"]').check()
     desk.page.locator("[data-report=kind]").select_option(kind)
     desk.act("report-compare").click()
-    expect(desk.act("report-stop")).to_be_disabled(timeout=FOUND)
-    expect(desk.page.locator(".md-title")).to_be_visible(timeout=FOUND)
+    expect(desk.act("report-stop")).to_be_disabled()
+    expect(desk.page.locator(".md-title")).to_be_visible()
 
 
 def pressed(desk: Desk, slot: str, kind: str) -> bool:
@@ -98,16 +73,19 @@ def test_a_broken_block_is_named_and_a_click_takes_as(desk: Desk) -> None:
     expect(finding).to_contain_text("M00 of torn looks broken")
     finding.get_by_role("button", name="Take ink's M00").click()
     assert pressed(desk, "M00", "mute")
-    desk.part("report-told").get_by_role("button").click()
+    desk.part("report-status").get_by_role("button").click()
     expect(desk.fader("M00")).to_be_visible()
     assert desk.complaints == []
 
 
-def test_a_click_on_a_row_solos_its_fader(desk: Desk) -> None:
+def test_a_click_on_a_bar_or_a_row_solos_its_fader(desk: Desk) -> None:
     compare(desk)
+    desk.page.locator("[data-bar=M00]").click()
+    assert pressed(desk, "M00", "solo")
+    desk.part("report-tables").locator("summary").click()
     desk.page.locator("[data-row=OUT05]").click()
     assert pressed(desk, "OUT05", "solo")
-    expect(desk.part("report-told")).to_contain_text("OUT05 is soloed")
+    expect(desk.part("report-status")).to_contain_text("OUT05 is soloed")
     desk.page.locator("[data-row=IN02]").press("Enter")
     assert (pressed(desk, "OUT05", "solo"), pressed(desk, "IN02", "solo")) == (False, True)
 
@@ -119,8 +97,11 @@ def test_many_models_are_ranked_by_the_total_that_is_clicked(desk: Desk) -> None
     desk.page.locator("[data-rank=output]").click()
     assert desk.page.locator("[data-rank=output]").get_attribute("aria-pressed") == "true"
     expect(desk.page.locator(".md-title")).to_contain_text("seed 114514")
+    expect(desk.page.locator(".md-model-line")).to_have_count(3)
+    expect(desk.page.locator("[data-unet=torn] [data-bar=OUT05]")).to_be_visible()
+    desk.part("report-tables").locator("summary").click()
     table = desk.page.locator("[data-report=table]")
-    table.select_option(label="By model: inputs, as chillyMixBase has them")
+    table.select_option(label="Table by model (inputs)")
     heads = desk.part("report-table").locator("thead th").all_inner_texts()
     assert heads == ["model", "IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID0", "total"]
 
@@ -133,19 +114,19 @@ def test_the_files_that_it_hands_out_hold_the_report(desk: Desk) -> None:
     data = json.loads(Path(got.value.path()).read_text())
     assert (data["kind"], data["reference"]["name"], data["models"][0]["name"]) == ("asim2", "ink", "torn")
     desk.act("report-plot").click()
-    expect(desk.page.locator(".md-plot")).to_be_visible(timeout=FOUND)
+    expect(desk.page.locator(".md-plot")).to_be_visible()
 
 
 def test_health_is_checked_and_a_wish_without_models_is_refused(desk: Desk) -> None:
     desk.act("report-check").click()
-    expect(desk.page.locator("[data-health=ink]")).to_contain_text("nothing is wrong", timeout=FOUND)
+    expect(desk.page.locator("[data-health=ink]")).to_contain_text("nothing is wrong")
     desk.page.locator('[data-model="torn"]').uncheck()
     assert desk.act("report-compare").is_disabled()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_room_in_both_themes(chromium: Any, address: str, theme: str, cache: Path) -> None:
+def test_the_tab_in_both_themes(chromium: Any, address: str, theme: str, cache: Path) -> None:
     desk = opened(chromium, address, theme)
     compare(desk)
     desk.page.mouse.move(0, 0)
@@ -157,7 +138,7 @@ def test_the_room_in_both_themes(chromium: Any, address: str, theme: str, cache:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", PINS)
-def test_the_room_works_on_the_gradio_of_a_webui(
+def test_the_tab_works_on_the_gradio_of_a_webui(
     version: str, chromium: Any, models: Path, cache: Path, tmp_path: Path
 ) -> None:
     server, address = start(python_with_gradio(version, cache), models, tmp_path / "out", "--paper")
@@ -168,10 +149,8 @@ def test_the_room_works_on_the_gradio_of_a_webui(
         desk.page.locator("[data-report=kind]").select_option("sdsim")
         expect(desk.page.locator("[data-report=seed]")).to_have_value("114514")
         desk.act("report-compare").click()  # there is no torch beside these Gradios, which is said
-        expect(desk.part("report-problem").get_by_role("alert")).to_contain_text(
-            re.compile("torch"), timeout=FOUND
-        )
+        expect(desk.part("report-problem").get_by_role("alert")).to_contain_text(re.compile("torch"))
         desk.page.evaluate("mergeDesk.open('mix')")
-        expect(desk.fader("M00")).to_be_visible(timeout=20 * SECOND)
+        expect(desk.fader("M00")).to_be_visible()
     finally:
         stop(server)

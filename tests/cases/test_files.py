@@ -40,7 +40,7 @@ def test_the_markers_of_v_prediction_go_with_the_u_net_that_dominates(
     assert not set(MARKERS) & set(case.merge(b, a, *words))
 
 
-def test_a_mixture_of_noise_prediction_and_v_prediction_is_told_before_it_is_merged(case: Case) -> None:
+def test_a_mixture_of_noise_prediction_and_v_prediction_is_reported_before_it_is_merged(case: Case) -> None:
     a, b = case.put("eps", sdxl(1)), case.put("vpred", {**sdxl(2), **MARKERS})
     assert "--prediction" in case.run("plan", a, b, "--alpha", 0.5).out
     assert "--prediction" not in case.run("plan", a, case.put("other", sdxl(3)), "--alpha", 0.5).out
@@ -198,7 +198,7 @@ def int8(tensors: Tensors, scale: str) -> Tensors:
 
 @pytest.mark.parametrize("scale", ["scales", "weight_scale", "scale", "SCB", "nobody_knows_it"])
 @pytest.mark.parametrize("place", ["A", "B", "C"])
-def test_whole_numbers_in_place_of_weights_are_refused_in_every_ingredient(
+def test_integers_in_place_of_weights_are_refused_in_every_ingredient(
     case: Case, place: str, scale: str
 ) -> None:
     quantised, one, two = case.put("q", int8(sd1(1), scale)), case.put("x", sd1(2)), case.put("y", sd1(3))

@@ -11,40 +11,44 @@ from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_merge.architectures import Family, family_by_id, parse_numbers
-from lib_merge.checkpoint import Header, nested
+from lib_merge.checkpoint import Header, metadata_dict
 from lib_merge.desk.api import read_body
-from lib_merge.desk.grid_handlers import GridMove
-from lib_merge.desk.handlers import Move
-from lib_merge.desk.request import read_request
-from lib_merge.dtypes import parse_save_dtype
+from lib_merge.desk.common import to_json
+from lib_merge.desk.protocol import Response, dispatch
+from lib_merge.desk.selection import Selection
+from lib_merge.desk.table import endpoints
 from lib_merge.errors import RecipeError
-from lib_merge.grid import Base, Cell, kinds
-from lib_merge.grid.amount_axes import known_parameters
-from lib_merge.grid.axes import kind_of, read_asked, read_axes
-from lib_merge.hosts.host import Ckpt
+from lib_merge.grid import GridBase, GridCell, axis_kinds
+from lib_merge.grid.axes.amounts import all_parameters
+from lib_merge.grid.axes.read import find_axis_kind, parse_axis_spec, read_axes
 from lib_merge.picture import DrawSettings
-from lib_merge.plan.ruler import Ruler
+from lib_merge.plan.rule_resolver import RuleResolver
 from lib_merge.recipe import (
     Recipe,
     Rules,
-    adjusted,
+    import_from_text,
     parse_recipe,
     parse_rules,
     print_recipe,
     print_rules,
+    read_recipe_text,
     read_weights,
-    recipe_in,
-    recipe_text,
+    with_adjust,
 )
 from lib_merge.recipe.imports.history_csv import history_rows
 from lib_merge.recipe.imports.preset_files import read_presets
-from lib_merge.recipe.presets import curve
+from lib_merge.recipe.names import unique_names
+from lib_merge.recipe.options import DTYPE_OPTION
+from lib_merge.recipe.weights.presets import preset_amounts
+from lib_merge.service.request import MergeRequest, Resolved
+from lib_merge.service.services import Services
+from tests.support.desk_host import PaperHost, PaperService
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SD1, SDXL = family_by_id("sd1"), family_by_id("sdxl")
@@ -78,7 +82,7 @@ def _recipe(text: str) -> Recipe:
 
 
 def _imported(text: str, entry: str = "") -> Recipe:
-    read = recipe_in(text, entry).recipe
+    read = import_from_text(text, entry).recipe
     print_recipe(read).encode("utf-8")
     return read
 
@@ -88,17 +92,17 @@ def _rules(text: str) -> Rules:
     printed = print_rules(read)
     assert parse_rules(printed) == read, printed
     for family in (SD1, SDXL):
-        ruler = Ruler(read, family, tuple(family.shapes))
+        ruler = RuleResolver(read, family, tuple(family.shapes))
         if not list(ruler.problems("here")):
-            list(ruler.tally())
+            list(ruler.rule_stats())
     return read
 
 
 def _weights(text: str) -> object:
-    return read_weights(text, layout="supermerger", given=0.3)
+    return read_weights(text, layout="supermerger", plain=0.3)
 
 
-class Shelf:
+class Catalog:
     """Names of which every one is there."""
 
     def checkpoint(self, name: str) -> str:
@@ -111,12 +115,12 @@ class Shelf:
         raise RecipeError("there is no such file", where=file)
 
     def preset(self, name: str, family: Family) -> Mapping[str, float]:
-        return curve(name, family)
+        return preset_amounts(name, family)
 
     def recipe(self, text: str) -> Recipe:
         return parse_recipe(text)
 
-    def remembered(self, text: str) -> Recipe:
+    def from_history(self, text: str) -> Recipe:
         raise RecipeError("there is no such merge", where=text)
 
     def samplers(self) -> Sequence[str]:
@@ -128,42 +132,62 @@ class Shelf:
     def loras(self) -> Sequence[str] | None:
         return ("ink", "wool")
 
-    def dice(self) -> int:
+    def random_seed(self) -> int:
         return 7
 
 
 @cache
-def base() -> Base:
+def base() -> GridBase:
     """A merge of two SD1 models, to vary."""
-    found = Base(Cell(parse_recipe(MERGE), DrawSettings(prompt="a cat <lora:ink:0.5>")), Shelf())
+    found = GridBase(GridCell(parse_recipe(MERGE), DrawSettings(prompt="a cat <lora:ink:0.5>")), Catalog())
     found.__dict__["family"] = SD1  # in place of reading A's header
     return found
 
 
 def _axis(name: str, text: str) -> object:
     start = base()
-    kind = kind_of(name, start)
-    return [kind.apply(start.cell, value.to, start) for value in kind.read(text, start)][:1]
+    kind = find_axis_kind(name, start)
+    return [kind.apply(start.cell, value.value, start) for value in kind.read(text, start)][:1]
 
 
 def _axis_line(text: str) -> object:
-    return read_axes({"x": read_asked(text)}, base())
+    return read_axes({"x": parse_axis_spec(text)}, base())
 
 
 def _metadata(text: str) -> object:
-    return nested({"merge_desk.ancestry": text}, "merge_desk.ancestry")
+    return metadata_dict({"merge_desk.ancestry": text}, "merge_desk.ancestry")
 
 
 def _body(text: str) -> object:
     """A body of the API, or what the page sends for a merge."""
     body = read_body(text.encode("utf-8", "surrogatepass"))
-    return print_recipe(read_request(body, _found, _found, lambda each: each.path.name).recipe).encode(
-        "utf-8"
-    )
+    request = MergeRequest.from_json(body)
+    return print_recipe(request.recipe(_Anywhere()).recipe).encode("utf-8")
 
 
-def _found(name: str) -> Ckpt:
-    return Ckpt(name, Path("models", name.replace("\0", "")))
+class _Anywhere:
+    """Any name is that of a file; a recipe's files are not looked for."""
+
+    def name_models(self, models: Sequence[str], vae: str) -> list[tuple[str, Path]]:
+        paths = [Path("models", name.replace("\0", "")) for name in (*models, *([vae] if vae else []))]
+        return list(zip(unique_names(paths), paths, strict=True))
+
+    def locate(self, recipe: Recipe) -> Resolved[Path]:
+        return Resolved(recipe, {})
+
+
+@cache
+def _services() -> Services:
+    folder = Path(mkdtemp())
+    return Services(PaperService(PaperHost(folder, folder / "data")))
+
+
+def _page(text: str) -> Response:
+    """What the page's script sends: every mistake is a problem in the one response, and no defect of ours."""
+    response = dispatch(text, endpoints(), _services(), Selection("a", "b"))
+    to_json(response).encode("utf-8")
+    assert response.problem is None or "error of its own" not in response.problem.what, response.problem
+    return response
 
 
 # --- bytes, one letter of Latin-1 each ---
@@ -177,7 +201,7 @@ def _file(ending: str, read: Callable[[Path], object], text: str) -> object:
 
 
 def _source(path: Path) -> object:
-    return recipe_in(recipe_text(str(path))).recipe
+    return import_from_text(read_recipe_text(str(path))).recipe
 
 
 def _picture(format: str) -> str:
@@ -385,6 +409,15 @@ YAML_TOKENS = (
 INFO_TOKENS = ("Merge recipe: ", '"\\"', "ModelMixer model a: ", 'ModelMixer a: "', "ModelMixer ", "Steps: ")
 
 
+ACTIONS = (
+    '{"seq": 1, "name": "mix.effects", "task": "", "revision": 2, "data": {"parameters": {"alpha": 0.5}}}',
+    '{"seq": 1, "name": "mix.numbers", "data": {"text": "1, 2", "layout": "supermerger"}}',
+    '{"seq": 1, "name": "grid.plan", "data": {"axes": {"x": ["alpha", "0-1"]}}}',
+    '{"seq": 1, "name": "grid.load_cell", "data": {"place": [0, 0, 0]}}',
+    '{"seq": 1, "name": "history.list", "data": {"query": "a", "starred": true}}',
+)
+
+
 def entries() -> Iterator[Entry]:
     """Every one of them."""
     yield Entry(
@@ -405,9 +438,9 @@ def entries() -> Iterator[Entry]:
         "numbers", parse_numbers, ("1", ",", "1,", "[", "(", ") ", "e", "1e", "-."), (NUMBERS, f"[{NUMBERS}]")
     )
     yield Entry(
-        "adjust", lambda text: adjusted(parse_recipe(MERGE), text), ("1", ",", "1,", "["), ("-2,0,0,2",)
+        "adjust", lambda text: with_adjust(parse_recipe(MERGE), text), ("1", ",", "1,", "["), ("-2,0,0,2",)
     )
-    yield Entry("number format", parse_save_dtype, ("fp16", "a"), ("fp16", "source"))
+    yield Entry("number format", DTYPE_OPTION.parse, ("fp16", "a"), ("fp16", "source"))
     yield Entry("metadata", _metadata, JSON_TOKENS, (WEBUI, BODY))
     yield Entry("body", _body, JSON_TOKENS, (BODY, json.dumps({"recipe": MERGE})))
     yield Entry("axis", _axis_line, AXIS_TOKENS, ("alpha: 0-1 [5]", "OUT05: 0, 0.5, 1", "blocks: IN05"))
@@ -417,16 +450,12 @@ def entries() -> Iterator[Entry]:
         )
     yield Entry("checkpoint", partial(_file, ".safetensors", _source), JSON_TOKENS, (_checkpoint(),))
     yield Entry("history file", partial(_file, ".csv", _source), CSV_TOKENS, (HISTORY,))
-    yield Entry(
-        "page", Move.read, JSON_TOKENS, ('{"seq": 1, "action": "apply", "parameters": {"alpha": 0.5}}',)
-    )
-    moves = ('{"seq": 1, "action": "plan", "axes": {"x": ["alpha", "0-1"]}, "place": [0, 0, 0], "row": 1}',)
-    yield Entry("page's grid", GridMove.read, JSON_TOKENS, moves)
+    yield Entry("page", _page, JSON_TOKENS, ACTIONS)
     every = tuple(text for texts in AXES.values() for text in texts)
-    plain = [kind.id for kind in kinds() if kind.id not in known_parameters()]
+    plain = [kind.id for kind in axis_kinds() if kind.id not in all_parameters()]
     for kind in (
         "alpha",
-        "normalise",
+        "normalize",
         *plain,
         "OUT05",
         "IN03-IN05",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from lib_merge.errors import MergeError
 from tests.fuzz.entries import Entry
@@ -121,15 +122,10 @@ def try_one(entry: Entry, others: Sequence[str], seed: int) -> Found | None:
     return Found(entry.name, seed, text, f"{taken:.1f} s") if taken > SECONDS else None
 
 
-def search(entries: Sequence[Entry], first: int, seconds: float) -> Iterator[Found]:
-    """Goes through seeds from `first` on, every entry in turn, for so many seconds by the clock."""
+def search(entries: Sequence[Entry], seeds: Iterable[int]) -> Iterator[Found]:
+    """What is wrong with the answers to the texts of these seeds, every entry in turn."""
     others = [sample for entry in entries for sample in entry.samples]
-    end, seed = time.monotonic() + seconds, first
-    while True:
-        for entry in entries:
-            if time.monotonic() > end:
-                return
-            found = try_one(entry, others, seed)
-            if found is not None:
-                yield found
-        seed += 1
+    for seed, entry in product(seeds, entries):
+        found = try_one(entry, others, seed)
+        if found is not None:
+            yield found

@@ -10,7 +10,8 @@ import pytest
 from tests.fuzz.entries import entries
 from tests.fuzz.mutations import search, try_one
 
-SECONDS = float(os.environ.get("MERGE_DESK_FUZZ_SECONDS", "60"))
+# counted and not timed: a machine tries the same texts on every day, and as many as any other
+SEEDS = range(1000, 1100 if os.environ.get("CI") else 2000)
 
 
 def test_every_reader_takes_its_own_samples() -> None:
@@ -36,9 +37,8 @@ def test_the_first_texts_of_every_reader_are_answered_or_refused(entry: object) 
 
 
 @pytest.mark.slow
-def test_a_minute_of_texts_is_answered_or_refused() -> None:
+def test_many_texts_are_answered_or_refused() -> None:
     found = [
-        f"{each.entry}, seed {each.seed}: {each.what}"
-        for each in islice(search(list(entries()), 1000, SECONDS), 5)
+        f"{each.entry}, seed {each.seed}: {each.what}" for each in islice(search(list(entries()), SEEDS), 5)
     ]
     assert found == []

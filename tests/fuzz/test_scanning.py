@@ -12,7 +12,8 @@ from lib_merge.errors import MergeError
 from tests.fuzz.entries import Entry, entries
 
 LENGTH = 100_000  # characters
-SECONDS = 3.0  # of processor time, of which a quiet machine needs a third
+SECONDS = 10.0  # of processor time, of which a quiet machine needs a tenth
+TRIES = 10  # of a comparison of two times: what else the machine does only lengthens either
 CHARACTERS = " \na1.,-+*(['\"\\:;=#<eR/\0\r\ud83d"
 
 
@@ -26,7 +27,7 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", list(entries()), ids=lambda entry: entry.name)
-def test_100_kb_of_any_character_and_of_any_token_are_answered_within_a_second(entry: Entry) -> None:
+def test_100_kb_of_any_character_and_of_any_token_are_answered_soon(entry: Entry) -> None:
     slow: list[tuple[str, float]] = []
     half = entry.samples[0][: len(entry.samples[0]) // 2]
     for begin, tokens in (("", CHARACTERS), ("", entry.tokens), (half, entry.tokens)):
@@ -61,6 +62,9 @@ def test_twice_the_text_takes_no_more_than_some_times_the_time(name: str, token:
     entry = next(entry for entry in entries() if entry.name == name)
     # within the field's limit of length: the time of a square would grow sixteenfold
     short, long = (token * (length // len(token)) + "!" for length in (4_000, 16_000))
-    once = min(seconds(entry.reads, short) for _ in range(3))
-    fourfold = min(seconds(entry.reads, long) for _ in range(3))
-    assert fourfold < 10 * max(once, 0.002)
+    once = fourfold = float("inf")
+    for _ in range(TRIES):
+        once, fourfold = min(once, seconds(entry.reads, short)), min(fourfold, seconds(entry.reads, long))
+        if fourfold < 10 * max(once, 0.002):
+            return
+    pytest.fail(f"{len(short)} characters take {once:.4f} s, {len(long)} take {fourfold:.4f} s")

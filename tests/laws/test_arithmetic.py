@@ -10,20 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_merge.execute.kernels import Place, kernel_of
+from lib_merge.execute.kernels import ChunkRef, kernel_of
 from lib_merge.plan.fold import Source, combination
-from lib_merge.tensors import Scratch, all_finite, exact, extremes, lerp_rounds_once
-from tests.merging import same_bits
-from tests.strategies import DTYPES, amounts, tensors
+from lib_merge.tensors import Scratch, all_finite, decimal_fraction, extremes, lerp_rounds_once
+from tests.support.merging import same_bits
+from tests.support.strategies import DTYPES, amounts, tensors
 
-SHARES = amounts(-1, 2).map(exact)
+SHARES = amounts(-1, 2).map(decimal_fraction)
 
 
 def merged(models: list[torch.Tensor], shares: list[Fraction], dtype: torch.dtype) -> torch.Tensor:
     """What the engine computes for a sum of files."""
     expression = combination((Source(n), share) for n, share in enumerate(shares))
     out = torch.empty(models[0].shape, dtype=dtype)
-    kernel_of(expression)(dict(enumerate(models)), out, Scratch(), Place())
+    kernel_of(expression)(dict(enumerate(models)), out, Scratch(), ChunkRef())
     return out
 
 
@@ -64,7 +64,7 @@ def test_a_share_of_one_beside_zeros_is_that_model_to_the_bit(data: st.DataObjec
 @given(data=st.data())
 def test_equal_models_come_back_to_the_bit_from_a_weighted_sum(data: st.DataObject) -> None:
     (a,) = data.draw(tensors(1, DTYPES))
-    alpha = exact(data.draw(amounts(0, 1)))
+    alpha = decimal_fraction(data.draw(amounts(0, 1)))
     assert torch.equal(merged([a, a.clone()], [1 - alpha, alpha], a.dtype), a)
 
 

@@ -10,20 +10,27 @@ from fractions import Fraction
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lib_merge.execute.kernels import Place, kernel_of
+from lib_merge.desk.selection import FADER_PARAMETERS
+from lib_merge.execute.kernels import ChunkRef, kernel_of
 from lib_merge.methods import METHODS
+from lib_merge.parameters import Seed, seed_for
 from lib_merge.plan.fold import Application, Source, fold
 from lib_merge.recipe import Ingredient, Recipe, Step
-from lib_merge.registry import Method, Seed, seed_for
-from lib_merge.tensors import Scratch, exact, working_dtype
-from tests.merging import same_bits
-from tests.strategies import DTYPES, knob_values, model_count, tensors
+from lib_merge.registry import Method
+from lib_merge.tensors import Scratch, decimal_fraction, working_dtype
+from tests.support.examples import examples
+from tests.support.merging import same_bits
+from tests.support.strategies import DTYPES, knob_values, model_count, tensors
 
-FEWER = hypothesis_settings(max_examples=40)  # of so many methods
+FEWER = examples(40)  # of so many methods
 EVERY = pytest.mark.parametrize("method", METHODS.all(), ids=lambda method: method.id)
+FADED = pytest.mark.parametrize(
+    "method",
+    [m for m in METHODS.all() if any(p.name in FADER_PARAMETERS for p in m.parameters)],
+    ids=lambda method: method.id,
+)
 LINEAR = pytest.mark.parametrize("method", [m for m in METHODS.all() if m.coefficients], ids=lambda m: m.id)
 
 
@@ -31,6 +38,13 @@ def drawn(data: st.DataObject, method: Method) -> tuple[list[torch.Tensor], dict
     """Tensors and settings for one call."""
     count = data.draw(model_count(method), label="models")
     return data.draw(tensors(count), label="tensors"), data.draw(knob_values(method, count), label="settings")
+
+
+def recipe_of(method: Method, count: int, settings: dict) -> Recipe:
+    """One step of the method over so many models."""
+    names = tuple(f"M{n}" for n in range(count))
+    ingredients = tuple(Ingredient(name, f"{name}.safetensors") for name in names)
+    return Recipe(ingredients, (Step("R", method.id, names, tuple(sorted(settings.items()))),), "R")
 
 
 @EVERY
@@ -88,22 +102,39 @@ def test_float32_agrees_with_float64(method: Method, data: st.DataObject) -> Non
 @given(data=st.data())
 def test_an_end_of_the_range_is_that_model(method: Method, data: st.DataObject) -> None:
     """In a recipe it is the file itself, to the bit; the arithmetic alone comes within its roundings."""
-    if not method.ends:
+    if not method.exact:
         return
     models, settings = drawn(data, method)
-    reached = data.draw(st.sampled_from(method.ends))
+    reached = data.draw(st.sampled_from(method.exact))
     settings |= {name: method.parameter(name).kind(value) for name, value in reached.at.items()}
-    model = method.end(settings)
+    model = method.exact_model(settings)
     assert model is not None
     out = method(*models, **settings)
     largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
     torch.testing.assert_close(out, models[model], rtol=0, atol=16 * 2**-24 * largest)
-    recipe = Recipe(
-        tuple(Ingredient(f"M{n}", f"{n}.safetensors") for n in range(len(models))),
-        (Step("R", method.id, tuple(f"M{n}" for n in range(len(models))), tuple(sorted(settings.items()))),),
-        "R",
-    )
-    assert fold(recipe, float) == Source(model)
+    assert fold(recipe_of(method, len(models), settings), float) == Source(model)
+
+
+@FADED
+@FEWER
+@given(data=st.data())
+def test_at_its_neutral_amount_a_method_keeps_a_whatever_its_other_settings_are(
+    method: Method, data: st.DataObject
+) -> None:
+    """Solo, mute and reset of the page rest on it; a method without such an amount says why."""
+    neutral = method.neutral_amounts(FADER_PARAMETERS)
+    assert (neutral is None) == bool(method.exempt.get("neutral amount"))
+    if neutral is None:
+        return
+    models, settings = drawn(data, method)
+    settings |= neutral
+    out = method(*models, **settings)
+    largest = max((float(model.abs().max()) for model in models if model.numel()), default=0.0)
+    torch.testing.assert_close(out, models[0], rtol=0, atol=16 * 2**-24 * largest)
+    expression = fold(recipe_of(method, len(models), settings), float)
+    kept = torch.empty_like(models[0])
+    kernel_of(expression)(dict(enumerate(models)), kept, Scratch(), ChunkRef("some.key"))
+    assert same_bits(kept, models[0])
 
 
 @EVERY
@@ -121,12 +152,12 @@ def test_the_engine_gives_the_methods_result_rounded_once_whatever_the_pieces(
     dtype = data.draw(st.sampled_from(DTYPES))
     working = working_dtype([model.dtype for model in models], dtype)
     inner = {
-        p.name: seed_for(settings[p.name], "some.key") for p in method.parameters if isinstance(p.knob, Seed)
+        p.name: seed_for(settings[p.name], "some.key") for p in method.parameters if isinstance(p.range, Seed)
     }
     want = method(*[model.to(working) for model in models], **settings | inner).to(dtype)
     whole = Application(method.id, tuple(map(Source, range(count))), tuple(sorted(settings.items())))
     out = torch.empty(models[0].shape, dtype=dtype)
-    place = Place("some.key")
+    place = ChunkRef("some.key")
     kernel = kernel_of(whole)
     kernel(dict(enumerate(models)), out, Scratch(), place)
     assert same_bits(out, want)
@@ -136,7 +167,7 @@ def test_the_engine_gives_the_methods_result_rounded_once_whatever_the_pieces(
         for start, stop in ((0, cut), (cut, out.numel())):
             piece = torch.empty(stop - start, dtype=dtype)
             here = {n: model[start:stop] for n, model in enumerate(flat)}
-            kernel(here, piece, Scratch(), Place("some.key", start))
+            kernel(here, piece, Scratch(), ChunkRef("some.key", start))
             assert same_bits(piece, want.reshape(-1)[start:stop])
 
 
@@ -171,7 +202,7 @@ def test_a_linear_method_of_models_is_a_model(method: Method, data: st.DataObjec
 
 
 def _exactly(value: float | tuple[float, ...]) -> Fraction | tuple[Fraction, ...]:
-    return tuple(map(exact, value)) if isinstance(value, tuple) else exact(value)
+    return tuple(map(decimal_fraction, value)) if isinstance(value, tuple) else decimal_fraction(value)
 
 
 @EVERY
@@ -180,7 +211,7 @@ def test_a_method_explains_itself(method: Method) -> None:
     assert "out = " in method.formula
     assert method.source
     for parameter in method.parameters:
-        assert parameter.knob.help, f"{method.id}.{parameter.name} has no help"
-        assert parameter.knob.low < parameter.knob.high
+        assert parameter.range.help, f"{method.id}.{parameter.name} has no help"
+        assert parameter.range.low < parameter.range.high
         if not parameter.per_model:
-            assert parameter.knob.low <= parameter.default <= parameter.knob.high
+            assert parameter.range.low <= parameter.default <= parameter.range.high

@@ -9,16 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import read_header
 from lib_merge.cli import main
 from lib_merge.live import LiveSession
-from lib_merge.report.cache import content_digest
-from lib_merge.report.comparison import compare
-from lib_merge.report.health import check
-from tests.forge_names import save_as_forge
-from tests.full_size import write_tiny
-from tests.live_model import Memory
-from tests.merging import same_bits, simple_recipe
+from lib_merge.report.health.check import check
+from lib_merge.report.similarity.cache import content_digest
+from lib_merge.report.similarity.comparison import compare
+from tests.support.forge_names import save_as_forge
+from tests.support.full_size import write_tiny
+from tests.support.live_model import Memory
+from tests.support.merging import same_bits, simple_recipe
+
+pytestmark = pytest.mark.newest_only
 
 MERGES = {
     "A": ["first.safetensors", "second.safetensors"],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -14,56 +16,64 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from lib_merge.architectures.symmetry import Free
-from lib_merge.checkpoint import hash_file, read_header
-from lib_merge.checkpoint.hashbook import CACHE, HashBook
-from lib_merge.checkpoint.hashbook import FILE as BOOK
-from lib_merge.desk import history, presets
-from lib_merge.desk.history import History, as_data
+from lib_merge.architectures import read_header
+from lib_merge.architectures.symmetry import AnyPermutation
+from lib_merge.checkpoint import Hashes, hash_file
+from lib_merge.checkpoint.state import file_state
 from lib_merge.errors import MergeError
-from lib_merge.grid import Speeds, Store, read_speeds
-from lib_merge.grid.axes import Asked
-from lib_merge.grid.store import FILE, SPEEDS, Order, Record, keep_speeds, orders
+from lib_merge.grid import GridStore, Speeds, read_speeds
+from lib_merge.grid.axes.read import AxisSpec
+from lib_merge.grid.store import GRID_FILE, SPEEDS_FILE, CellRecord, GridRequest, save_speeds, saved_requests
+from lib_merge.library import history, presets, saved_axes
+from lib_merge.library.hashes import CACHE_FOLDER, HashCache
+from lib_merge.library.hashes import FILE as BOOK
+from lib_merge.library.history import History, entry_to_dict
 from lib_merge.picture import DrawSettings
 from lib_merge.rebasin.groups import Group, Part
 from lib_merge.rebasin.solve import Solution
 from lib_merge.rebasin.store import Alignments
 from lib_merge.recipe import parse_recipe, print_recipe
-from lib_merge.report import cache
-from lib_merge.report.cache import cached_compare
-from tests.damaged import variations
-from tests.full_size import write_tiny
+from lib_merge.report.similarity import cache
+from lib_merge.report.similarity.cache import cached_compare
+from tests.support.damaged import variations
+from tests.support.full_size import write_tiny
+
+pytestmark = pytest.mark.newest_only
 
 RECIPE = print_recipe(parse_recipe("ink + pastel x 0.3 = M"))
 CELL = "0123456789abcdef"
 
 
-def test_a_grids_order_that_is_damaged_is_told(tmp_path: Path) -> None:
-    store = Store(tmp_path / "grid")
-    order = Order(RECIPE, DrawSettings(prompt="a cat", styles=("one",)), {"x": Asked("alpha", "0, 1")})
-    store.keep_order(order)
-    assert store.order() == order
-    place = store.folder / FILE
+def test_a_grids_order_that_is_damaged_is_reported(tmp_path: Path) -> None:
+    store = GridStore(tmp_path / "grid")
+    order = GridRequest(
+        RECIPE, DrawSettings(prompt="a cat", styles=("one",)), {"x": AxisSpec("alpha", "0, 1")}
+    )
+    store.save_request(order)
+    assert store.load_request() == order
+    place = store.folder / GRID_FILE
     for content in variations(place.read_text(encoding="utf-8")):
         place.write_bytes(content)
         try:
-            found = store.order()
+            found = store.load_request()
         except MergeError:
             continue
         assert parse_recipe(found.recipe)
         assert found.digest
-        assert [folder for folder, _ in orders(tmp_path)] == [store.folder]
+        assert [folder for folder, _ in saved_requests(tmp_path)] == [store.folder]
     place.unlink()
-    place.mkdir()
     with pytest.raises(MergeError, match="no grid to go on with"):
-        store.order()
-    assert list(orders(tmp_path)) == []
+        store.load_request()
+    place.mkdir()
+    with pytest.raises(MergeError, match="the grid 'grid' cannot be read"):
+        store.load_request()
+    assert list(saved_requests(tmp_path)) == []
 
 
 def test_a_cells_record_that_is_damaged_is_as_none(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    known = Record(RECIPE, DrawSettings(), "a cat", 1.5, ("IN00", "OUT11"), 12, 0.5, problem="it fell")
-    store.keep(CELL, known, None)
+    store = GridStore(tmp_path)
+    known = CellRecord(RECIPE, DrawSettings(), "a cat", 1.5, ("IN00", "OUT11"), 12, 0.5, problem="it fell")
+    store.save_cell(CELL, known, None)
     assert store.record(CELL) == known
     place = tmp_path / f"{CELL}.json"
     for content in variations(place.read_text(encoding="utf-8")):
@@ -81,34 +91,34 @@ def test_a_cells_record_that_is_damaged_is_as_none(tmp_path: Path) -> None:
     "content", [b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 90, b"GIF89a", b"\xff\xd8\xff\xe0" * 9]
 )
 def test_a_cells_picture_that_is_damaged_is_none(content: bytes, tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = GridStore(tmp_path)
     store.path(CELL).write_bytes(content)
     assert store.picture(CELL) is None
 
 
-def test_measured_speeds_that_are_damaged_are_measured_anew(tmp_path: Path) -> None:
-    keep_speeds(tmp_path, Speeds(1e9, 2.0))
+def test_measured_speeds_that_are_damaged_are_measured_again(tmp_path: Path) -> None:
+    save_speeds(tmp_path, Speeds(1e9, 2.0))
     assert read_speeds(tmp_path) == Speeds(1e9, 2.0)
-    place = tmp_path / SPEEDS
+    place = tmp_path / SPEEDS_FILE
     for content in variations(place.read_text(encoding="utf-8")):
         place.write_bytes(content)
         found = read_speeds(tmp_path)
         for speed in (found.merge, found.draw):
             assert speed is None or 0 < speed < float("inf")
-        keep_speeds(tmp_path, Speeds(1e9, 2.0))
+        save_speeds(tmp_path, Speeds(1e9, 2.0))
 
 
-def test_presets_that_are_damaged_are_told_and_not_overwritten(tmp_path: Path) -> None:
-    mine = presets.Preset("mine", "sd1", {"OUT05": 0.5, "IN00": 1.0})
-    presets.keep(tmp_path, mine)
+def test_presets_that_are_damaged_are_reported_and_not_overwritten(tmp_path: Path) -> None:
+    mine = presets.NamedPreset("mine", "sd1", {"OUT05": 0.5, "IN00": 1.0})
+    presets.save_preset(tmp_path, mine)
     place = tmp_path / presets.FILE
     for content in variations(place.read_text(encoding="utf-8")):
         place.write_bytes(content)
         try:
-            found = presets.own(tmp_path)
+            found = presets.own_presets(tmp_path)
         except MergeError:
             with pytest.raises(MergeError, match="cannot be read"):
-                presets.keep(tmp_path, mine)
+                presets.save_preset(tmp_path, mine)
             assert place.read_bytes() == content
             continue
         for preset in found:
@@ -116,7 +126,7 @@ def test_presets_that_are_damaged_are_told_and_not_overwritten(tmp_path: Path) -
             assert all(abs(value) < float("inf") for value in preset.values.values())
 
 
-def test_a_comparison_that_is_damaged_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_that_is_damaged_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, other = (read_header(write_tiny(tmp_path / f"{n}.safetensors", seed=n)) for n in (1, 2))
     kept = tmp_path / "kept"
     compared = partial(cached_compare, kept, first, [other], identify=lambda header: header.name)
@@ -217,11 +227,11 @@ def solutions() -> list[bytes]:
 
 
 def read_solution(folder: Path) -> Solution | None:
-    empty = Solution((Group("g", "", "", Free(), (Part("p", 4, ()),)),), {})
+    empty = Solution(groups=(Group("g", "", "", AnyPermutation(), (Part("p", 4, ()),)),), arrangements={})
     return Alignments(folder)._read("kept", lambda: empty)  # pyright: ignore[reportPrivateUsage]
 
 
-def test_an_alignment_that_is_damaged_is_solved_anew(tmp_path: Path) -> None:
+def test_an_alignment_that_is_damaged_is_solved_again(tmp_path: Path) -> None:
     place = tmp_path / "kept.npz"
     for turned in ({}, {"turns0": TURNS}):
         place.write_bytes(zipped(told=told(), order0=ORDER, **turned))
@@ -261,7 +271,7 @@ DATABASES = [as_text, as_folder, as_another, as_nothing_but_a_header]
 
 
 @pytest.mark.parametrize("damage", DATABASES)
-def test_a_history_that_cannot_be_used_is_told(damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_used_is_reported(damage: Callable[[Path], None], tmp_path: Path) -> None:
     damage(tmp_path / history.FILE)
     known = History(tmp_path)
     for act in (known.entries, lambda: known.add(parse_recipe(RECIPE)), lambda: known.picture(1)):
@@ -274,18 +284,18 @@ def test_hashes_are_taken_all_the_same_where_the_book_cannot_be_used(
     damage: Callable[[Path], None], tmp_path: Path, user_cache: Path
 ) -> None:
     (tmp_path / "data").mkdir()
-    (user_cache / CACHE).mkdir()
-    for folder in (tmp_path / "data", user_cache / CACHE):
+    (user_cache / CACHE_FOLDER).mkdir()
+    for folder in (tmp_path / "data", user_cache / CACHE_FOLDER):
         damage(folder / BOOK)
     path = write_tiny(tmp_path / "a.safetensors")
-    assert HashBook(tmp_path / "data").hashes(path).sha256 == hash_file(path).sha256
+    assert HashCache(tmp_path / "data").hashes(path).sha256 == hash_file(path).sha256
 
 
-def test_a_locked_history_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_history_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "WAIT", 0.1)
     known = History(tmp_path)
     known.add(parse_recipe(RECIPE))
-    with closing(sqlite3.connect(known.place, isolation_level=None)) as other:
+    with closing(sqlite3.connect(known.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(MergeError, match="locked") as caught:
             known.add(parse_recipe(RECIPE))
@@ -295,12 +305,12 @@ def test_a_locked_history_is_told_as_such(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_locked_book_of_hashes_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path
 ) -> None:
-    monkeypatch.setattr("lib_merge.checkpoint.hashbook.WAIT", 0.1)
+    monkeypatch.setattr("lib_merge.library.hashes.WAIT", 0.1)
     path = write_tiny(tmp_path / "a.safetensors")
-    HashBook().hashes(path)
-    with closing(sqlite3.connect(user_cache / CACHE / BOOK, isolation_level=None)) as other:
+    HashCache().hashes(path)
+    with closing(sqlite3.connect(user_cache / CACHE_FOLDER / BOOK, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert HashBook().hashes(path).sha256 == hash_file(path).sha256
+        assert HashCache().hashes(path).sha256 == hash_file(path).sha256
 
 
 def test_entries_of_a_history_that_hold_other_kinds_of_values_are_shown(tmp_path: Path) -> None:
@@ -308,19 +318,100 @@ def test_entries_of_a_history_that_hold_other_kinds_of_values_are_shown(tmp_path
     number = known.add(parse_recipe(RECIPE))
     for column in ("at", "kind", "recipe", "title", "name", "star", "file", "sha256", "infotext", "picture"):
         for value in ("text", b"\xff\0", 10**15, 1e300, -1e300):
-            with closing(sqlite3.connect(known.place)) as book, book:
+            with closing(sqlite3.connect(known.path)) as book, book:
                 before = book.execute(f"SELECT {column} FROM merges").fetchone()
                 book.execute(f"UPDATE merges SET {column} = ?", (value,))
-            assert json.dumps([as_data(entry) for entry in known.entries()])
+            assert json.dumps([entry_to_dict(entry) for entry in known.entries()])
             assert isinstance(known.picture(number), bytes)
-            with closing(sqlite3.connect(known.place)) as book, book:
+            with closing(sqlite3.connect(known.path)) as book, book:
                 book.execute(f"UPDATE merges SET {column} = ?", before)
 
 
-def test_hashes_in_a_book_that_are_none_are_taken_anew(tmp_path: Path, user_cache: Path) -> None:
+def test_hashes_in_a_book_that_are_none_are_taken_again(tmp_path: Path, user_cache: Path) -> None:
     path = write_tiny(tmp_path / "a.safetensors")
-    right = HashBook().hashes(path).sha256
+    right = HashCache().hashes(path).sha256
     for value in ("", "zz", b"\xff", 5, 1.5, "A" * 64, "a" * 63):
-        with closing(sqlite3.connect(user_cache / CACHE / BOOK)) as book, book:
+        with closing(sqlite3.connect(user_cache / CACHE_FOLDER / BOOK)) as book, book:
             book.execute("UPDATE files SET sha256 = ?", (value,))
-        assert HashBook().hashes(path).sha256 == right
+        assert HashCache().hashes(path).sha256 == right
+
+
+# --- files that an earlier Merge Desk wrote ---
+
+EARLIER = Path(__file__).parent / "written_before"  # by the state of 28 Nov 2026, before there was one store
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EARLIER, tmp_path / "earlier"))
+
+
+def test_an_earlier_history_is_read_and_goes_on(earlier: Path) -> None:
+    known = History(earlier)
+    saved, applied = known.entries()
+    assert (saved.kind, saved.file, saved.sha256) == ("saved", "mine.safetensors", "ab" * 32)
+    assert (applied.name, applied.star, applied.infotext) == ("soft", True, "a red circle")
+    assert known.picture(applied.id)[8:12] == b"WEBP"
+    assert known.add(parse_recipe(RECIPE)) == applied.id
+
+
+def test_earlier_presets_are_read_and_added_to(earlier: Path) -> None:
+    mine = presets.NamedPreset("mine", "sd1", {"OUT05": 0.5, "IN00": 1.0}, own=True)
+    assert presets.own_presets(earlier) == (mine,)
+    other = replace(mine, name="other")
+    presets.save_preset(earlier, other)
+    assert presets.own_presets(earlier) == (mine, other)
+
+
+def test_an_earlier_grid_its_cells_and_speeds_are_read(earlier: Path) -> None:
+    store = GridStore(earlier / "grid")
+    asked = {"x": AxisSpec("alpha", "0, 1")}
+    assert store.load_request() == GridRequest(RECIPE, DrawSettings(prompt="a cat"), asked)
+    problem = "it fell"
+    assert store.record(CELL) == CellRecord(
+        RECIPE, DrawSettings(), "a cat", 1.5, ("IN00",), 12, 0.5, problem=problem
+    )
+    assert read_speeds(earlier) == Speeds(1e9, 2.0)
+
+
+def test_earlier_hashes_are_read_and_added_to(earlier: Path, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "a.safetensors")
+    with closing(sqlite3.connect(earlier / BOOK)) as book, book:  # what it wrote of this very file
+        state = (str(path.resolve()), *file_state(path))
+        book.execute("UPDATE files SET path = ?, inode = ?, size = ?, changed = ?", state)
+    assert HashCache(earlier).cached(path) == Hashes(sha256="cd" * 32, autov2="cd" * 5)
+    other = write_tiny(tmp_path / "b.safetensors", seed=1)
+    HashCache(earlier).hashes(other)
+    with closing(sqlite3.connect(earlier / BOOK)) as book:
+        assert book.execute("SELECT count(*) FROM files").fetchone() == (2,)
+
+
+def test_an_earlier_comparison_is_found(
+    earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = (read_header(write_tiny(tmp_path / f"{n}.safetensors", seed=n)) for n in (1, 2))
+    made = cached_compare(tmp_path / "none", first, [other], identify=lambda header: header.name)
+    monkeypatch.setattr(cache, "compare_one", None)  # nobody may compare any more
+    kept = cached_compare(earlier / "reports", first, [other], identify=lambda header: header.name)
+    assert kept.models[0].values == pytest.approx(made.models[0].values)
+
+
+def test_an_earlier_alignment_is_found(earlier: Path) -> None:
+    known = read_solution(earlier / "alignments")
+    assert known is not None
+    assert known.arrangements["p"].order.tolist() == [2, 0, 1, 3]
+
+
+def test_saved_axes_that_are_damaged_are_reported_and_never_replaced(tmp_path: Path) -> None:
+    mine = saved_axes.SavedAxes("mine", {"x": ("alpha", "0, 1")})
+    saved_axes.save_axes(tmp_path, mine)
+    assert saved_axes.saved_axes(tmp_path) == (mine,)
+    place = tmp_path / saved_axes.AXES_FILE
+    for content in variations(place.read_text(encoding="utf-8")):
+        place.write_bytes(content)
+        try:
+            saved_axes.save_axes(tmp_path, replace(mine, name="another"))
+        except MergeError:
+            assert place.read_bytes() == content
+            continue
+        assert any(each.name == "another" for each in saved_axes.saved_axes(tmp_path))

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import read_header
 from lib_merge.cli import main
-from lib_merge.desk.request import read_request
 from lib_merge.errors import MergeError
-from lib_merge.hosts.host import Ckpt
 from lib_merge.methods import METHODS
 from lib_merge.plan import make_plan
 from lib_merge.recipe import Ingredient, Numbers, Recipe, Slots, Step, parse_recipe, parse_rules
-from tests.full_size import write_tiny
+from lib_merge.service.request import MergeRequest
+from tests.support.full_size import write_tiny
 
 # method, parameter, a number beyond what it takes
 BEYOND = [
@@ -26,14 +25,14 @@ BEYOND = [
     ("add_noise", "seed", 0.5),
     ("tensor_sum", "alpha", 5.0),
     ("tensor2_sum", "beta", -0.5),
-    ("breadcrumbs", "outliers", -1.0),
+    ("breadcrumbs", "gamma", -1.0),
     ("euclidean_add_difference", "alpha", 1.5),
     ("weighted_sum", "alpha", 1e300),
 ]
 
 
 def step(method: str, name: str, value: object) -> Recipe:
-    count = METHODS.get(method).most_models or 3
+    count = METHODS.get(method).max_models or 3
     models = tuple(Ingredient(letter, f"{letter.lower()}.safetensors") for letter in "ABC"[:count])
     settings = ((name, value),)
     return Recipe(models, (Step("M", method, tuple("ABC"[:count]), settings),), "M")  # type: ignore[arg-type]
@@ -47,7 +46,7 @@ def test_a_number_out_of_range_is_refused_in_a_recipe(method: str, name: str, va
 
 @pytest.mark.parametrize(("method", "name", "value"), BEYOND)
 def test_a_number_out_of_range_is_refused_in_a_recipes_text(method: str, name: str, value: float) -> None:
-    count = METHODS.get(method).most_models or 3
+    count = METHODS.get(method).max_models or 3
     files = "".join(f'{letter} = "{letter}"\n' for letter in "ABC"[:count])
     text = f"merge-desk recipe 2\n{files}M = {method}({', '.join('ABC'[:count])}, {name} = {value!r})\n"
     with pytest.raises(MergeError, match=name):
@@ -58,7 +57,7 @@ def test_a_number_out_of_range_is_refused_in_a_recipes_text(method: str, name: s
 def test_a_number_out_of_range_is_refused_as_a_flag(
     method: str, name: str, value: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    count = METHODS.get(method).most_models or 3
+    count = METHODS.get(method).max_models or 3
     files = [f"{letter}.safetensors" for letter in "abc"[:count]]
     assert main(["plan", *files, "--method", method, f"--{name}", f"{value!r}"]) == 2
     assert name in capsys.readouterr().err
@@ -71,12 +70,8 @@ def test_a_number_out_of_range_is_refused_as_a_flag(
 def test_what_is_no_share_is_refused_in_json_with_the_range(value: object) -> None:
     body = {"method": "ties", "a": "a", "b": "b", "c": "c", "density": value}
     with pytest.raises(MergeError, match="density") as refused:
-        read_request(body, _found, _found, lambda each: each.path.name)
+        MergeRequest.from_json(body)
     assert "0 to 1" in refused.value.hint
-
-
-def _found(name: str) -> Ckpt:
-    return Ckpt(name, Path(f"{name}.safetensors"))
 
 
 @pytest.mark.parametrize(

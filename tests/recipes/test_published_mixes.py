@@ -12,13 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lib_merge.architectures import family_by_id, slot_of
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import family_by_id, read_header, slot_of
 from lib_merge.cli import main
-from lib_merge.hosts.pictures import png_facts
+from lib_merge.hosts.pictures import png_text
 from lib_merge.plan import Plan, is_linear, make_plan
 from lib_merge.plan.amounts import Amounts
-from lib_merge.recipe import RECIPE_KEY, Recipe, Step, in_infotext, parse_recipe, print_recipe
+from lib_merge.recipe import RECIPE_KEY, Recipe, Step, infotext_entry, parse_recipe, print_recipe
 from samples.assemble import assemble
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +89,7 @@ def replay(recipe: Recipe, models: Path, key: str) -> dict[str, Tensor]:
     slot = slot_of(SD1, key) or ""
     amounts = Amounts(SD1, tuple(files[recipe.ingredients[0].name]))
     for step in recipe.steps:
-        made[step.name] = _step(step, made, lambda amount: amounts.at(amount, slot, key))
+        made[step.name] = _step(step, made, lambda amount: amounts.amount(amount, slot, key))
     return made
 
 
@@ -98,7 +97,7 @@ def _step(step: Step, made: Mapping[str, Tensor], at: Callable[..., float]) -> T
     inputs = [made[name] for name in step.inputs]
     settings = dict(step.settings)
     if step.method == "weighted_models":
-        shares = settings["shares"]
+        shares = settings["model_weights"]
         assert isinstance(shares, tuple)
         return sum((at(share) * each for share, each in zip(shares, inputs, strict=True)), torch.zeros(()))
     alpha = at(settings["alpha"])
@@ -227,7 +226,9 @@ def test_a_mix_is_built_again_byte_for_byte(source: str, models: Path, tmp_path:
     assert main((*words, "--recipe", str(RECIPES["chillyMixBase-V1-NED"]), "-o", str(first))) == 0
     text = read_header(first).metadata[RECIPE_KEY]
     given = {"metadata": str(first), "png": str(tmp_path / "p.png"), "text": text}[source]
-    Image.new("RGB", (8, 8)).save(tmp_path / "p.png", pnginfo=png_facts(f"a\nSteps: 1, {in_infotext(text)}"))
+    Image.new("RGB", (8, 8)).save(
+        tmp_path / "p.png", pnginfo=png_text(f"a\nSteps: 1, {infotext_entry(text)}")
+    )
     second = tmp_path / "second.safetensors"
     assert main((*words, "--recipe", given, "-o", str(second))) == 0
     assert second.read_bytes() == first.read_bytes()
@@ -255,7 +256,7 @@ def test_dunk_mash_is_the_sum_of_its_models_laid_in_line_first(models: Path, tmp
     held: dict[str, Tensors] = {}
     for each in recipe.ingredients:
         held[each.name] = load(models, each.file)
-        if each.aligned is not None:
+        if each.alignment is not None:
             alone = print_recipe(Recipe(recipe.ingredients, (), each.name))
             held[each.name] = merge(alone, models, tmp_path / f"{each.name}.safetensors")
     moved = [key for key in made if not torch.equal(held["D3_part"][key], held["DreamShaper_6"][key])]

@@ -1,4 +1,4 @@
-"""The sample checkpoints are real SD1 files in small, and they draw what they are asked for."""
+"""The sample checkpoints are small files with the layout of SD1, and draw what the prompt names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib_merge.architectures.diffusers_names import TEXT, UNET, VAE
-from lib_merge.hosts.clip_tokenizer import load_tokenizer, vocabulary, write_tokenizer
+from lib_merge.architectures.diffusers_names import CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX
+from lib_merge.clip_tokenizer import load_tokenizer, vocabulary, write_tokenizer
 from samples import train
 from samples.assemble import NAMES, assemble
 from samples.check import look
 from samples.drawings import SIDE, draw_at_random, paint, to_image
+from samples.fetch import fetch_parts
 from samples.training import export, state, text, unet
 from samples.training.evaluate import Judgement, judge, requests
 from samples.training.latents import Lessons
@@ -26,10 +27,6 @@ PARTS = Path(export.PARTS)
 MEGABYTE = 1_000_000
 PARTS_BUDGET = 71 * MEGABYTE
 
-needs_parts = pytest.mark.skipif(
-    not (PARTS / "unet_base.safetensors").exists(), reason="no parts in this checkout"
-)
-
 
 def model(name: str) -> dict[str, Tensor]:
     """All tensors of one sample."""
@@ -37,11 +34,11 @@ def model(name: str) -> dict[str, Tensor]:
 
 
 def mixed(alpha: float) -> dict[str, Tensor]:
-    """Ink and pastel, weighed plainly."""
+    """A weighted sum of ink and pastel."""
     ink, pastel = model("ink"), model("pastel")
     return {
         key: (value.float() * (1 - alpha) + pastel[key].float() * alpha).half()
-        if key.startswith(UNET)
+        if key.startswith(UNET_PREFIX)
         else value
         for key, value in ink.items()
     }
@@ -68,9 +65,9 @@ def test_the_same_drawing_always_gives_the_same_pixels() -> None:
 
 def test_the_tokenizer_gives_the_ids_of_clip() -> None:
     assert load_tokenizer()("a red circle").input_ids == [49406, 320, 736, 7117, 49407]
-    words = vocabulary()
-    assert len(words) == 49408
-    assert sorted(words.values()) == list(range(49408))
+    tokens = vocabulary()
+    assert len(tokens) == 49408
+    assert sorted(tokens.values()) == list(range(49408))
 
 
 def test_the_tokenizer_folder_loads_without_a_network(tmp_path: Path) -> None:
@@ -83,36 +80,35 @@ def test_the_tokenizer_folder_loads_without_a_network(tmp_path: Path) -> None:
     assert padded[5:] == [49407] * 72
 
 
-@needs_parts
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_has_every_key_of_a_real_file_in_its_rank(name: str) -> None:
     tensors = model(name)
-    counts = [sum(key.startswith(prefix) for key in tensors) for prefix in (UNET, TEXT, VAE)]
+    counts = [
+        sum(key.startswith(prefix) for key in tensors) for prefix in (UNET_PREFIX, CLIP_PREFIX, VAE_PREFIX)
+    ]
     assert counts == [686, 197, 248]
     assert len(tensors) == 1131
-    assert tensors[UNET + "input_blocks.1.1.proj_in.weight"].ndim == 4
-    assert tensors[VAE + "decoder.mid.attn_1.q.weight"].ndim == 4
+    assert tensors[UNET_PREFIX + "input_blocks.1.1.proj_in.weight"].ndim == 4
+    assert tensors[VAE_PREFIX + "decoder.mid.attn_1.q.weight"].ndim == 4
     assert {value.dtype for value in tensors.values()} == {torch.float16, torch.int64}
-    ids = tensors[TEXT + "text_model.embeddings.position_ids"]
+    ids = tensors[CLIP_PREFIX + "text_model.embeddings.position_ids"]
     assert torch.equal(ids, torch.arange(77, dtype=torch.int64)[None])
     assert all(value.isfinite().all() for value in tensors.values())
 
 
-@needs_parts
 def test_the_parts_keep_within_their_budget() -> None:
+    fetch_parts()
     assert sum(path.stat().st_size for path in PARTS.iterdir()) <= PARTS_BUDGET
 
 
-@needs_parts
 def test_other_shares_no_tensor_with_base() -> None:
     base, other = export.read_part("unet_base"), export.read_part("unet_other")
     assert not [key for key in base if torch.equal(base[key], other[key])]
-    key = UNET + "middle_block.0.in_layers.2.weight"
-    likeness = torch.cosine_similarity(base[key].float().flatten(), other[key].float().flatten(), dim=0)
-    assert abs(float(likeness)) < 0.05
+    key = UNET_PREFIX + "middle_block.0.in_layers.2.weight"
+    similarity = torch.cosine_similarity(base[key].float().flatten(), other[key].float().flatten(), dim=0)
+    assert abs(float(similarity)) < 0.05
 
 
-@needs_parts
 def test_ink_and_pastel_are_near_base() -> None:
     base = export.read_part("unet_base")
     for name in ("ink", "pastel"):
@@ -121,12 +117,11 @@ def test_ink_and_pastel_are_near_base() -> None:
         assert moved < 0.1 * sum(float(base[key].float().square().sum()) for key in base)
 
 
-@needs_parts
 def test_the_assembled_files_are_whole_and_left_alone_the_second_time(tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    made = assemble(tmp_path)
-    for path in made.values():
+    checkpoints = assemble(tmp_path)
+    for path in checkpoints.values():
         with safe_open(path, framework="pt") as file:
             assert len(list(file.keys())) == 1131
         assert str((tmp_path / "text_encoder").resolve()) in path.with_suffix(".yaml").read_text(
@@ -137,7 +132,6 @@ def test_the_assembled_files_are_whole_and_left_alone_the_second_time(tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@needs_parts
 def test_the_text_encoder_folder_is_what_transformers_reads(tmp_path: Path) -> None:
     from transformers import CLIPTextConfig
 
@@ -148,30 +142,27 @@ def test_the_text_encoder_folder_is_what_transformers_reads(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, Judgement]:
-    """Each model's pictures for the same 64 prompts, with seeds that no training run looked at."""
-    asked = requests(64, 4242)
-    return {name: judge(model(name), asked, first_seed=90_000) for name in NAMES}
+    """Each model's pictures for the same 16 prompts, with seeds that no training run looked at."""
+    prompts = requests(16, 4242)
+    return {name: judge(model(name), prompts, first_seed=90_000) for name in NAMES}
 
 
-@needs_parts
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_draws_shape_and_colour_as_asked(name: str, drawn: dict[str, Judgement]) -> None:
     assert drawn[name].accuracy >= 0.9
 
 
-@needs_parts
 @pytest.mark.slow
-def test_ink_and_pastel_are_told_apart_by_their_style(drawn: dict[str, Judgement]) -> None:
+def test_ink_and_pastel_differ_in_style(drawn: dict[str, Judgement]) -> None:
     assert drawn["ink"].styled("ink") >= 0.9
     assert drawn["pastel"].styled("pastel") >= 0.9
 
 
-@needs_parts
 @pytest.mark.slow
 def test_every_mix_of_ink_and_pastel_still_draws(drawn: dict[str, Judgement]) -> None:
-    asked = requests(24, 4243)
-    between = {alpha: judge(mixed(alpha), asked, first_seed=91_000) for alpha in (0.25, 0.5, 0.75)}
+    prompts = requests(8, 4243)
+    between = {alpha: judge(mixed(alpha), prompts, first_seed=91_000) for alpha in (0.25, 0.5, 0.75)}
     assert min(judged.accuracy for judged in between.values()) >= 0.8
     means = [np.mean([saw.pastel for saw in judged.seen]) for judged in between.values()]
     ends = [np.mean([saw.pastel for saw in drawn[name].seen]) for name in ("ink", "pastel")]
@@ -216,9 +207,9 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
 def _until(last: int, loss_of: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A loss that stops the run at a step."""
 
-    def stopping(*given: Any) -> Tensor:
-        if given[3] == last:
+    def stopping(*arguments: Any) -> Tensor:
+        if arguments[3] == last:
             raise InterruptedError
-        return loss_of(*given)
+        return loss_of(*arguments)
 
     return stopping

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,51 +11,60 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.webui.server import ROOT, WebUI, calculates_in_half, is_forge
+from samples.assemble import assemble
+from tests.webui.kinds import kind
+from tests.webui.server import WebUI, calculates_in_half
 
-# without --no-half or --precision half A1111 asks for CUDA whatever it runs on
-WAYS = {
-    "float32": ["--no-half"],
-    "half": ["--precision", "half"],
-    "medvram": ["--no-half", "--medvram"],
-    "lowvram": ["--no-half", "--lowvram"],
-    "channels_last": ["--no-half", "--opt-channelslast"],
-}
 MERGES = ("mix", "mixvae", "again", "text")  # names that tests save under; each needs a YAML beside it
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
 
 
-@pytest.fixture(scope="module")
-def webui(request: pytest.FixtureRequest) -> Path:
-    """The installation that the tests run in."""
-    named = os.environ.get("WEBUI_DIR")
-    if not named or not (Path(named) / "launch.py").exists():
-        pytest.skip("set WEBUI_DIR to an installation of AUTOMATIC1111's WebUI")
-    found = Path(named).resolve()
-    if is_forge(found) != getattr(request.module, "FORGE", False):
-        pytest.skip("for another WebUI than WEBUI_DIR's")
-    return found
+def installation() -> Path:
+    """The folder that WEBUI_DIR names."""
+    folder = os.environ.get("WEBUI_DIR")
+    if not folder or not (Path(folder) / "launch.py").exists():
+        pytest.skip("set WEBUI_DIR to an installation of a WebUI")
+    return Path(folder).resolve()
+
+
+@pytest.hookimpl(tryfirst=True)  # before a fixture starts a WebUI for nothing
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test with the mark `needs` where the kind of WebUI lacks what it names."""
+    for mark in item.iter_markers("needs"):
+        host = kind(installation())
+        for part in mark.args:
+            if part in host.lacks:
+                pytest.skip(f"{host.title}: {host.lacks[part]}")
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the samples, one with its own text encoder and VAE, a LoRA, a VAE, a broken one."""
-    sys.path.insert(0, str(ROOT / "samples"))
-    from assemble import assemble  # type: ignore[import-not-found]
+def webui() -> Path:
+    """The installation that the tests run in."""
+    return installation()
 
+
+@pytest.fixture(scope="session")
+def stage(webui: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the WebUI's data, with checkpoints and all else that tests use."""
     folder = tmp_path_factory.mktemp("webui")
+    set_stage(folder)
+    return folder
+
+
+def set_stage(folder: Path) -> None:
+    """Writes the samples, one with its own text encoder and VAE, a LoRA, a VAE, a broken one."""
     made = assemble(folder / "checkpoints")
     for name in (*MERGES, "brush", "bad"):
         shutil.copy(made["ink"].with_suffix(".yaml"), folder / "checkpoints" / f"{name}.yaml")
     (folder / "data/models/Lora").mkdir(parents=True)
     (folder / "data/models/VAE").mkdir(parents=True)
+    (folder / "data/tmp").mkdir()  # Neo's launcher, which is skipped, makes it
     pastel = load_file(made["pastel"])
     save_file(brush(pastel), folder / "checkpoints/brush.safetensors")
     save_file(broken(pastel), folder / "checkpoints/bad.safetensors")
     save_file(lora(pastel), folder / "data/models/Lora/tiny.safetensors")
     save_file(vae(pastel), folder / "data/models/VAE/grey.safetensors")
-    return folder
 
 
 Tensors = dict[str, torch.Tensor]
@@ -127,9 +135,12 @@ def way() -> str:
 @pytest.fixture(scope="module")
 def server(webui: Path, stage: Path, way: str) -> Iterator[WebUI]:
     """A running WebUI."""
+    host = kind(webui)
+    if way not in host.ways:
+        pytest.skip(f"{host.title} has no way {way}")
     if way == "half" and not calculates_in_half(webui):
         pytest.skip("the WebUI's torch does not calculate in fp16 on a CPU")
-    with WebUI(webui, stage, *WAYS[way]) as running:
+    with WebUI(webui, stage, way) as running:
         if way == "half":  # a CPU takes most of a minute for the VAE of a larger one
             running.drawing |= {"width": 64, "height": 64, "steps": 3}
         yield running
@@ -138,8 +149,6 @@ def server(webui: Path, stage: Path, way: str) -> Iterator[WebUI]:
 @pytest.fixture
 def ui(server: WebUI) -> WebUI:
     """The running WebUI as a fresh user finds it: ink is loaded, nothing merged."""
-    server.desk("restore")
-    server.options(sd_checkpoints_limit=1, sd_vae="Automatic")
-    server.pick("ink")
+    server.fresh()
     server.options(samples_save=False)
     return server

@@ -1,4 +1,6 @@
-"""Swaps of full-size checkpoints in a real WebUI, timed beside its own load; see RESULTS.md for the command.
+"""Merges of full-size checkpoints into the model of a real WebUI, timed next to its own load.
+
+docs/hosts.md#full-size has the command.
 
 The two files must be of one family. HF_HOME must hold what the WebUI wants for it.
 """
@@ -19,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.webui.server import Drawn, RefusedError, WebUI
 
 ROUNDS = 7
+SWAPS = 100  # after which the memory of the WebUI's process is compared
 NAMES = ("full_a", "full_b")
 SMALL = {"width": 128, "height": 128, "steps": 2}
 
@@ -36,15 +39,22 @@ def timed(what: str, act: Callable[[], object]) -> None:
 
 
 def swaps(ui: WebUI, what: str, amount: Callable[[float], float | Mapping[str, float]]) -> None:
-    """Several swaps, each to another amount."""
+    """Several swaps, each to another amount: whole requests, and the time of the merge in them."""
     ui.desk("apply", **merge(amount(0.2)))
-    reports = [ui.desk("apply", **merge(amount(0.3 + at / 100)))["report"] for at in range(ROUNDS)]
-    seconds = [report["seconds"] for report in reports]
-    print(
-        f"apply, {what}: median {statistics.median(seconds):.3f} s "
-        f"({min(seconds):.3f} to {max(seconds):.3f}), {reports[-1]['bytes'] / 1e9:.2f} GB",
-        flush=True,
-    )
+    whole: list[float] = []
+    own: list[float] = []
+    report: Mapping[str, float] = {}
+    for at in range(ROUNDS):
+        began = time.perf_counter()
+        report = ui.desk("apply", **merge(amount(0.3 + at / 100)))["report"]
+        whole.append(time.perf_counter() - began)
+        own.append(report["seconds"])
+    for name, seconds in (("request", whole), ("merge", own)):
+        print(
+            f"apply, {what}, {name}: median {statistics.median(seconds):.3f} s "
+            f"({min(seconds):.3f} to {max(seconds):.3f}), {report['bytes'] / 1e9:.2f} GB",
+            flush=True,
+        )
 
 
 def interrupts(ui: WebUI, wanted: Drawn, where: str) -> None:
@@ -70,14 +80,14 @@ def main(a: Path, b: Path) -> None:
         checkpoints.mkdir()
         for name, path in zip(NAMES, (a, b), strict=True):
             (checkpoints / f"{name}.safetensors").symlink_to(path.resolve())
-        with WebUI(Path(os.environ["WEBUI_DIR"]).resolve(), Path(folder), "--no-half") as ui:
+        with WebUI(Path(os.environ["WEBUI_DIR"]).resolve(), Path(folder)) as ui:
             ui.drawing |= SMALL
             _round(ui)
 
 
 def _round(ui: WebUI) -> None:
-    ui.pick(NAMES[1])
-    ui.pick(NAMES[0])
+    ui.load(NAMES[1])
+    ui.load(NAMES[0])
     before = ui.draw()
     timed("first apply", lambda: ui.desk("apply", **merge(0.5)))
     live = ui.draw()
@@ -90,14 +100,39 @@ def _round(ui: WebUI) -> None:
     interrupts(ui, live, "from a merge")
     timed("save", lambda: ui.desk("save", **merge(0.5), name="mix"))
     for _ in range(3):
-        timed("the WebUI loads the saved merge", lambda: ui.pick("mix"))
+        timed(f"the WebUI loads the saved merge{and_draws(ui)}", lambda: ui.load("mix"))
+        print("  in its words:", loads(ui)[-1])
         saved = ui.draw()
-        ui.pick(NAMES[0])
+        ui.load(NAMES[0])
+    if ui.kind.lazy:
+        timed("a picture of one step", lambda: ui.draw(steps=1))
     print("saved == live:", saved == live, "; live != before:", live != before)
     ui.desk("apply", **merge(0.5))
-    ui.pick(NAMES[1])
+    ui.load(NAMES[1])
     ui.pick(NAMES[0])
     print("another one and back == before:", ui.draw() == before)
+    memory(ui)
+
+
+def and_draws(ui: WebUI) -> str:
+    """What loading takes beside, where a checkpoint is loaded by the next picture."""
+    return " and draws one step" if ui.kind.lazy else ""
+
+
+def loads(ui: WebUI) -> list[str]:
+    """The WebUI's own words on what its loads took."""
+    return [line for line in ui.log().splitlines() if ui.kind.loaded in line]
+
+
+def memory(ui: WebUI) -> None:
+    """What its process holds before and after many swaps, the first of which makes room for the others."""
+    ui.desk("apply", **merge(0.2))
+    held = [ui.memory()]
+    for at in range(1, SWAPS + 1):
+        ui.desk("apply", **merge(0.2 + at / (2 * SWAPS)))
+        if at % (SWAPS // 5) == 0:
+            held.append(ui.memory())
+    print("memory over", SWAPS, "swaps, GB:", *(f"{each / 1e9:.3f}" for each in held))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,11 @@ from typing import Any
 
 from PIL import Image
 
+from tests.webui.kinds import A1111, COMMON, kind
+
 ROOT = Path(__file__).parents[2]
-UP = 240  # seconds that a start may take
-LOADED = "Model loaded in"
-FLAGS = (
-    "--skip-python-version-check --skip-prepare-environment --skip-torch-cuda-test --skip-version-check "
-    "--use-cpu all --disable-nan-check --api --do-not-download-clip --no-download-sd-model --no-hashing"
-)
+UP = 400  # seconds that a start may take, on a machine that may be busy
+ANSWERED = 580  # seconds that an answer may take
 DRAWING = {
     "prompt": "a red circle",
     "width": 128,
@@ -83,17 +81,28 @@ def calculates_in_half(webui: Path) -> bool:
     return "not implemented for 'Half'" not in tried.stderr
 
 
-def is_forge(webui: Path) -> bool:
-    """Whether an installation is Forge's, by what it has."""
-    return (webui / "backend/memory_management.py").exists()
-
-
 class WebUI:
-    """One running WebUI; use as a context."""
+    """One running WebUI; use as a context.
 
-    def __init__(self, webui: Path, folder: Path, *flags: str, extension: bool = True) -> None:
-        self._webui, self._folder, self._flags, self._extension = webui, folder, flags, extension
-        self.forge = is_forge(webui)
+    way        one of its kind's ways of holding weights in memory
+    flags      more of its command line
+    extension  whether ours is there
+    disabled   whether ours is there and switched off in the WebUI's settings
+    """
+
+    def __init__(
+        self,
+        webui: Path,
+        folder: Path,
+        way: str = "float32",
+        *flags: str,
+        extension: bool = True,
+        disabled: bool = False,
+    ) -> None:
+        self.kind = kind(webui)
+        self._webui, self._folder = webui, folder
+        self._flags = [*COMMON.split(), *self.kind.flags.split(), *self.kind.ways[way].split(), *flags]
+        self._extension, self._disabled = extension, disabled
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -106,13 +115,11 @@ class WebUI:
     def __enter__(self) -> WebUI:
         for name in ("extensions", "models/Lora", "models/VAE", "embeddings"):
             (self.data / name).mkdir(parents=True, exist_ok=True)
-        if self.forge:
-            self._prepare_forge()
-        link = self.data / "extensions" / "merge-desk"
-        if link.is_symlink() and not self._extension:
-            link.unlink()
-        elif not link.exists() and self._extension:
-            link.symlink_to(ROOT, target_is_directory=True)
+        self._link("merge-desk", ROOT if self._extension else None)
+        # the samples are narrower than what the forks know: the extension that NARROW names teaches them
+        narrow = None if self.kind is A1111 else os.environ.get("NARROW")
+        self._link("aa-narrow", Path(narrow) if narrow else None)
+        self._write_settings()
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "2",
@@ -123,24 +130,15 @@ class WebUI:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        known = FLAGS.replace("--use-cpu all", "--always-cpu") if self.forge else FLAGS
-        command = [str(python_of(self._webui)), "launch.py", *known.split(), *self._flags]
-        command += [
-            "--port",
-            str(self.port),
-            "--data-dir",
-            str(self.data),
-            "--ckpt-dir",
-            str(self.checkpoints),
-        ]
+        command = [str(python_of(self._webui)), "launch.py", *self._flags, "--port", str(self.port)]
+        command += ["--data-dir", str(self.data), self.kind.checkpoint_flag, str(self.checkpoints)]
         with (self._folder / "log.txt").open("ab") as log:
             self._before = log.tell()
             self._process = subprocess.Popen(
                 command, cwd=self._webui, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            # Forge loads its model at the first picture
-            self._wait("Startup time:", *([] if self.forge else [LOADED]))
+            self._wait("Startup time:", *([] if self.kind.lazy else [self.kind.loaded]))
             self._wait_for_port()
         except BaseException:
             self.stop()
@@ -159,22 +157,25 @@ class WebUI:
         while time.monotonic() < end and self._process.poll() is None:
             if all(word in self._words() for word in words):
                 return
-            if LOADED in words and "Stable diffusion model failed to load" in self._words():
+            if self.kind.loaded in words and "Stable diffusion model failed to load" in self._words():
                 break
             time.sleep(0.3)
         raise AssertionError(f"the WebUI did not come up; its last words:\n{self.log()[-4000:]}")
 
-    def _prepare_forge(self) -> None:
-        """The samples are narrower than what Forge knows: an extension (NARROW names it) has it take them.
-        Its live previews ask the net for a file.
-        """
-        narrow = os.environ.get("NARROW")
-        link = self.data / "extensions" / "aa-narrow"
-        if narrow and not link.exists():
-            link.symlink_to(narrow, target_is_directory=True)
-        settings = self.data / "config.json"
-        if not settings.exists():
-            settings.write_text('{"live_previews_enable": false}', encoding="utf-8")
+    def _link(self, name: str, target: Path | None) -> None:
+        """An extension under this name, or none."""
+        link = self.data / "extensions" / name
+        if link.is_symlink():
+            link.unlink()
+        if target is not None:
+            link.symlink_to(target, target_is_directory=True)
+
+    def _write_settings(self) -> None:
+        """What must stand in the WebUI's settings before it starts; it keeps the others of its last run."""
+        path = self.data / "config.json"
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        settings |= {**self.kind.settings, "disabled_extensions": ["merge-desk"] if self._disabled else []}
+        path.write_text(json.dumps(settings), encoding="utf-8")
 
     def _wait_for_port(self) -> None:
         """Without a page the host says that it is up before it listens, and our routes come last."""
@@ -184,7 +185,7 @@ class WebUI:
                 urllib.request.urlopen(f"{self.url}/merge-desk/v1/status", timeout=60).close()
                 return
             except urllib.error.HTTPError as answer:  # it listens: an account is asked for
-                if answer.code != 404 or not self._extension:
+                if answer.code != 404 or not self._extension or self._disabled:
                     return
             except OSError:
                 pass
@@ -192,7 +193,7 @@ class WebUI:
         raise AssertionError(f"nothing listens at {self.url}; its last words:\n{self.log()[-4000:]}")
 
     def reload_page(self) -> None:
-        """Presses *Reload UI*, which runs all scripts anew in the same process."""
+        """Presses *Reload UI*, which runs all scripts again in the same process."""
         page = self.get("/config")
         button = next(
             each["id"]
@@ -207,6 +208,12 @@ class WebUI:
             self.post("/run/predict", {"fn_index": number, "data": [], "session_hash": "test"})
         self._wait("Startup time:")
         self._wait_for_port()
+
+    def memory(self) -> int:
+        """Bytes of RAM that its process holds."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
 
     def stop(self) -> None:
         """Ends the process group that was started here."""
@@ -232,7 +239,7 @@ class WebUI:
         if self.auth:
             request.add_header("Authorization", "Basic " + base64.b64encode(self.auth.encode()).decode())
         try:
-            with urllib.request.urlopen(request, timeout=280) as answer:
+            with urllib.request.urlopen(request, timeout=ANSWERED) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
             raise RefusedError(refused.code, refused.read().decode()) from None
@@ -255,12 +262,27 @@ class WebUI:
         """As the host's own settings page does."""
         self.post("/sdapi/v1/options", values)
 
-    def pick(self, name: str) -> None:
-        """As the host's own list of checkpoints does."""
-        self.options(sd_model_checkpoint=f"{name}.safetensors")
+    def pick(self, name: str, **options: object) -> None:
+        """As the host's own list of checkpoints does.
+
+        options  more options that change with it
+        """
+        self.options(**options, sd_model_checkpoint=f"{name}.safetensors")
+
+    def load(self, name: str, **options: object) -> None:
+        """Picks a checkpoint and has it in memory, where hosts load it at the next picture too."""
+        self.pick(name, **options)
+        if self.kind.lazy:
+            self.draw(steps=1)
+
+    def fresh(self) -> None:
+        """As a new user finds it: ink is chosen, nothing merged, no option changed."""
+        self.pick("ink", **self.kind.fresh)
+        self.desk("restore")
 
     def draw_all(self, *, route: str = "txt2img", **more: object) -> list[Drawn]:
-        answer = self.post(f"/sdapi/v1/{route}", {**self.drawing, **more})
+        hires = self.kind.hires if more.get("enable_hr") else {}
+        answer = self.post(f"/sdapi/v1/{route}", {**self.drawing, **more, **hires})
         said = json.loads(answer["info"])
         return [
             Drawn(base64.b64decode(image), infotext)

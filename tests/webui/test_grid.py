@@ -64,7 +64,7 @@ def test_five_by_five_are_five_merges_and_cells_equal_single_pictures(ui: WebUI)
     assert "Model: ink + pastel (unsaved)" in cell(ui, 1, 2).infotext
 
 
-def test_a_failing_cell_is_told_and_the_rest_goes_on(ui: WebUI) -> None:
+def test_a_failing_cell_is_reported_and_the_rest_goes_on(ui: WebUI) -> None:
     before = ui.draw(seed=1)
     ui.desk("grid", **AB, alpha=0.5, axes={"x": "model B: pastel, bad, base"}, drawing=drawing(ui))
     told = wait(ui)

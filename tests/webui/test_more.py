@@ -16,7 +16,7 @@ from tests.webui.test_swap import (  # noqa: F401
     test_the_live_merge_draws_what_the_saved_one_draws,
 )
 
-pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module", params=["lowvram", "channels_last"])
@@ -24,6 +24,7 @@ def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.mark.needs("fp8_storage")
 @pytest.mark.parametrize("cached", [True, False])
 def test_weights_in_eight_bits(ui: WebUI, way: str, cached: bool) -> None:
     if way == "lowvram":

@@ -9,7 +9,7 @@ import pytest
 
 from tests.webui.server import RefusedError, WebUI
 
-pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 MERGE = {"method": "weighted_sum", "a": "ink", "b": "pastel", "alpha": 0.5}
 
@@ -17,7 +17,7 @@ MERGE = {"method": "weighted_sum", "a": "ink", "b": "pastel", "alpha": 0.5}
 @pytest.fixture(scope="module")
 def guarded(webui: Path, stage: Path) -> Iterator[WebUI]:
     """Without a page, and with accounts."""
-    with WebUI(webui, stage, "--no-half", "--nowebui", "--api-auth", "ann:one") as running:
+    with WebUI(webui, stage, "float32", "--nowebui", "--api-auth", "ann:one") as running:
         yield running
 
 
@@ -39,14 +39,15 @@ def test_without_a_page_and_with_accounts(guarded: WebUI) -> None:
 
 
 def test_the_first_request_may_come_before_any_picture(ui: WebUI) -> None:
-    assert ui.status()["base"] == "ink"
+    status = ui.status()
+    assert "ink" in (status["base"], status["next"])  # in memory, or to be loaded by the first picture
     assert ui.desk("plan", **MERGE)["slots"]
 
 
 def test_the_tab_is_there_with_the_txt2img_fields_lent_to_it(ui: WebUI) -> None:
     page = ui.get("/config")
     ids = {part["props"].get("elem_id") for part in page["components"]}
-    assert {"tab_merge_desk", "merge_desk_board"} <= ids
+    assert {"tab_merge_desk", "merge_desk_faders"} <= ids
     assert "merge_desk_prompt" not in ids  # the host's own is used
 
 
@@ -59,7 +60,7 @@ def test_refusals_name_no_folder_of_the_server(ui: WebUI) -> None:
         assert str(ui.checkpoints.parent) not in refused.value.text
 
 
-def test_save_does_not_overwrite_unless_told(ui: WebUI) -> None:
+def test_save_does_not_overwrite_unless_asked(ui: WebUI) -> None:
     ui.desk("save", **MERGE, name="again", overwrite=True)
     with pytest.raises(RefusedError) as refused:
         ui.desk("save", **MERGE, name="again")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.webui.server import Drawn, RefusedError, WebUI
 
-pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.webui, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 WEIGHTS = ", ".join(f"{1 - step / 30:.3f}" for step in range(26))
 MERGE = {"method": "weighted_sum", "a": "ink", "b": "brush", "alpha": 0.5, "weights": WEIGHTS}
@@ -22,14 +22,19 @@ OTHER = {"method": "weighted_sum", "a": "ink", "b": "brush", "alpha": {"BASE": 1
 LORA = "a red circle <lora:tiny:1>"
 
 
-@pytest.fixture(scope="module", params=["float32", "medvram"])
+@pytest.fixture(scope="module", params=["float32", "medvram", "fp16", "fp8"])
 def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def drawn(server: WebUI) -> dict[str, Drawn]:
-    """What the host itself draws from files, with and without a LoRA: the truth of this module."""
+    """The truth of this module."""
+    return drawn_from_files(server)
+
+
+def drawn_from_files(server: WebUI) -> dict[str, Drawn]:
+    """What the host itself draws from files, with and without a LoRA."""
     server.pick("ink")
     truth = {"ink": server.draw(), "ink lora": server.draw(prompt=LORA)}
     for name, body in (("mix", MERGE), ("text", OTHER)):
@@ -62,10 +67,10 @@ WAYS_TO_DRAW: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WAYS_TO_DRAW)
-def test_hires_and_img2img_draw_with_the_merge_too(ui: WebUI, kind: str) -> None:
+@pytest.mark.parametrize("pass_", WAYS_TO_DRAW)
+def test_hires_and_img2img_draw_with_the_merge_too(ui: WebUI, pass_: str) -> None:
     def draw() -> Drawn:  # twice: the host's first step takes random numbers that the job before has left
-        return [ui.draw(**WAYS_TO_DRAW[kind]) for _ in range(2)][-1]
+        return [ui.draw(**WAYS_TO_DRAW[pass_]) for _ in range(2)][-1]
 
     ink = draw()
     ui.desk("save", **MERGE, name="mix", overwrite=True)
@@ -111,7 +116,8 @@ def test_a_lora_that_was_used_once_and_is_off(drawn: dict[str, Drawn], ui: WebUI
 def test_infotext_names_the_merge_and_carries_the_recipe(drawn: dict[str, Drawn], ui: WebUI) -> None:
     live = ui.desk("apply", **MERGE)["report"]["live"]
     told = ui.draw().infotext
-    assert f"Model hash: {live['id']}, Model: {live['name']}" in told
+    assert f"Model hash: {live['id']}," in told
+    assert f"Model: {live['name']}," in told
     assert 'Merge recipe: "merge-desk recipe 2\\n' in told
     ui.desk("restore")
     assert "erge" not in ui.draw().infotext
@@ -121,16 +127,34 @@ def test_another_checkpoint_is_picked_and_the_first_again(drawn: dict[str, Drawn
     ui.desk("apply", **MERGE)
     ui.draw()
     ui.pick("pastel")
-    assert ui.status()["live"] is None
+    status = ui.status()
+    # what is in memory, and what the next picture loads
+    assert (bool(status["live"]), status["next"]) == ((True, "pastel") if ui.kind.lazy else (False, ""))
     other = ui.draw()
     assert "Model: pastel" in other.infotext
+    assert "erge" not in other.infotext
+    assert ui.status() | {"live": None, "next": "", "base": "pastel"} == ui.status()
     ui.pick("ink")
     assert ui.draw() == drawn["ink"]
-    assert ui.status() | {"live": None, "engaged": False, "base": "ink"} == ui.status()
+    assert ui.status() | {"live": None, "engaged": False, "base": "ink", "next": ""} == ui.status()
     ui.desk("apply", **MERGE)
     assert ui.draw() == drawn["mix"]
 
 
+def test_a_merge_of_a_checkpoint_that_is_chosen_and_not_loaded_yet(
+    drawn: dict[str, Drawn], ui: WebUI
+) -> None:
+    ui.load("pastel")
+    ui.pick("ink")
+    assert ui.status()["next"] == ("ink" if ui.kind.lazy else "")
+    ui.desk("apply", **MERGE)
+    assert ui.status()["next"] == ""
+    assert ui.draw() == drawn["mix"]
+    ui.desk("restore")
+    assert ui.draw() == drawn["ink"]
+
+
+@pytest.mark.needs("two checkpoints")
 def test_two_checkpoints_in_memory(drawn: dict[str, Drawn], ui: WebUI) -> None:
     ui.options(sd_checkpoints_limit=2)
     ui.desk("apply", **MERGE)
@@ -150,7 +174,27 @@ def test_two_checkpoints_in_memory(drawn: dict[str, Drawn], ui: WebUI) -> None:
     assert ui.draw() == drawn["ink"]
 
 
-def test_a_vae_of_the_users_own(drawn: dict[str, Drawn], ui: WebUI) -> None:
+@pytest.mark.needs("sd_vae")
+def test_a_vae_of_the_users_own_stays(ui: WebUI) -> None:
+    merge = {**MERGE, "vae": "b"}
+    ui.desk("save", **merge, name="mixvae", overwrite=True)
+    ui.options(sd_vae="grey.safetensors")
+    try:
+        before = ui.draw()
+        ui.pick("mixvae")
+        truth = ui.draw()
+        ui.pick("ink")
+        ui.desk("apply", **merge)
+        assert ui.draw() == truth
+        ui.desk("restore")
+        assert ui.draw() == before
+    finally:
+        ui.options(sd_vae="Automatic")
+        ui.pick("pastel")  # so that the WebUI loads ink's own VAE from its file
+
+
+@pytest.mark.needs("sd_vae", "sd_vae off")
+def test_under_a_vae_of_the_users_own_lies_the_merges(drawn: dict[str, Drawn], ui: WebUI) -> None:
     merge = {**MERGE, "vae": "b"}
     ui.desk("save", **merge, name="mixvae", overwrite=True)
     ui.pick("mixvae")
@@ -159,15 +203,13 @@ def test_a_vae_of_the_users_own(drawn: dict[str, Drawn], ui: WebUI) -> None:
     grey = ui.draw()
     assert len({picture.pixels for picture in (truth, grey, drawn["mix"])}) == 3
     ui.pick("ink")
-    before = ui.draw()
     ui.desk("apply", **merge)
-    assert ui.draw() == grey  # the user's VAE stays
+    assert ui.draw() == grey
     ui.options(sd_vae="None")
-    assert ui.draw() == truth  # and under it lies the merge's
+    assert ui.draw() == truth
     ui.options(sd_vae="grey.safetensors")
     assert ui.draw() == grey
     ui.desk("restore")
-    assert ui.draw() == before
     ui.options(sd_vae="None")
     assert ui.draw() == drawn["ink"]
 
@@ -229,10 +271,11 @@ def replace_by_half(path: Path) -> None:
     part.replace(path)
 
 
+@pytest.mark.needs("cache_fp16_weight")
 def test_the_host_reloads_its_checkpoint_over_the_merge(drawn: dict[str, Drawn], ui: WebUI) -> None:
     ui.desk("apply", **MERGE)
     cached = ui.get("/sdapi/v1/options")["cache_fp16_weight"]
-    ui.options(cache_fp16_weight=not cached)  # has the host load anew
+    ui.options(cache_fp16_weight=not cached)  # has the host load again
     assert ui.status()["live"] is None
     assert ui.status()["engaged"]
     again = ui.draw()
@@ -249,7 +292,7 @@ def test_a_list_refresh_while_live(drawn: dict[str, Drawn], ui: WebUI) -> None:
     assert ui.draw() == drawn["mix"]
     ui.desk("restore")
     assert ui.draw() == drawn["ink"]
-    ui.pick("pastel")
+    ui.load("pastel")
     ui.pick("ink")
     assert ui.draw() == drawn["ink"]
 

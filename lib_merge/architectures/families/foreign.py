@@ -1,80 +1,103 @@
-"""Files that are no checkpoints, and how each kind is told: so that a refusal says what the file is."""
+"""Files that are not checkpoints of a supported family, and how to recognise them, for precise error
+messages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lib_merge.architectures.families.common import UNET
-from lib_merge.architectures.family import Clue
-from lib_merge.architectures.topology import Tensors
+from lib_merge.architectures.families.lora import LORA_FORMATS, LoraFormat
+from lib_merge.architectures.family import Fingerprint
+from lib_merge.architectures.keys import UNET_PREFIX
+from lib_merge.architectures.part_topology import Tensors
 
 BASE_CHECKPOINT = "choose a checkpoint (a model of 2 GB and more)"
-SUPPORTED = "choose models of a family that is supported: SD1, SD2, SDXL, SD3, SD3.5 or Flux.1"
+LIST_SUPPORTED_FAMILIES = ""  # the hint of such an error lists the families of FAMILIES
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """One kind of file that a merge cannot take as a model.
+class ForeignFile:
+    """A kind of file that cannot be merged as a model. A file is of this kind where one of the conditions is
+    met.
 
-    what      the kind, as it stands in "this is ..."
-    hint      what to try instead
-    starts    beginnings, `ends` endings and `parts` pieces of keys that only this kind has
-    exactly   keys that only this kind has
-    module    what a key is called that only this kind has, below whatever prefix the file has; with `without`
-              where the keys named there (below the same prefix) are missing, with `sizes` where the key's
-              axes have these sizes (axis, size)
-    clues     all of these hold in such a file
+    description   the kind, as in "this is ..."
+    hint          what to try instead
+    prefixes, suffixes, substrings  of keys that only this kind has
+    exact_keys    keys that only this kind has
+    module_keys   keys that only this kind has, under any prefix; only where the `absent_keys` do not exist
+                  under the same prefix, and the tensor's axes have the `sizes` (axis, size)
+    fingerprints  all of these match
     """
 
-    what: str
+    description: str
     hint: str = BASE_CHECKPOINT
-    starts: tuple[str, ...] = ()
-    ends: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()
-    exactly: frozenset[str] = frozenset()
-    module: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    substrings: tuple[str, ...] = ()
+    exact_keys: frozenset[str] = frozenset()
+    module_keys: tuple[str, ...] = ()
+    absent_keys: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
-    clues: tuple[Clue, ...] = ()
+    fingerprints: tuple[Fingerprint, ...] = ()
 
-    def sign(self, tensors: Tensors) -> str | None:
-        """The first key that gives the kind away."""
-        if self.clues and all(clue.holds(tensors) for clue in self.clues):
-            return next(clue.key for clue in self.clues if not clue.absent)
-        named = (key for key in tensors if self._is_module(key, tensors) or self._tells(key))
-        return next(named, None)
+    def matching_key(self, tensors: Tensors) -> str | None:
+        """The first key that proves the kind; None where the file is of another kind."""
+        if self.fingerprints and all(entry.matches(tensors) for entry in self.fingerprints):
+            return next(entry.key for entry in self.fingerprints if not entry.absent)
+        matching = (key for key in tensors if self._matches_module(key, tensors) or self._matches_name(key))
+        return next(matching, None)
 
-    def _is_module(self, key: str, tensors: Tensors) -> bool:
-        for name in self.module:
+    def _matches_module(self, key: str, tensors: Tensors) -> bool:
+        for name in self.module_keys:
             if key == name or key.endswith("." + name):
                 prefix, shape = key.removesuffix(name), tensors[key].shape
-                fits = all(len(shape) > axis and shape[axis] == size for axis, size in self.sizes)
-                if fits and not any(prefix + other in tensors for other in self.without):
+                sizes_match = all(len(shape) > axis and shape[axis] == size for axis, size in self.sizes)
+                if sizes_match and not any(prefix + other in tensors for other in self.absent_keys):
                     return True
         return False
 
-    def _tells(self, key: str) -> bool:
+    def _matches_name(self, key: str) -> bool:
         return (
-            key in self.exactly
-            or key.startswith(self.starts)
-            or key.endswith(self.ends)
-            or any(part in key for part in self.parts)
+            key in self.exact_keys
+            or key.startswith(self.prefixes)
+            or key.endswith(self.suffixes)
+            or any(part in key for part in self.substrings)
         )
 
 
 def _unsupported(
     name: str, *module: str, without: tuple[str, ...] = (), sizes: tuple[tuple[int, int], ...] = ()
-) -> Foreign:
-    return Foreign(f"{name}, which is not supported", SUPPORTED, module=module, without=without, sizes=sizes)
+) -> ForeignFile:
+    return ForeignFile(
+        f"{name}, which is not supported",
+        LIST_SUPPORTED_FAMILIES,
+        module_keys=module,
+        absent_keys=without,
+        sizes=sizes,
+    )
 
 
-DEEP = f"{UNET}input_blocks.8.1.transformer_blocks"
+def _lora(format: LoraFormat) -> ForeignFile:
+    return ForeignFile(
+        f"a LoRA ({format.name}), not a checkpoint",
+        "choose a checkpoint, and add the LoRA as a LoRA",
+        prefixes=format.prefixes,
+        suffixes=format.suffixes,
+        substrings=format.substrings,
+    )
+
+
+DEEP_BLOCKS = f"{UNET_PREFIX}input_blocks.8.1.transformer_blocks"
 FLUX_KEY = "double_blocks.0.img_attn.norm.key_norm.scale"
 
-# Models of no family here whose networks have the names of one that is, so that they would pass for it.
-# Order and signs: ComfyUI comfy/model_detection.py and Forge Neo's huggingface_guess, see `FLUX` for its own.
+# Unsupported models whose networks have the keys of a supported family, and would be mistaken for it.
+# Source of order and keys: ComfyUI comfy/model_detection.py and Forge Neo's huggingface_guess; see also
+# `FLUX`.
 LOOKALIKES = (
-    Foreign("a video model, which is not supported", SUPPORTED, parts=(".time_stack.", ".time_mixer.")),
+    ForeignFile(
+        "a video model, which is not supported",
+        LIST_SUPPORTED_FAMILIES,
+        substrings=(".time_stack.", ".time_mixer."),
+    ),
     _unsupported("a Flux.2 model", "double_stream_modulation_img.lin.weight"),
     _unsupported(
         "a Chroma model",
@@ -85,50 +108,53 @@ LOOKALIKES = (
     ),
     _unsupported("a HunyuanVideo model", "txt_in.individual_token_refiner.blocks.0.norm1.weight"),
     _unsupported("an Ovis-Image model", "double_blocks.0.img_mlp.gate_proj.weight"),
-    Foreign(
+    ForeignFile(
         "a LongCat-Image model, which is not supported",
-        SUPPORTED,
-        clues=(
-            Clue(UNET + FLUX_KEY),
-            Clue(f"{UNET}txt_in.weight", axis=1, size=3584),
-            Clue(f"{UNET}vector_in.in_layer.weight", absent=True),
+        LIST_SUPPORTED_FAMILIES,
+        fingerprints=(
+            Fingerprint(UNET_PREFIX + FLUX_KEY),
+            Fingerprint(f"{UNET_PREFIX}txt_in.weight", axis=1, size=3584),
+            Fingerprint(f"{UNET_PREFIX}vector_in.in_layer.weight", absent=True),
         ),
     ),
-    Foreign(
+    ForeignFile(
         "a Mugen model (SDXL's network with 32 latent channels), which is not supported",
-        SUPPORTED,
-        clues=(Clue(f"{UNET}label_emb.0.0.weight"), Clue(f"{UNET}out.2.weight", size=32)),
-    ),
-    Foreign(
-        "a Kolors model (SDXL's network with another text encoder), which is not supported",
-        SUPPORTED,
-        clues=(Clue(f"{UNET}label_emb.0.0.weight", axis=1, size=5632),),
-    ),
-    Foreign(
-        "an SSD-1B model (a shortened SDXL), which is not supported",
-        SUPPORTED,
-        clues=(
-            Clue(f"{UNET}label_emb.0.0.weight"),
-            Clue(f"{DEEP}.3.norm1.weight"),
-            Clue(f"{DEEP}.4.norm1.weight", absent=True),
-            Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight", absent=True),
+        LIST_SUPPORTED_FAMILIES,
+        fingerprints=(
+            Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight"),
+            Fingerprint(f"{UNET_PREFIX}out.2.weight", size=32),
         ),
     ),
-    Foreign(
+    ForeignFile(
+        "a Kolors model (SDXL's network with another text encoder), which is not supported",
+        LIST_SUPPORTED_FAMILIES,
+        fingerprints=(Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight", axis=1, size=5632),),
+    ),
+    ForeignFile(
+        "an SSD-1B model (a shortened SDXL), which is not supported",
+        LIST_SUPPORTED_FAMILIES,
+        fingerprints=(
+            Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight"),
+            Fingerprint(f"{DEEP_BLOCKS}.3.norm1.weight"),
+            Fingerprint(f"{DEEP_BLOCKS}.4.norm1.weight", absent=True),
+            Fingerprint(f"{UNET_PREFIX}input_blocks.11.0.in_layers.0.weight", absent=True),
+        ),
+    ),
+    ForeignFile(
         "a Segmind Vega model (a shortened SDXL), which is not supported",
-        SUPPORTED,
-        clues=(
-            Clue(f"{UNET}label_emb.0.0.weight"),
-            Clue(f"{DEEP}.1.norm1.weight"),
-            Clue(f"{DEEP}.2.norm1.weight", absent=True),
-            Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight", absent=True),
+        LIST_SUPPORTED_FAMILIES,
+        fingerprints=(
+            Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight"),
+            Fingerprint(f"{DEEP_BLOCKS}.1.norm1.weight"),
+            Fingerprint(f"{DEEP_BLOCKS}.2.norm1.weight", absent=True),
+            Fingerprint(f"{UNET_PREFIX}input_blocks.11.0.in_layers.0.weight", absent=True),
         ),
     ),
 )
 
-# The native files of other transformers, by the names that ComfyUI tells them by (comfy/model_detection.py,
-# in its order), below whatever prefix: `model.diffusion_model.`, `net.`, `model.`, `transformer.` or none.
-NATIVE = (
+# Files of other transformers, by the keys and in the order of ComfyUI (comfy/model_detection.py), under any
+# prefix: `model.diffusion_model.`, `net.`, `model.`, `transformer.` or none.
+OTHER_TRANSFORMERS = (
     _unsupported(
         "a Stable Cascade model",
         "clip_txt_mapper.weight",
@@ -139,7 +165,7 @@ NATIVE = (
     _unsupported("an AuraFlow model (Pony V7 is one)", "joint_transformer_blocks.0.attn.to_q.weight"),
     _unsupported("a HunyuanDiT model", "mlp_t5.0.weight"),
     _unsupported(
-        "a LongCat-Image, Ovis-Image or another model in Flux's names",
+        "a LongCat-Image, Ovis-Image or another model with the keys of Flux",
         FLUX_KEY,
         without=("vector_in.in_layer.weight",),
     ),
@@ -159,32 +185,26 @@ NATIVE = (
     _unsupported("a Cosmos-Predict2 model", "blocks.0.mlp.layer1.weight"),
     _unsupported("a Qwen-Image model", "txt_norm.weight", sizes=((0, 3584),)),
     _unsupported("a Mage-Flow model", "txt_norm.weight", sizes=((0, 2560),)),
-    _unsupported("a Qwen-Image model or one of its kin", "txt_norm.weight"),
+    _unsupported("a Qwen-Image model or a variant of it", "txt_norm.weight"),
     _unsupported("a Lens model", "transformer_blocks.0.img_mlp.w1.weight"),
     _unsupported("a Krea 2 model", "txtfusion.projector.weight"),
 )
 
-# The first kind that fits counts, so the special stand before the general.
-FOREIGN = (
-    Foreign(
+# The first kind that matches applies, so specific kinds precede general ones.
+FOREIGN_FILES = (
+    ForeignFile(
         "a ControlNet LoRA, not a checkpoint",
-        exactly=frozenset({"lora_controlnet"}),
+        exact_keys=frozenset({"lora_controlnet"}),
     ),
-    Foreign(
-        "a LoRA, not a checkpoint",
-        hint="choose a checkpoint, and bring the LoRA in as a LoRA",
-        starts=("lora_unet_", "lora_te", "lora_transformer_", "lycoris_"),
-        ends=(".lora_up.weight", ".lora_down.weight", ".lora_A.weight", ".lora_B.weight", ".dora_scale"),
-        parts=(".hada_w", ".lokr_w", ".oft_blocks", ".lora_A.", ".lora_B.", ".lora.up."),
-    ),
-    Foreign(
+    *(_lora(lora_format) for lora_format in LORA_FORMATS),
+    ForeignFile(
         "a textual inversion embedding, not a checkpoint",
-        exactly=frozenset({"emb_params", "string_to_param", "string_to_token", "clip_l", "clip_g", "<*>"}),
-        starts=("string_to_param.",),
+        exact_keys=frozenset({"emb_params", "string_to_param", "string_to_token", "clip_l", "clip_g", "<*>"}),
+        prefixes=("string_to_param.",),
     ),
-    Foreign(
+    ForeignFile(
         "a ControlNet, not a checkpoint",
-        starts=(
+        prefixes=(
             "control_model.",
             "zero_convs.",
             "input_hint_block.",
@@ -194,22 +214,24 @@ FOREIGN = (
             "lllite_",
         ),
     ),
-    Foreign("an IP-Adapter, not a checkpoint", starts=("ip_adapter.", "image_proj.")),
-    Foreign("a T2I adapter, not a checkpoint", starts=("adapter.body.", "body.0.block1.", "body.0.resnets.")),
-    Foreign("a motion module, not a checkpoint", parts=("motion_modules.",)),
-    *NATIVE,
-    Foreign(
+    ForeignFile("an IP-Adapter, not a checkpoint", prefixes=("ip_adapter.", "image_proj.")),
+    ForeignFile(
+        "a T2I adapter, not a checkpoint", prefixes=("adapter.body.", "body.0.block1.", "body.0.resnets.")
+    ),
+    ForeignFile("a motion module, not a checkpoint", substrings=("motion_modules.",)),
+    *OTHER_TRANSFORMERS,
+    ForeignFile(
         "an upscaler, not a checkpoint",
-        starts=("RRDB_trunk.", "model.1.sub.", "params_ema.", "conv_first.", "body.0.rdb1.", "upsampler."),
+        prefixes=("RRDB_trunk.", "model.1.sub.", "params_ema.", "conv_first.", "body.0.rdb1.", "upsampler."),
     ),
-    Foreign(
+    ForeignFile(
         "a tiny approximate VAE, not a checkpoint",
-        starts=("decoder.layers.", "decoder.1.weight", "taesd_"),
+        prefixes=("decoder.layers.", "decoder.1.weight", "taesd_"),
     ),
-    Foreign(
+    ForeignFile(
         "one part of a model in diffusers layout, not a checkpoint",
         hint="use the single-file checkpoint of the same model",
-        starts=(
+        prefixes=(
             "down_blocks.",
             "mid_block.",
             "up_blocks.",
@@ -220,13 +242,13 @@ FOREIGN = (
             "unet.down_blocks.",
         ),
     ),
-    Foreign(
+    ForeignFile(
         "a text encoder alone, not a checkpoint",
-        starts=("text_model.", "text_projection.", "encoder.block.", "shared.weight"),
+        prefixes=("text_model.", "text_projection.", "encoder.block.", "shared.weight"),
     ),
-    Foreign("CLIP's image encoder, not a checkpoint", starts=("vision_model.", "visual.")),
-    Foreign(
+    ForeignFile("CLIP's image encoder, not a checkpoint", prefixes=("vision_model.", "visual.")),
+    ForeignFile(
         "a hypernetwork, not a checkpoint",
-        exactly=frozenset({"320", "640", "768", "1024", "1280", "sd_checkpoint", "sd_checkpoint_name"}),
+        exact_keys=frozenset({"320", "640", "768", "1024", "1280", "sd_checkpoint", "sd_checkpoint_name"}),
     ),
 )

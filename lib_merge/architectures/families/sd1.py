@@ -1,74 +1,87 @@
-"""Stable Diffusion 1: 1.1 to 1.5 and all that was trained from them."""
+"""Stable Diffusion 1: versions 1.1 to 1.5 and models trained from them."""
 
 from __future__ import annotations
 
 from lib_merge.architectures.families.common import (
     CLIP_L_IDS,
-    CONV_IN,
-    EMA,
+    DROPPED_PREFIXES,
+    EMA_PREFIXES,
     INPAINT,
-    LEFTOVERS,
     MARKERS,
     PIX2PIX,
     SCHEDULE,
-    UNET,
-    V_SIGNS,
-    VAE,
-    VAE_SIGNS,
+    TONES,
+    TWELVE_BLOCKS_PRESETS,
+    UNET_NETWORK,
+    V_MARKERS,
+    VAE_FINGERPRINTS,
     VAE_SLOT,
+    forge_spelling,
     text_slot,
-    unet_numbers,
+    unet_attention,
+    unet_listed_names,
     unet_slots,
 )
+from lib_merge.architectures.families.pipelines import HEADS, STABLE_DIFFUSION
 from lib_merge.architectures.families.symmetries import (
     clip_symmetries,
-    together,
+    combine_symmetries,
     unet_symmetries,
     vae_symmetries,
 )
-from lib_merge.architectures.family import Clue, Component, Family
-from lib_merge.architectures.symmetry import Heads
+from lib_merge.architectures.family import Component, Family, Fingerprint
+from lib_merge.architectures.keys import CLIP_PREFIX, CONV_IN, TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX
 from lib_merge.architectures.topology import ClipTopology, Topology, UNetTopology, VaeTopology
 
-TEXT = "cond_stage_model.transformer."
-MIDDLE = f"{UNET}middle_block.1."
+MIDDLE = f"{UNET_PREFIX}middle_block.1."
 
-TWELVE_BLOCKS = (
-    Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight"),
-    Clue(f"{UNET}label_emb.0.0.weight", absent=True),
+TWELVE_INPUT_BLOCKS = (
+    Fingerprint(f"{UNET_PREFIX}input_blocks.11.0.in_layers.0.weight"),
+    Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight", absent=True),
 )
 
 SD1 = Family(
     id="sd1",
     title="Stable Diffusion 1",
-    slots=(text_slot("BASE", "cond_stage_model."), *unet_slots(12), VAE_SLOT),
-    numbers=unet_numbers(12),
-    homeless=("TIME", "OUT", "VAE"),
+    slots=(text_slot("BASE", TEXT_PREFIX), *unet_slots(12), VAE_SLOT),
+    listed_names=unet_listed_names(12),
+    unlisted_slots=("TIME", "OUT", "VAE"),
     schedule=SCHEDULE,
     markers=MARKERS,
-    leftovers=LEFTOVERS,
-    ema=EMA,
-    position_ids=frozenset({TEXT + CLIP_L_IDS, f"{TEXT}embeddings.position_ids"}),
+    dropped_prefixes=DROPPED_PREFIXES,
+    ema_prefixes=EMA_PREFIXES,
+    position_ids=frozenset({CLIP_PREFIX + CLIP_L_IDS, f"{CLIP_PREFIX}embeddings.position_ids"}),
     conv_in=CONV_IN,
-    signs={
+    fingerprints={
         Component.UNET: (
-            (Clue(f"{MIDDLE}proj_in.weight", rank=4), *TWELVE_BLOCKS),
-            # Files that went through diffusers may hold the 1x1 convolutions as matrices.
-            (Clue(f"{MIDDLE}transformer_blocks.0.attn2.to_k.weight", axis=1, size=768), *TWELVE_BLOCKS),
+            (Fingerprint(f"{MIDDLE}proj_in.weight", rank=4), *TWELVE_INPUT_BLOCKS),
+            # Files converted from diffusers may have matrices in place of the 1x1 convolutions.
+            (
+                Fingerprint(f"{MIDDLE}transformer_blocks.0.attn2.to_k.weight", axis=1, size=768),
+                *TWELVE_INPUT_BLOCKS,
+            ),
         ),
         Component.TEXT: (
-            (Clue(f"{TEXT}text_model.encoder.layers.0.layer_norm1.weight"),),
-            (Clue(f"{TEXT}encoder.layers.0.layer_norm1.weight"),),
+            (Fingerprint(f"{CLIP_PREFIX}text_model.encoder.layers.0.layer_norm1.weight"),),
+            (Fingerprint(f"{CLIP_PREFIX}encoder.layers.0.layer_norm1.weight"),),
         ),
-        Component.VAE: VAE_SIGNS,
+        Component.VAE: VAE_FINGERPRINTS,
     },
     variants=(INPAINT, PIX2PIX),
-    v_signs=V_SIGNS,
-    usual_prediction="eps",
-    latents="sd",
+    v_markers=V_MARKERS,
+    default_prediction="eps",
+    latent_space="sd",
     modelspec="stable-diffusion-v1",
-    topology=Topology({UNET: UNetTopology(), VAE: VaeTopology(), TEXT: ClipTopology()}),
-    symmetries=together(  # eight heads at every width
-        unet_symmetries(UNET, Heads(count=8)), clip_symmetries(TEXT), vae_symmetries(VAE)
+    topology=Topology({UNET_PREFIX: UNetTopology(), VAE_PREFIX: VaeTopology(), CLIP_PREFIX: ClipTopology()}),
+    symmetries=combine_symmetries(  # eight heads at every width
+        unet_symmetries(UNET_PREFIX, HEADS), clip_symmetries(CLIP_PREFIX), vae_symmetries(VAE_PREFIX)
     ),
+    short_title="SD1",
+    network=UNET_NETWORK,
+    spellings=(forge_spelling("SD1 saved by Forge", {"l": TEXT_PREFIX}, ("l", False)),),
+    attention=unet_attention(HEADS),
+    purpose_presets=TWELVE_BLOCKS_PRESETS,
+    embedding_slots=("TIME",),
+    tone_vectors=TONES,
+    pipeline=STABLE_DIFFUSION,
 )

@@ -3,65 +3,70 @@
 from __future__ import annotations
 
 from lib_merge.architectures.families.common import (
-    CONV_IN,
-    EMA,
+    DROPPED_PREFIXES,
+    EMA_PREFIXES,
     LABEL_SLOT,
-    LEFTOVERS,
     MARKERS,
     NO_SECOND_ENCODER,
+    OPEN_CLIP_OPTIONAL,
     SCHEDULE,
-    UNET,
-    V_SIGNS,
-    VAE,
-    VAE_SIGNS,
+    TONES,
+    TWELVE_BLOCKS_PRESETS,
+    UNET_NETWORK,
+    V_MARKERS,
+    VAE_FINGERPRINTS,
     VAE_SLOT,
+    forge_spelling,
     text_slot,
-    unet_numbers,
+    unet_attention,
+    unet_listed_names,
     unet_slots,
 )
 from lib_merge.architectures.families.symmetries import (
+    combine_symmetries,
     open_clip_symmetries,
-    together,
     unet_symmetries,
     vae_symmetries,
 )
-from lib_merge.architectures.family import Clue, Component, Family
+from lib_merge.architectures.family import Component, Family, Fingerprint
+from lib_merge.architectures.keys import CONV_IN, SGM_FIRST_PREFIX, UNET_PREFIX, VAE_PREFIX
 from lib_merge.architectures.symmetry import Heads
 from lib_merge.architectures.topology import OpenClipTopology, Topology, UNetTopology, VaeTopology
 
-TEXT = "conditioner.embedders.0.model."
+OPEN_CLIP = f"{SGM_FIRST_PREFIX}model."
+HEADS = Heads(width=64)
 
 SDXL_REFINER = Family(
     id="sdxl-refiner",
     title="Stable Diffusion XL refiner",
-    slots=(text_slot("BASE", "conditioner.embedders.0."), *unet_slots(12), LABEL_SLOT, VAE_SLOT),
-    numbers=unet_numbers(12),
-    homeless=("TIME", "LABEL", "OUT", "VAE"),
+    slots=(text_slot("BASE", SGM_FIRST_PREFIX), *unet_slots(12), LABEL_SLOT, VAE_SLOT),
+    listed_names=unet_listed_names(12),
+    unlisted_slots=("TIME", "LABEL", "OUT", "VAE"),
     schedule=SCHEDULE,
     markers=MARKERS,
-    leftovers=LEFTOVERS,
-    ema=EMA,
+    dropped_prefixes=DROPPED_PREFIXES,
+    ema_prefixes=EMA_PREFIXES,
     conv_in=CONV_IN,
-    signs={
+    fingerprints={
         Component.UNET: (
             (
-                Clue(f"{UNET}label_emb.0.0.weight"),
-                Clue(f"{UNET}input_blocks.11.0.in_layers.0.weight"),
-                Clue(f"{UNET}middle_block.1.transformer_blocks.1.norm1.weight"),
+                Fingerprint(f"{UNET_PREFIX}label_emb.0.0.weight"),
+                Fingerprint(f"{UNET_PREFIX}input_blocks.11.0.in_layers.0.weight"),
+                Fingerprint(f"{UNET_PREFIX}middle_block.1.transformer_blocks.1.norm1.weight"),
             ),
         ),
-        Component.TEXT: ((Clue(f"{TEXT}ln_final.weight"), NO_SECOND_ENCODER),),
-        Component.VAE: VAE_SIGNS,
+        Component.TEXT: ((Fingerprint(f"{OPEN_CLIP}ln_final.weight"), NO_SECOND_ENCODER),),
+        Component.VAE: VAE_FINGERPRINTS,
     },
-    v_signs=V_SIGNS,
-    usual_prediction="eps",
-    latents="sdxl",
+    v_markers=V_MARKERS,
+    default_prediction="eps",
+    latent_space="sdxl",
     modelspec="stable-diffusion-xl-v1-refiner",
     topology=Topology(
         {
-            TEXT: OpenClipTopology(layers=32, width=1280, mlp=5120),
-            VAE: VaeTopology(),
-            UNET: UNetTopology(
+            OPEN_CLIP: OpenClipTopology(layers=32, width=1280, mlp=5120),
+            VAE_PREFIX: VaeTopology(),
+            UNET_PREFIX: UNetTopology(
                 channels=384,
                 depth=(0, 4, 4, 0),
                 middle_depth=4,
@@ -71,7 +76,14 @@ SDXL_REFINER = Family(
             ),
         }
     ),
-    symmetries=together(
-        unet_symmetries(UNET, Heads(width=64)), open_clip_symmetries(TEXT), vae_symmetries(VAE)
+    symmetries=combine_symmetries(
+        unet_symmetries(UNET_PREFIX, HEADS), open_clip_symmetries(OPEN_CLIP), vae_symmetries(VAE_PREFIX)
     ),
+    network=UNET_NETWORK,
+    spellings=(forge_spelling("SDXL refiner saved by Forge", {"g": OPEN_CLIP}, ("g", None)),),
+    attention=unet_attention(HEADS),
+    purpose_presets=TWELVE_BLOCKS_PRESETS,
+    embedding_slots=("TIME", "LABEL"),
+    tone_vectors=TONES,
+    optional_suffixes=OPEN_CLIP_OPTIONAL,
 )

@@ -1,4 +1,4 @@
-"""Recipes of other tools, as far as ours can say what they say; what cannot be said is told."""
+"""Recipes of other tools, as far as ours can express them; what cannot be expressed is reported."""
 
 from lib_merge.recipe.imports.common import Imported
 from lib_merge.recipe.imports.detect import import_text

@@ -16,7 +16,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 
 from lib_merge.errors import RecipeError
-from lib_merge.limits import MOST_HISTORY, require_text
+from lib_merge.limits import MAX_HISTORY, check_text
 
 TOOL = "SuperMerger"
 COLUMNS = [
@@ -49,16 +49,16 @@ DELIMITERS = ",;\t"
 CODE_PAGES = ("utf-8", locale.getpreferredencoding(False), "cp932", "cp1252")
 TRUE = ("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "истина", "1")
 FALSE = ("false", "falsch", "faux", "falso", "onwaar", "fałsz", "ложь", "0", "")
-NUMBERS = ("base_alpha", "base_beta")
-MODELS = ("model_a", "model_b", "model_c")
+NUMBER_COLUMNS = ("base_alpha", "base_beta")
+MODEL_COLUMNS = ("model_a", "model_b", "model_c")
 SHORT_HASH = 10  # digits
 HASH = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
 
-Row = dict[str, str]
+HistoryRow = dict[str, str]
 
 
-def decoded(raw: bytes) -> str:
-    """A text in the encoding that its first bytes tell, or else in the first code page that fits."""
+def decode_history(raw: bytes) -> str:
+    """A text in the encoding that its byte order mark names, or else in the first code page that fits."""
     if raw.startswith(BOM_UTF8):
         return raw.decode("utf-8-sig", "replace")
     if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
@@ -72,13 +72,13 @@ def decoded(raw: bytes) -> str:
 
 
 def is_history(text: str) -> bool:
-    """Whether a text begins as such a table does."""
+    """Whether a text begins with the column names of such a history."""
     return _delimiter(text) != ""
 
 
-def history_rows(text: str) -> list[Row]:
+def history_rows(text: str) -> list[HistoryRow]:
     """Every row by the names of COLUMNS, as SuperMerger would have written it."""
-    require_text(text, MOST_HISTORY, "this history")
+    check_text(text, MAX_HISTORY, "this history")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     reader = csv.reader(io.StringIO(lines, newline=""), delimiter=_delimiter(text) or ",")
     try:
@@ -89,7 +89,7 @@ def history_rows(text: str) -> list[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the fields of the first line; "" where it is not that of a history."""
+    """The delimiter of the fields in the first line; "" where it is not that of a history."""
     lines = text.lstrip("\ufeff \t\r\n")[:2000].splitlines()
     if lines and lines[0].lower().startswith("sep="):  # for a spreadsheet
         lines = lines[1:]
@@ -100,24 +100,24 @@ def _delimiter(text: str) -> str:
     return ""
 
 
-def _row(cells: list[str]) -> Row:
+def _row(cells: list[str]) -> HistoryRow:
     row = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=False))
-    for name in NUMBERS:
+    for name in NUMBER_COLUMNS:
         if re.fullmatch(r"[+-]?\d*,\d+", row.get(name, "")):
             row[name] = row[name].replace(",", ".")
     word = row.get("mbw", "").lower()
     row["mbw"] = "True" if word in TRUE else "False" if word in FALSE else row["mbw"]
-    for name in MODELS:
+    for name in MODEL_COLUMNS:
         if row.get(name, "").isdigit():  # a spreadsheet takes zeros off the front
             row[name] = row[name].zfill(SHORT_HASH)
     return row
 
 
 def check_row(row: Mapping[str, str]) -> None:
-    """Raise RecipeError for what a spreadsheet has changed so that it cannot be told any more."""
+    """Raise RecipeError for what a spreadsheet has changed so that it cannot be restored."""
     if row["mbw"] not in ("True", "False"):
         raise RecipeError(f"{TOOL}: use MBW is '{row['mbw']}'", hint="True or False")
-    for name in MODELS:
+    for name in MODEL_COLUMNS:
         if row.get(name) and not HASH.fullmatch(row[name]):
             raise RecipeError(
                 f"{TOOL}: {name.replace('_', ' ')} is '{row[name]}', which is no hash",

@@ -9,39 +9,44 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lib_merge.dtypes import BF16, F16, F32, Dtype
 from lib_merge.errors import ExtraError, RecipeError
-from lib_merge.limits import MOST_YAML, require_text
-from lib_merge.recipe.imports.common import Imported, Maker
+from lib_merge.limits import MAX_YAML, check_text
+from lib_merge.recipe.imports.common import Imported, RecipeBuilder
+from lib_merge.recipe.imports.importer import Importer, ImportSource
 from lib_merge.recipe.model import Amount
-from lib_merge.recipe.numbers import Numbers, print_number, print_numbers
-from lib_merge.recipe.rules import optional
-from lib_merge.recipe.rules_text import parse_rules
+from lib_merge.recipe.weights.lists import Numbers, print_number, print_numbers
+from lib_merge.recipe.weights.parse import parse_rules
+from lib_merge.recipe.weights.rules import make_optional
 
+MOST_YAML_DEPTH = 100
 TOOL = "mergekit"
 BLOCKS = 25
 DTYPES: Mapping[str, Dtype] = {"float16": F16, "bfloat16": BF16, "float32": F32}
 IMPORTED = ("linear", "task_arithmetic", "slerp", "passthrough")
 
-Fields = Mapping[str, Any]
+YamlFields = Mapping[str, Any]
 
 
 def read_mergekit(text: str) -> Imported:
-    """A configuration; RecipeError for what it cannot be said with here."""
-    found = _load(text)
-    maker = Maker(TOOL)
-    method = str(found.get("merge_method", ""))
-    if "slices" in found or "modules" in found:
-        raise maker.refuse("slices and modules stack layers, and these models have none to stack", "models:")
+    """Imports a configuration; RecipeError for what has no counterpart here."""
+    configuration = _load(text)
+    maker = RecipeBuilder(TOOL)
+    method = str(configuration.get("merge_method", ""))
+    if "slices" in configuration or "modules" in configuration:
+        raise maker.unsupported(
+            "slices and modules stack layers, and these models have none to stack", "models:"
+        )
     if method not in IMPORTED:
         raise _not_imported(maker, method)
-    models = _models(maker, found.get("models"))
-    base = _name(maker, found.get("base_model") or "")
-    common = _fields(maker, found, "parameters")
+    models = _models(maker, configuration.get("models"))
+    base = _name(maker, configuration.get("base_model") or "")
+    common = _fields(maker, configuration, "parameters")
     if method == "linear":
         result = _linear(maker, models, common)
     elif method == "task_arithmetic":
@@ -49,50 +54,61 @@ def read_mergekit(text: str) -> Imported:
     elif method == "slerp":
         result = _slerp(maker, models, base, common)
     elif method == "passthrough" and len(models) == 1:
-        result = maker.model(models[0]["model"])
+        result = maker.add_model(models[0]["model"])
     else:
         raise _not_imported(maker, method)
-    if "tokenizer_source" in found or "chat_template" in found:
-        maker.note("tokenizers and chat templates are of no use here")
-    dtype = DTYPES.get(str(found.get("out_dtype") or found.get("dtype") or ""))
-    return maker.done(result, vae="a", dtype=dtype)
+    if "tokenizer_source" in configuration or "chat_template" in configuration:
+        maker.add_note("tokenizers and chat templates are of no use here")
+    dtype = DTYPES.get(str(configuration.get("out_dtype") or configuration.get("dtype") or ""))
+    return maker.build(result, vae="a", dtype=dtype)
 
 
-def _not_imported(maker: Maker, method: str) -> RecipeError:
+def _not_imported(maker: RecipeBuilder, method: str) -> RecipeError:
     hint = "linear, task_arithmetic and slerp are; merge-desk methods lists what can be said here"
-    return maker.refuse(f"its method '{method}' is not imported", hint)
+    return maker.unsupported(f"its method '{method}' is not imported", hint)
 
 
-def _load(text: str) -> Fields:
+def _load(text: str) -> YamlFields:
     try:
         yaml: Any = importlib.import_module("yaml")
     except ImportError as missing:
         raise ExtraError(
             "YAML is read with PyYAML, which is not installed", hint="pip install pyyaml"
         ) from missing
-    require_text(text, MOST_YAML, "this YAML")
+    check_text(text, MAX_YAML, "this YAML")
     try:
-        # an alias stands for a part that may hold aliases, and so for a text of any length
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            hint = "write out what * stands for"
-            raise RecipeError("anchors and aliases of YAML (& and *) are not read", hint=hint)
-        found = yaml.safe_load(text)
+        _check_events(yaml, text)
+        configuration = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError, AttributeError) as cause:
         raise RecipeError("this YAML cannot be read", where=str(cause)) from cause
-    if not isinstance(found, dict) or "merge_method" not in found:
+    if not isinstance(configuration, dict) or "merge_method" not in configuration:
         raise RecipeError("this YAML is no configuration of mergekit", hint="it has a line merge_method:")
-    return cast("Fields", found)
+    return cast("YamlFields", configuration)
 
 
-def _models(maker: Maker, given: object) -> list[dict[str, Any]]:
+def _check_events(yaml: Any, text: str) -> None:
+    """Refuses what would take long to read, at the first event that shows it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        # an alias stands for a part that may hold aliases, and so for a text of any length
+        if isinstance(event, yaml.AliasEvent):
+            hint = "write out what * stands for"
+            raise RecipeError("anchors and aliases of YAML (& and *) are not read", hint=hint)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_YAML_DEPTH:  # PyYAML's time grows with the square of it: 5,000 brackets take 6 s
+            hint = "a configuration of mergekit is some six levels deep"
+            raise RecipeError(f"this YAML is nested more than {MOST_YAML_DEPTH} levels deep", hint=hint)
+
+
+def _models(maker: RecipeBuilder, value: object) -> list[dict[str, Any]]:
     """The rows under `models:`, each with a name under `model`."""
-    rows = cast("list[object]", given) if isinstance(given, list) else list[object]()
+    rows = cast("list[object]", value) if isinstance(value, list) else list[object]()
     if not rows:
-        raise maker.refuse("its models are no list", "models:, and under it lines - model: NAME")
+        raise maker.unsupported("its models are no list", "models:, and under it lines - model: NAME")
     models: list[dict[str, Any]] = []
     for row in rows:
         if not isinstance(row, dict) or "model" not in row:
-            raise maker.refuse(f"{_short(cast('object', row))} is no model", "- model: NAME")
+            raise maker.unsupported(f"{_short(cast('object', row))} is no model", "- model: NAME")
         fields = cast("dict[str, Any]", row)
         models.append({**fields, "model": _name(maker, fields["model"])})
     return models
@@ -103,96 +119,114 @@ def _short(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _name(maker: Maker, value: object) -> str:
+def _name(maker: RecipeBuilder, value: object) -> str:
     if not isinstance(value, (str, int, float)):
-        raise maker.refuse(f"{_short(value)} is no model's name", "model: NAME")
+        raise maker.unsupported(f"{_short(value)} is no model's name", "model: NAME")
     return str(value)
 
 
-def _fields(maker: Maker, found: Fields, name: str) -> Fields:
-    value = cast("object", found.get(name) or {})
+def _fields(maker: RecipeBuilder, configuration: YamlFields, name: str) -> YamlFields:
+    value = cast("object", configuration.get(name) or {})
     if not isinstance(value, dict):
-        raise maker.refuse(f"its {name} are {_short(value)}", f"{name}:, and under it names and numbers")
-    return cast("Fields", value)
+        raise maker.unsupported(f"its {name} are {_short(value)}", f"{name}:, and under it names and numbers")
+    return cast("YamlFields", value)
 
 
-def _linear(maker: Maker, models: Sequence[Fields], common: Fields) -> str:
-    names = [maker.model(each["model"]) for each in models]
-    shares = tuple(_amount(maker, _parameter(maker, each, common, "weight", 1.0)) for each in models)
+def _linear(maker: RecipeBuilder, models: Sequence[YamlFields], common: YamlFields) -> str:
+    names = [maker.add_model(model["model"]) for model in models]
+    shares = tuple(_amount(maker, _parameter(maker, model, common, "weight", 1.0)) for model in models)
     if common.get("normalize", True) is False:
-        return maker.step("weighted_models", names, shares=shares)
-    return maker.step("weighted_models", names, shares=shares, normalise=True)
+        return maker.add_step("weighted_models", names, model_weights=shares)
+    return maker.add_step("weighted_models", names, model_weights=shares, normalize=True)
 
 
-def _tasks(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
+def _tasks(maker: RecipeBuilder, models: Sequence[YamlFields], base: str, common: YamlFields) -> str:
     if not base:
-        raise maker.refuse("task_arithmetic needs a base_model")
-    others = [each for each in models if each["model"] != base]
-    names = [maker.model(base), *(maker.model(each["model"]) for each in others)]
-    shares = tuple(_amount(maker, _parameter(maker, each, common, "weight", 1.0)) for each in others)
+        raise maker.unsupported("task_arithmetic needs a base_model")
+    others = [model for model in models if model["model"] != base]
+    names = [maker.add_model(base), *(maker.add_model(model["model"]) for model in others)]
+    shares = tuple(_amount(maker, _parameter(maker, model, common, "weight", 1.0)) for model in others)
     scale = _amount(maker, common.get("lambda", 1.0))
     if common.get("normalize", False) is True:
-        raise maker.refuse("normalised task arithmetic is not imported", "normalize: false")
-    return maker.step("task_arithmetic", names, shares=shares, scale=scale)
+        raise maker.unsupported("normalised task arithmetic is not imported", "normalize: false")
+    return maker.add_step("task_arithmetic", names, model_weights=shares, scale=scale)
 
 
-def _slerp(maker: Maker, models: Sequence[Fields], base: str, common: Fields) -> str:
-    others = [each["model"] for each in models if each["model"] != base]
+def _slerp(maker: RecipeBuilder, models: Sequence[YamlFields], base: str, common: YamlFields) -> str:
+    others = [model["model"] for model in models if model["model"] != base]
     if not base or len(others) != 1:
-        raise maker.refuse("slerp works with a base_model and one other")
+        raise maker.unsupported("slerp works with a base_model and one other")
     amount = _amount(maker, common.get("t", 0.5))
-    return maker.step("slerp", [maker.model(base), maker.model(others[0])], alpha=amount)
+    return maker.add_step("slerp", [maker.add_model(base), maker.add_model(others[0])], alpha=amount)
 
 
-def _parameter(maker: Maker, model: Fields, common: Fields, name: str, default: float) -> object:
+def _parameter(
+    maker: RecipeBuilder, model: YamlFields, common: YamlFields, name: str, default: float
+) -> object:
     own = _fields(maker, model, "parameters")
     return own.get(name, common.get(name, default))
 
 
-def _amount(maker: Maker, value: object) -> Amount:
+def _amount(maker: RecipeBuilder, value: object) -> Amount:
     """A number, a gradient, or a list of filters with the one that is for all the rest."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(maker, value)
     if isinstance(value, list) and value:
         listed = cast("list[object]", value)
-        if all(isinstance(each, Mapping) for each in listed):
-            return _filters(maker, cast("list[Fields]", listed))
-        maker.note(
+        if all(isinstance(entry, Mapping) for entry in listed):
+            return _filters(maker, cast("list[YamlFields]", listed))
+        maker.add_note(
             "a gradient runs over the 25 blocks of the U-Net, IN00 to OUT11; BASE has its first number"
         )
-        return _gradient([_number(maker, each) for each in listed])
-    raise maker.refuse(f"{_short(cast('object', value))} is no amount")
+        return _gradient([_number(maker, entry) for entry in listed])
+    raise maker.unsupported(f"{_short(cast('object', value))} is no amount")
 
 
-def _number(maker: Maker, value: object) -> float:
+def _number(maker: RecipeBuilder, value: object) -> float:
     """A number of YAML; 1e-3, which YAML takes for a word, too."""
     try:
         number = float(value) if isinstance(value, (int, float, str)) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
-        raise maker.refuse(f"{_short(value)} is no amount", "a number, a list of numbers, or filters")
+        raise maker.unsupported(f"{_short(value)} is no amount", "a number, a list of numbers, or filters")
     return number
 
 
 def _gradient(points: Sequence[float]) -> Numbers:
     spread: list[float] = []
     for block in range(BLOCKS):
-        place = block / (BLOCKS - 1) * (len(points) - 1)
-        low = min(int(place), max(len(points) - 2, 0))
+        position = block / (BLOCKS - 1) * (len(points) - 1)
+        low = min(int(position), max(len(points) - 2, 0))
         high = min(low + 1, len(points) - 1)
-        spread.append(round(points[low] + (points[high] - points[low]) * (place - low), 10))
+        spread.append(round(points[low] + (points[high] - points[low]) * (position - low), 10))
     return Numbers("supermerger", (points[0], *spread))
 
 
-def _filters(maker: Maker, rows: Sequence[Fields]) -> Amount:
+def _filters(maker: RecipeBuilder, rows: Sequence[YamlFields]) -> Amount:
     lines: list[str] = []
     for row in rows:
         amount = _amount(maker, row.get("value"))
         if not isinstance(amount, (Numbers, float)):
-            raise maker.refuse("there are filters within a filter", "one list of filters")
+            raise maker.unsupported("there are filters within a filter", "one list of filters")
         shown = print_numbers(amount) if isinstance(amount, Numbers) else print_number(amount)
         target = _name(maker, row.get("filter") or "*")
         lines.insert(0, f"{target}: {shown}")  # there the first that fits wins, here the last
-    maker.note("a filter hits names that hold its word, as it does there; LLM names will hit nothing here")
-    return optional(parse_rules("\n".join(lines)))
+    maker.add_note(
+        "a filter hits names that hold its word, as it does there; LLM names will hit nothing here"
+    )
+    return make_optional(parse_rules("\n".join(lines)))
+
+
+def _read(source: ImportSource) -> Imported:
+    return read_mergekit(source.text)
+
+
+MERGEKIT = Importer(
+    tool=TOOL,
+    reads="configurations (YAML) of linear, task_arithmetic, slerp and passthrough",
+    example="merge_method: linear\nmodels:\n  - model: a\n    parameters: {weight: 1}\n  - model: b\n"
+    "    parameters: {weight: 3}\n",
+    recognises=lambda source: re.search(r"^merge_method\s*:", source.text, re.MULTILINE) is not None,
+    read=_read,
+)

@@ -12,50 +12,50 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from lib_merge.json_data import load
-from lib_merge.limits import MOST_RECIPE, require_text
-from lib_merge.recipe.dice import PRESETS, has_letters
+from lib_merge.limits import MAX_RECIPE, check_text
+from lib_merge.recipe.weights.supermerger_random import PRESETS, has_letters
 
-LETTERED = "it is drawn anew each time: write it, or {name}, among the rules of the room Weights"
+LETTERED = "it is drawn again each time: write it, or {name}, among the rules of the tab Weights"
 
 
 def read_presets(text: str) -> tuple[dict[str, str], list[str]]:
-    """Name -> numbers or rules, and what is none, with why.
+    """The presets of a file (name -> numbers or rules), and its lines that are none, with the reason.
 
     SuperMerger's stand one a line, the name and the numbers between tabs, or the older `name:numbers`;
     UntitledMerger's in JSON, the number of its sliders that are on, then targets and where they stand.
     """
-    require_text(text, MOST_RECIPE, "this preset file")
+    check_text(text, MAX_RECIPE, "this preset file")
     if text.lstrip().startswith("{"):
         return _sliders(text)
-    found: dict[str, str] = {}
+    presets: dict[str, str] = {}
     odd: list[str] = []
     for line in text.splitlines():
         name, tab, numbers = line.partition("\t") if "\t" in line else line.partition(":")
         name = name.strip()
         if tab and re.fullmatch(r"[\s\d.,eE+-]+", numbers) and "," in numbers:
-            found[name] = numbers.strip()
+            presets[name] = numbers.strip()
         elif tab and has_letters(numbers):
             if name not in PRESETS:  # which it adds to every file by itself
                 odd.append(f"{name}: {LETTERED.format(name=numbers.strip()[:20] + '...')}")
         elif line.strip() and name != "preset_name":
             odd.append(line.strip())
-    return found, odd
+    return presets, odd
 
 
 def _sliders(text: str) -> tuple[dict[str, str], list[str]]:
     try:
         loaded = load(text)
-        given = cast("dict[str, Any]", loaded if isinstance(loaded, dict) else {})
+        rows = cast("dict[str, Any]", loaded if isinstance(loaded, dict) else {})
     except ValueError:
         return {}, ["this begins as JSON and is none"]
-    found: dict[str, str] = {}
+    presets: dict[str, str] = {}
     odd: list[str] = []
-    for name, row in given.items():
+    for name, row in rows.items():
         try:
-            found[name] = "\n".join(_enabled(cast("Sequence[Any]", row)))
+            presets[name] = "\n".join(_enabled(cast("Sequence[Any]", row)))
         except (TypeError, ValueError, IndexError, OverflowError):
             odd.append(f"{name}: these are no sliders of UntitledMerger")
-    return found, odd
+    return presets, odd
 
 
 def _enabled(row: Sequence[Any]) -> Iterator[str]:

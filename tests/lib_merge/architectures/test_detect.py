@@ -9,15 +9,17 @@ from lib_merge.architectures import (
     Component,
     Family,
     Identity,
+    canonical_names,
     family_by_id,
     identify,
     require_same_family,
 )
-from lib_merge.checkpoint import canonical_names
-from lib_merge.checkpoint.header import TensorInfo
+from lib_merge.checkpoint import TensorInfo
 from lib_merge.dtypes import F16
 from lib_merge.errors import FamilyError
-from tests.full_size import PARTS, tiny_shapes
+from tests.support.full_size import PARTS, tiny_shapes
+
+pytestmark = pytest.mark.newest_only
 
 Shapes = dict[str, tuple[int, ...]]
 UNET = "model.diffusion_model."
@@ -134,7 +136,7 @@ def test_the_old_names_of_the_text_encoder_are_known() -> None:
     assert seen(shapes).components == EVERYTHING
 
 
-def test_training_averages_are_noticed() -> None:
+def test_ema_weights_are_noticed() -> None:
     assert seen(tiny_shapes("sd1", ema=True)).ema
 
 
@@ -152,7 +154,7 @@ def test_training_averages_are_noticed() -> None:
         ({}, {"modelspec_prediction_type": "dreams"}, ""),
     ],
 )
-def test_the_prediction_is_told_by_markers_then_metadata(
+def test_the_prediction_is_read_from_markers_then_metadata(
     extra: Shapes, metadata: dict[str, str], prediction: str
 ) -> None:
     assert seen(tiny_shapes("sdxl") | extra, **metadata).prediction == prediction
@@ -165,7 +167,7 @@ def test_a_v_model_of_sd2_has_its_own_modelspec_name() -> None:
     assert seen(tiny_shapes("sdxl") | {"v_pred": (0,)}).modelspec == "stable-diffusion-xl-v1-base"
 
 
-def test_a_vae_of_sixteen_channels_is_told_from_one_of_four() -> None:
+def test_a_vae_of_sixteen_channels_is_distinguished_from_one_of_four() -> None:
     assert seen(tiny_shapes("vae")).variant == ""
     assert seen(tiny_shapes("sd3", parts=["vae"])).variant == "16 latent channels"
 
@@ -173,9 +175,18 @@ def test_a_vae_of_sixteen_channels_is_told_from_one_of_four() -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight", "this is a LoRA, not a checkpoint"),
-        ("transformer.single_blocks.0.attn.to_q.lora_A.weight", "this is a LoRA, not a checkpoint"),
-        ("lora_te1_text_model_encoder_layers_0_mlp_fc1.hada_w1_a", "this is a LoRA, not a checkpoint"),
+        (
+            "lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight",
+            "this is a LoRA (sd-scripts), not a checkpoint",
+        ),
+        (
+            "transformer.single_blocks.0.attn.to_q.lora_A.weight",
+            "this is a LoRA (PEFT, diffusers), not a checkpoint",
+        ),
+        (
+            "lora_te1_text_model_encoder_layers_0_mlp_fc1.hada_w1_a",
+            "this is a LoRA (LyCORIS, LoHa), not a checkpoint",
+        ),
         ("emb_params", "this is a textual inversion embedding, not a checkpoint"),
         ("clip_g", "this is a textual inversion embedding, not a checkpoint"),
         ("control_model.input_blocks.0.0.weight", "this is a ControlNet, not a checkpoint"),
@@ -259,7 +270,9 @@ def canonical(shapes: Shapes) -> Shapes:
     "part", [{}, {"text_encoders.t5xxl.transformer.encoder.final_layer_norm.weight": (8,)}]
 )
 @pytest.mark.parametrize(("kind", "keys"), NATIVE_FILES, ids=[kind for kind, _ in NATIVE_FILES])
-def test_parts_of_a_known_family_beside_it_do_not_make_it_one(kind: str, keys: Shapes, part: Shapes) -> None:
+def test_parts_of_a_known_family_in_the_same_file_do_not_make_it_one(
+    kind: str, keys: Shapes, part: Shapes
+) -> None:
     vae = tiny_shapes("sd3", parts=["vae"])
     with pytest.raises(FamilyError, match="which is not supported"):
         seen(canonical({UNET + key: shape for key, shape in keys.items()} | vae | part))
@@ -281,7 +294,7 @@ FLUX_KIN = [
     ("a LongCat-Image model", flux(txt_in__weight=(3072, 3584), vector_in__in_layer__weight=None)),
     ("an Ovis-Image model", flux(double_blocks__0__img_mlp__gate_proj__weight=(8, 8))),
     (
-        "a LongCat-Image, Ovis-Image or another model in Flux's names",
+        "a LongCat-Image, Ovis-Image or another model with the keys of Flux",
         flux(vector_in__in_layer__weight=None),
     ),
 ]
@@ -364,9 +377,9 @@ def test_an_unknown_model_is_refused_with_what_was_seen() -> None:
     assert str(raised.value) == (
         "this is a model of no known family: its 3 keys begin with 'model.diffusion_model'\n"
         "  at   odd.safetensors\n"
-        "  try  known are Stable Diffusion 1, Stable Diffusion 2, Stable Diffusion XL, Stable Diffusion XL "
-        "refiner, Stable Diffusion 3 medium, Stable Diffusion 3.5 medium, Stable Diffusion 3.5 large, "
-        "Flux.1, and a VAE alone"
+        "  try  supported are Stable Diffusion 1, Stable Diffusion 2, Stable Diffusion XL, "
+        "Stable Diffusion XL refiner, Stable Diffusion 3 medium, Stable Diffusion 3.5 medium, "
+        "Stable Diffusion 3.5 large, Flux.1, and a VAE alone"
     )
 
 
@@ -376,7 +389,7 @@ def test_the_vae_of_an_unknown_model_is_not_taken_for_a_vae_alone() -> None:
 
 
 def test_an_empty_file_is_refused() -> None:
-    with pytest.raises(FamilyError, match="holds no tensors"):
+    with pytest.raises(FamilyError, match="contains no tensors"):
         identify({})
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lib_merge.architectures import family_by_id
 from lib_merge.architectures.diffusers_names import (
-    UNET,
-    VAE,
+    UNET_PREFIX,
+    VAE_PREFIX,
     diffusers_name,
-    diffusers_state,
-    forward_table,
+    diffusers_names_of,
+    diffusers_state_dict,
     to_diffusers,
     to_ldm,
     unet_name,
@@ -73,20 +73,20 @@ def test_every_key_of_a_real_unet_lands_on_a_parameter_of_its_shape(
 ) -> None:
     with torch.device("meta"):
         wanted = diffusers.UNet2DConditionModel(**plan).state_dict()
-    assert shapes_of(diffusers_state(UNET, weightless(family, UNET))) == shapes_of(wanted)
+    assert shapes_of(diffusers_state_dict(UNET_PREFIX, weightless(family, UNET_PREFIX))) == shapes_of(wanted)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_every_key_of_a_real_vae_lands_on_a_parameter_of_its_shape(family: str) -> None:
     with torch.device("meta"):
         wanted = diffusers.AutoencoderKL(**VAE_PLAN).state_dict()
-    assert shapes_of(diffusers_state(VAE, weightless(family, VAE))) == shapes_of(wanted)
+    assert shapes_of(diffusers_state_dict(VAE_PREFIX, weightless(family, VAE_PREFIX))) == shapes_of(wanted)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_no_two_keys_get_the_same_name(family: str) -> None:
-    table = forward_table(family_by_id(family).shapes)
-    for prefix in (UNET, VAE):
+    table = diffusers_names_of(family_by_id(family).shapes)
+    for prefix in (UNET_PREFIX, VAE_PREFIX):
         names = [name for key, name in table.items() if key.startswith(prefix)]
         assert len(names) == len(set(names))
 
@@ -109,7 +109,9 @@ def test_a_name_follows_from_its_key(key: str, name: str) -> None:
     assert unet_name(key) == name
 
 
-@pytest.mark.parametrize("key", ["alphas_cumprod", "model_ema.decay", UNET + "input_blocks.x.0.op.weight"])
+@pytest.mark.parametrize(
+    "key", ["alphas_cumprod", "model_ema.decay", UNET_PREFIX + "input_blocks.x.0.op.weight"]
+)
 def test_a_key_that_diffusers_has_no_place_for_has_no_name(key: str) -> None:
     assert diffusers_name(key) is None
 

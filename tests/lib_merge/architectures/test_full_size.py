@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from lib_merge.architectures import FAMILIES, family_by_id
-from tests.full_size import tiny_shapes, write_file, write_tiny
+from tests.support.full_size import tiny_shapes, write_file, write_tiny
 
 IDS = "cond_stage_model.transformer.text_model.embeddings.position_ids"
 
@@ -28,7 +28,7 @@ def test_a_tiny_file_has_every_key_of_a_real_one(family: str, tmp_path: Path) ->
     assert sum(tensor.numel() for tensor in tensors.values()) < 400_000
 
 
-def test_position_ids_are_whole_numbers_in_order(tmp_path: Path) -> None:
+def test_position_ids_are_integers_in_order(tmp_path: Path) -> None:
     tensors = load(write_tiny(tmp_path / "tiny.safetensors"))
     assert torch.equal(tensors[IDS], torch.arange(77)[None])
 
@@ -95,14 +95,14 @@ def test_averages_have_the_shapes_of_their_weights() -> None:
 
 
 def test_the_command_line_says_what_it_takes() -> None:
-    script = Path(__file__).parents[2] / "full_size.py"
+    script = Path(__file__).parents[2] / "support" / "full_size.py"
     shown = subprocess.run(
         [sys.executable, str(script), "--help"], capture_output=True, text=True, check=True
     )
     assert "--near" in shown.stdout
 
 
-def test_the_room_is_read_without_torch() -> None:
+def test_the_package_is_read_without_torch() -> None:
     code = "import sys, lib_merge.architectures as a; a.identify; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

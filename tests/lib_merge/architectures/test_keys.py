@@ -19,6 +19,8 @@ from lib_merge.architectures import (
     slot_of,
 )
 
+pytestmark = pytest.mark.newest_only
+
 UNET = "model.diffusion_model."
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.id)
 
@@ -32,15 +34,15 @@ def test_every_weight_of_a_full_size_model_has_a_slot(family: Family) -> None:
 
 
 @every_family
-def test_every_slot_stands_in_a_list_of_numbers_or_is_homeless(family: Family) -> None:
-    listed = [slot for name in family.numbers for slot in family.groups.get(name, (name,))]
-    assert sorted([*listed, *family.homeless]) == sorted(slot.id for slot in family.slots)
+def test_every_slot_has_a_number_in_a_list_or_is_unlisted(family: Family) -> None:
+    listed = [slot for name in family.listed_names for slot in family.groups.get(name, (name,))]
+    assert sorted([*listed, *family.unlisted_slots]) == sorted(slot.id for slot in family.slots)
 
 
 @every_family
-def test_every_layout_says_what_the_homeless_slots_follow(family: Family) -> None:
+def test_every_layout_says_what_the_unlisted_slots_follow(family: Family) -> None:
     for layout in LAYOUTS:
-        assert set(family.homeless) <= layout.follows.keys()
+        assert set(family.unlisted_slots) <= layout.fallback_for.keys()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_every_layout_says_what_the_homeless_slots_follow(family: Family) -> Non
         ("sdxl", 19 + len(("CLIP_L", "CLIP_G", "TIME", "LABEL", "OUT", "VAE"))),
     ],
 )
-def test_a_family_has_a_slot_for_each_number_and_each_homeless_part(family: str, slots: int) -> None:
+def test_a_family_has_a_slot_for_each_number_and_each_unlisted_part(family: str, slots: int) -> None:
     assert len(family_by_id(family).slots) == slots
 
 
@@ -82,7 +84,7 @@ def test_a_family_has_a_slot_for_each_number_and_each_homeless_part(family: str,
         ("vae", "first_stage_model.decoder.conv_in.weight", "VAE"),
     ],
 )
-def test_a_key_lies_in_the_slot_of_its_longest_prefix(family: str, key: str, slot: str | None) -> None:
+def test_a_key_belongs_to_the_slot_of_its_longest_prefix(family: str, key: str, slot: str | None) -> None:
     assert slot_of(family_by_id(family), key) == slot
 
 
@@ -124,7 +126,7 @@ def test_a_key_belongs_to_the_part_of_its_slot() -> None:
     assert component_of(sdxl, "betas") is None
 
 
-def test_training_averages_are_named_without_dots() -> None:
+def test_ema_weights_are_named_without_dots() -> None:
     assert ema_key(f"{UNET}input_blocks.0.0.weight") == "model_ema.diffusion_modelinput_blocks00weight"
     with pytest.raises(ValueError, match="only the U-Net"):
         ema_key("first_stage_model.quant_conv.weight")

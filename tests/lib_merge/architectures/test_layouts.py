@@ -1,4 +1,4 @@
-"""How lists of numbers are read: the table of algorithms.md 1.1, and laws of parsing."""
+"""How lists of numbers are read: docs/references.md#lists-of-numbers, and laws of parsing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from lib_merge.architectures import (
 )
 from lib_merge.errors import RecipeError
 
+pytestmark = pytest.mark.newest_only
+
 SD1, SDXL, FLUX = family_by_id("sd1"), family_by_id("sdxl"), family_by_id("flux")
 # BASE 0.5, IN00 0.01 .. IN11 0.12, M00 0.13, OUT00 0.14 .. OUT11 0.25: every number says its place.
-LIST_26 = (0.5, *(place / 100 for place in range(1, 26)))
+LIST_26 = (0.5, *(number / 100 for number in range(1, 26)))
 LIST_20 = LIST_26[:20]  # OUT08 is 0.19
 
 
@@ -40,7 +42,7 @@ def read(numbers: tuple[float, ...], family: Family, layout: str, base: float = 
         ("mecha", 0.5, 0.25, 0.5),  # BASE, OUT11, BASE
     ],
 )
-def test_on_sd1_the_homeless_slots_follow_the_layout(
+def test_on_sd1_the_unlisted_slots_follow_the_layout(
     layout: str, time: float, out: float, vae: float
 ) -> None:
     values = read(LIST_26, SD1, layout)
@@ -57,7 +59,7 @@ def test_on_sd1_the_homeless_slots_follow_the_layout(
         ("mecha", 0.5, 0.5, 0.19, 0.0),  # its VAE has a block of its own
     ],
 )
-def test_on_sdxl_the_homeless_slots_follow_the_layout(
+def test_on_sdxl_the_unlisted_slots_follow_the_layout(
     layout: str, time: float, label: float, out: float, vae: float
 ) -> None:
     values = read(LIST_20, SDXL, layout)
@@ -67,7 +69,7 @@ def test_on_sdxl_the_homeless_slots_follow_the_layout(
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.id)
 def test_the_blocks_are_read_alike_by_every_layout(layout: Layout) -> None:
     values = read(LIST_26, SD1, layout.id)
-    assert tuple(values[name] for name in SD1.numbers) == LIST_26
+    assert tuple(values[name] for name in SD1.listed_names) == LIST_26
 
 
 @pytest.mark.parametrize(("numbers", "family"), [(LIST_26[1:], SD1), (LIST_20[1:], SDXL)])
@@ -88,13 +90,13 @@ def test_base_moves_both_text_encoders_of_sdxl() -> None:
 def test_a_list_for_sd1_drops_the_blocks_that_sdxl_lacks(numbers: tuple[float, ...]) -> None:
     values = read(numbers, SDXL, "supermerger", base=0.5)
     # SuperMerger keeps list[1:10] and list[13:23]: IN00..IN08, then M00, OUT00..OUT08.
-    assert tuple(values[name] for name in SDXL.numbers[1:]) == (*LIST_26[1:10], *LIST_26[13:23])
+    assert tuple(values[name] for name in SDXL.listed_names[1:]) == (*LIST_26[1:10], *LIST_26[13:23])
     assert values["OUT"] == LIST_26[22]
     assert values["CLIP_L"] == 0.5
 
 
 def test_supermergers_list_for_flux_has_numbers_for_the_parts_beside_the_blocks() -> None:
-    numbers = tuple(place / 100 for place in range(61))
+    numbers = tuple(number / 100 for number in range(61))
     values = read(numbers, FLUX, "supermerger")
     assert (values["CLIP_L"], values["T5"], values["IN"], values["OUT"]) == (0.0, 0.01, 0.02, 0.6)
     assert (values["D00"], values["D18"], values["S00"], values["S37"]) == (0.03, 0.21, 0.22, 0.59)
@@ -102,10 +104,10 @@ def test_supermergers_list_for_flux_has_numbers_for_the_parts_beside_the_blocks(
         read(numbers, FLUX, "mbw")
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f.numbers], ids=lambda f: f.id)
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.listed_names], ids=lambda f: f.id)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.id)
 def test_every_slot_gets_a_number(family: Family, layout: Layout) -> None:
-    values = read_numbers([0.25] * len(family.numbers), family, layout, base=0.0)
+    values = read_numbers([0.25] * len(family.listed_names), family, layout, base=0.0)
     assert list(values) == [slot.id for slot in family.slots]
     assert set(values.values()) <= {0.0, 0.25}
 
@@ -116,27 +118,27 @@ def test_every_slot_gets_a_number(family: Family, layout: Layout) -> None:
         (
             SD1,
             24,
-            "24 numbers were given; Stable Diffusion 1 takes 26 (BASE, IN00..IN11, M00, OUT00..OUT11) "
+            "the list has 24 numbers, but Stable Diffusion 1 takes 26 (BASE, IN00..IN11, M00, OUT00..OUT11) "
             "or 25 without BASE",
             "",
         ),
         (
             SDXL,
             1,
-            "1 number was given; Stable Diffusion XL takes 20 (BASE, IN00..IN08, M00, OUT00..OUT08) "
+            "the list has 1 number, but Stable Diffusion XL takes 20 (BASE, IN00..IN08, M00, OUT00..OUT08) "
             "or 19 without BASE",
-            "lists of 26 or 25 numbers are read too",
+            "lists of 26 or 25 numbers can be read too",
         ),
         (
             FLUX,
             60,
-            "60 numbers were given; Flux.1 takes 58 (BASE, D00..D18, S00..S37) or 57 without BASE",
-            "lists of 61 numbers are read too",
+            "the list has 60 numbers, but Flux.1 takes 58 (BASE, D00..D18, S00..S37) or 57 without BASE",
+            "lists of 61 numbers can be read too",
         ),
-        (family_by_id("vae"), 26, "26 numbers were given; VAE alone has no blocks to give them to", ""),
+        (family_by_id("vae"), 26, "the list has 26 numbers, but VAE alone has no blocks", ""),
     ],
 )
-def test_a_list_of_the_wrong_length_is_told_the_right_ones(
+def test_a_list_of_the_wrong_length_is_refused_with_the_right_ones(
     family: Family, count: int, what: str, hint: str
 ) -> None:
     with pytest.raises(RecipeError) as raised:
@@ -161,8 +163,8 @@ SEPARATORS = st.sampled_from([",", ", ", " ", "\n", ",\n", "\t", ";", " , "])
 
 @given(st.lists(NUMBERS, min_size=1, max_size=30), st.data())
 def test_numbers_survive_any_separators(numbers: list[float], data: st.DataObject) -> None:
-    words = [repr(number) + data.draw(SEPARATORS) for number in numbers]
-    assert parse_numbers("".join(words)) == tuple(numbers)
+    separated = [repr(number) + data.draw(SEPARATORS) for number in numbers]
+    assert parse_numbers("".join(separated)) == tuple(numbers)
 
 
 @given(
@@ -201,14 +203,14 @@ def test_lists_are_read_as_people_write_them(text: str, numbers: tuple[float, ..
 @pytest.mark.parametrize(
     ("text", "what", "where"),
     [
-        ("0.1, 0.2, O.3", "number 3 is 'O.3', which is no number", "--alpha, column 11"),
-        ("0.1,\n0.2,\n x", "number 3 is 'x', which is no number", "--alpha, line 3, column 2"),
+        ("0.1, 0.2, O.3", "number 3 is 'O.3', which is not a number", "--alpha, column 11"),
+        ("0.1,\n0.2,\n x", "number 3 is 'x', which is not a number", "--alpha, line 3, column 2"),
         ("0.1,,0.3", "number 2 is missing", "--alpha, column 6"),
         (",0.3", "number 1 is missing", "--alpha, column 2"),
-        ("0.1, nan", "number 2 is 'nan', which is no number", "--alpha, column 6"),
-        ("1e999", "number 1 is '1e999', which is no number", "--alpha, column 1"),
-        ("1_0", "number 1 is '1_0', which is no number", "--alpha, column 1"),
-        (" \n", "no numbers were given", "--alpha"),
+        ("0.1, nan", "number 2 is 'nan', which is not a number", "--alpha, column 6"),
+        ("1e999", "number 1 is '1e999', which is not a number", "--alpha, column 1"),
+        ("1_0", "number 1 is '1_0', which is not a number", "--alpha, column 1"),
+        (" \n", "the list has no numbers", "--alpha"),
     ],
 )
 def test_a_bad_number_is_pointed_at(text: str, what: str, where: str) -> None:

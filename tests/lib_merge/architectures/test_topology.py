@@ -20,10 +20,12 @@ from lib_merge.architectures import (
     family_by_id,
     topology_of,
 )
-from lib_merge.architectures.infer import PLACES
-from lib_merge.architectures.topology import Shapes
-from lib_merge.checkpoint.header import TensorInfo
+from lib_merge.architectures.infer import PART_READERS
+from lib_merge.architectures.part_topology import ShapeMap
+from lib_merge.checkpoint import TensorInfo
 from lib_merge.dtypes import F16
+
+pytestmark = pytest.mark.newest_only
 
 NARROW = Topology(
     {
@@ -34,7 +36,7 @@ NARROW = Topology(
 )
 
 
-def infos(shapes: Shapes) -> dict[str, TensorInfo]:
+def infos(shapes: ShapeMap) -> dict[str, TensorInfo]:
     return {key: TensorInfo(F16, shape) for key, shape in shapes.items()}
 
 
@@ -95,17 +97,17 @@ def test_the_narrow_samples_have_every_key_of_a_real_sd1_file() -> None:
     )
 
 
-READABLE = tuple(prefix for prefix, _, _ in PLACES)
+READABLE = tuple(prefix for prefix, _, _ in PART_READERS)
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.id not in ("flux", "sd3")], ids=lambda f: f.id)
 def test_the_topology_of_a_full_size_file_is_read_back_from_its_shapes(family: Family) -> None:
     expected = {prefix: plan for prefix, plan in family.topology.parts.items() if prefix in READABLE}
-    found = dict(topology_of(infos(family.shapes)).parts)
-    assert {prefix: plan for prefix, plan in found.items() if prefix in expected} == {
-        prefix: plan for prefix, plan in expected.items() if prefix in found
+    parts = dict(topology_of(infos(family.shapes)).parts)
+    assert {prefix: plan for prefix, plan in parts.items() if prefix in expected} == {
+        prefix: plan for prefix, plan in expected.items() if prefix in parts
     }
-    assert "first_stage_model." in found
+    assert ("first_stage_model." in parts) == ("first_stage_model." in family.topology.parts)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +125,18 @@ def test_a_topology_is_read_back_from_its_shapes(topology: Topology) -> None:
 
 
 def test_the_parts_of_a_topology_are_found_by_kind() -> None:
-    found = topology_of(infos(NARROW.shapes()))
-    assert found.unet == UNetTopology(channels=64, mult=(1, 2, 1, 1), context=48)
-    assert found.text == (ClipTopology(width=48, mlp=192),)
-    assert found.vae == VaeTopology(ch=64, mult=(1, 2, 1, 1))
+    topology = topology_of(infos(NARROW.shapes()))
+    assert topology.unet == UNetTopology(channels=64, mult=(1, 2, 1, 1), context=48)
+    assert topology.text == (ClipTopology(width=48, mlp=192),)
+    assert topology.vae == VaeTopology(ch=64, mult=(1, 2, 1, 1))
 
 
 def test_a_part_that_follows_no_plan_is_left_out() -> None:
     shapes = NARROW.shapes()
     del shapes["model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"]
-    found = topology_of(infos(shapes))
-    assert found.unet is None
-    assert found.vae is not None
+    topology = topology_of(infos(shapes))
+    assert topology.unet is None
+    assert topology.vae is not None
 
 
 def test_fractional_widths_are_no_plan() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_merge.checkpoint import StreamingWriter, check_targets, keep_file, part_file, write_file
+from lib_merge.checkpoint import StreamingWriter, check_targets, part_file, write_data_file, write_file
 from lib_merge.dtypes import F32
 from lib_merge.errors import OutputError
 
@@ -24,9 +24,9 @@ def names(folder: Path) -> list[str]:
 
 def test_text_and_bytes_are_written_and_never_over_a_file_unasked(tmp_path: Path) -> None:
     target = tmp_path / "table.csv"
-    write_file(target, "größe,\ud83d\n", endings=(".csv",))
+    write_file(target, "größe,\ud83d\n", suffixes=(".csv",))
     assert target.read_bytes() == "größe,\\ud83d\n".encode()
-    with pytest.raises(OutputError, match="there is already a file of that name"):
+    with pytest.raises(OutputError, match="is there already"):
         write_file(target, b"other")
     write_file(target, b"other", overwrite=True)
     assert target.read_bytes() == b"other"
@@ -41,7 +41,7 @@ def test_a_file_that_appears_while_it_is_written_is_not_replaced(tmp_path: Path)
             file.write(b"mine")
             target.write_bytes(b"theirs")
 
-    with pytest.raises(OutputError, match="there is already a file"):
+    with pytest.raises(OutputError, match="is there already"):
         write()
     assert target.read_bytes() == b"theirs"
     assert names(tmp_path) == ["table.csv"]
@@ -60,7 +60,7 @@ def test_an_input_is_not_replaced_under_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
-def test_a_name_that_is_none_is_told(name: str) -> None:
+def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(OutputError, match="needs a file name"):
         write_file(Path(name), "x", overwrite=True)
     with pytest.raises(OutputError, match="needs a file name"):
@@ -77,17 +77,17 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_only_files_are_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
-    with pytest.raises(OutputError, match="not a file that could be replaced"):
+    with pytest.raises(OutputError, match="is not a file, but a pipe"):
         write_file(pipe, "x", overwrite=True)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_what_the_program_keeps_makes_its_folder(tmp_path: Path) -> None:
     for text in ("1", "2"):
-        keep_file(tmp_path / "new" / "deeper" / "presets.json", text)
+        write_data_file(tmp_path / "new" / "deeper" / "presets.json", text)
         assert (tmp_path / "new" / "deeper" / "presets.json").read_text() == text
     with pytest.raises(OutputError, match="a part of its path is a file"):
-        keep_file(tmp_path / "new" / "deeper" / "presets.json" / "x.json", "3")
+        write_data_file(tmp_path / "new" / "deeper" / "presets.json" / "x.json", "3")
 
 
 def test_a_full_disk_leaves_the_old_file(small_disk: Path) -> None:
@@ -186,14 +186,18 @@ def test_anyone_elses_output_over_it_is_refused_before_anything_is_done(
     target = folder / "table.csv"
     target.write_text("root's")
     space = Path(tempfile.gettempdir()).resolve()
-    above = [each for each in (tmp_path, *tmp_path.parents) if space in each.resolve().parents]
-    modes = [each.stat().st_mode for each in above]
+    above = [
+        folder_above
+        for folder_above in (tmp_path, *tmp_path.parents)
+        if space in folder_above.resolve().parents
+    ]
+    modes = [folder_above.stat().st_mode for folder_above in above]
     try:
-        for each in above:
-            each.chmod(0o755)
-        said = python(NOBODY, target).communicate(timeout=280)
+        for folder_above in above:
+            folder_above.chmod(0o755)
+        output = python(NOBODY, target).communicate(timeout=280)
     finally:
-        for each, mode in zip(above, modes, strict=True):
-            each.chmod(mode)
-    assert said == ("'table.csv' belongs to another user, and the new file would not\n", "")
+        for folder_above, mode in zip(above, modes, strict=True):
+            folder_above.chmod(mode)
+    assert output == ("'table.csv' belongs to another user, but the new file would belong to you\n", "")
     assert target.read_text() == "root's"

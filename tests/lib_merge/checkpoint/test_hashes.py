@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lib_merge.checkpoint import EVERY_HASH, Hashes, hash_file
+from lib_merge.checkpoint import ALL_HASHES, Hashes, hash_file
 from lib_merge.errors import CheckpointError, StoppedError
 
 
@@ -65,20 +65,20 @@ def test_known_values(tmp_path: Path) -> None:
 
 def test_metadata_changes_autov3_not_at_all(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(10.0)}
-    plain, told = tmp_path / "plain.safetensors", tmp_path / "told.safetensors"
+    plain, with_metadata = tmp_path / "plain.safetensors", tmp_path / "told.safetensors"
     save_file(tensors, plain)
-    save_file(tensors, told, {"modelspec.title": "a long title"})
-    assert hash_file(plain).autov3_full == hash_file(told).autov3_full
-    assert hash_file(plain).sha256 != hash_file(told).sha256
+    save_file(tensors, with_metadata, {"modelspec.title": "a long title"})
+    assert hash_file(plain).autov3_full == hash_file(with_metadata).autov3_full
+    assert hash_file(plain).sha256 != hash_file(with_metadata).sha256
 
 
 def test_any_of_the_hashes_can_be_had_alone(model: Path) -> None:
     every = hash_file(model)
-    for name in EVERY_HASH:
-        alone = hash_file(model, wanted=[name])
-        assert [getattr(alone, other) for other in EVERY_HASH if other != name] == [None] * 3
+    for name in ALL_HASHES:
+        alone = hash_file(model, algorithms=[name])
+        assert [getattr(alone, other) for other in ALL_HASHES if other != name] == [None] * 3
         assert getattr(alone, name) == getattr(every, name)
-    assert hash_file(model, wanted=[]) == Hashes()
+    assert hash_file(model, algorithms=[]) == Hashes()
 
 
 def test_progress_hears_of_every_byte_and_autov1_reads_64_kib(model: Path) -> None:
@@ -87,7 +87,7 @@ def test_progress_hears_of_every_byte_and_autov1_reads_64_kib(model: Path) -> No
     assert heard.done == heard.total == model.stat().st_size
     assert heard.what == "hashing model.safetensors"
     heard = Counting()
-    hash_file(model, wanted=["autov1"], progress=heard)
+    hash_file(model, algorithms=["autov1"], progress=heard)
     assert heard.done == heard.total == 0x10000
 
 
@@ -109,4 +109,4 @@ def test_a_missing_file_has_none(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no such checkpoint"):
         hash_file(tmp_path / "missing.safetensors")
     with pytest.raises(ValueError, match="crc32"):
-        hash_file(Path(__file__), wanted=["crc32"])
+        hash_file(Path(__file__), algorithms=["crc32"])

@@ -13,12 +13,14 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_merge.checkpoint import Header, hash_file, open_checkpoint, parse_safetensors_header, read_header
+from lib_merge.architectures import open_checkpoint, read_header
+from lib_merge.checkpoint import AsStored, Header, hash_file, parse_safetensors_header
 from lib_merge.dtypes import BY_NAME, F16, F32
 from lib_merge.errors import CheckpointError
+from tests.support.examples import examples
 
 NOWHERE = Path("model.safetensors")
 ONE = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
@@ -31,7 +33,7 @@ def as_file(header: object, data: bytes = b"") -> bytes:
 
 
 def parse(raw: bytes) -> Header:
-    return parse_safetensors_header(raw, NOWHERE, len(raw))
+    return parse_safetensors_header(raw, NOWHERE, len(raw), AsStored())
 
 
 def changed(**values: object) -> bytes:
@@ -65,7 +67,7 @@ def test_padding_after_the_json_is_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("dtype", list(BY_NAME.values()), ids=list(BY_NAME))
-def test_every_known_number_format_is_read(dtype: object) -> None:
+def test_every_known_dtype_is_read(dtype: object) -> None:
     size = dtype.itemsize  # type: ignore[attr-defined]
     entry = {"dtype": dtype.name, "shape": [], "data_offsets": [0, size]}  # type: ignore[attr-defined]
     assert parse(as_file({"a": entry}, bytes(size))).tensors["a"].dtype is dtype
@@ -86,22 +88,22 @@ LIES = {
     "two texts": (as_file(b"{}{}"), "Extra data"),
     "not utf-8": (as_file(b'{"\xff": 1}'), "utf-8"),
     "utf-16": (as_file('{"a": 1}'.encode("utf-16-le")), "not the JSON of a checkpoint"),
-    "NaN": (as_file(b'{"a": NaN}'), "'NaN' is no JSON"),
+    "NaN": (as_file(b'{"a": NaN}'), "'NaN' is not JSON"),
     "a tower of brackets": (as_file(b'{"a": ' + b"[" * 100_000), "nested too deeply"),
     "a number of 5000 digits": (as_file(b'{"a": ' + b"9" * 5000 + b"}"), "not the JSON of a checkpoint"),
     "one name twice": (as_file(b'{"a": 1, "a": 2}'), "'a' is there twice"),
     "metadata twice": (as_file(b'{"__metadata__": {}, "__metadata__": {}}'), "'__metadata__' is there twice"),
-    "metadata that is a list": (as_file({"__metadata__": []}), "metadata is no dictionary"),
-    "metadata that is a number": (as_file({"__metadata__": {"x": 1}}), "other than text under 'x'"),
-    "a tensor that is a number": (as_file({"a": 1}), "does not say dtype, shape and data_offsets of 'a'"),
+    "metadata that is a list": (as_file({"__metadata__": []}), "metadata is not an object"),
+    "metadata that is a number": (as_file({"__metadata__": {"x": 1}}), "a value that is not text under 'x'"),
+    "a tensor that is a number": (as_file({"a": 1}), "lacks dtype, shape or data_offsets of 'a'"),
     "no shape": (
         as_file({"a": {"dtype": "F16", "data_offsets": [0, 4]}}, bytes(4)),
-        "does not say dtype, shape",
+        "lacks dtype, shape",
     ),
-    "an unknown dtype": (changed(dtype="F5"), "'a' has the number format 'F5', which is not known"),
-    "a dtype that is a number": (changed(dtype=16), "number format '16'"),
-    "a dtype that is a list": (changed(dtype=["F16"]), "which is not known"),
-    "a negative axis": (changed(shape=[-2]), "the shape of 'a' is not a list of whole numbers"),
+    "an unknown dtype": (changed(dtype="F5"), "'a' has the unknown dtype 'F5'"),
+    "a dtype that is a number": (changed(dtype=16), "unknown dtype '16'"),
+    "a dtype that is a list": (changed(dtype=["F16"]), "unknown dtype"),
+    "a negative axis": (changed(shape=[-2]), "the shape of 'a' is not a list of non-negative integers"),
     "a broken axis": (changed(shape=[2.0]), "the shape of 'a'"),
     "an axis that is true": (changed(shape=[2, True]), "the shape of 'a'"),
     "a shape that is a number": (changed(shape=2), "the shape of 'a'"),
@@ -110,15 +112,15 @@ LIES = {
     "negative offsets": (changed(data_offsets=[-4, 0]), "data_offsets of 'a'"),
     "a shape that says more": (
         changed(shape=[3]),
-        "'a' should take 6 bytes (fp16, shape [3]), the header gives it 4",
+        "'a' should take 6 bytes (fp16, shape [3]), but its data_offsets span 4",
     ),
     "a dtype that says more": (changed(dtype="F32"), "'a' should take 8 bytes"),
-    "a size that overflows": (changed(shape=[HUGE, HUGE]), "beyond what any file can hold"),
+    "a size that overflows": (changed(shape=[HUGE, HUGE]), "exceeds that of any file"),
     "a size that overflows and is nothing": (
         changed(shape=[0, HUGE, HUGE], data_offsets=[0, 0]),
-        "beyond what any file can hold",
+        "exceeds that of any file",
     ),
-    "offsets that overflow": (changed(data_offsets=[2**64, 2**64 + 4]), "beyond what any file can hold"),
+    "offsets that overflow": (changed(data_offsets=[2**64, 2**64 + 4]), "exceeds that of any file"),
     "a hole at the beginning": (changed(data_offsets=[2, 6]), "2 bytes before 'a' belong to no tensor"),
     "a hole between": (
         as_file({"a": ONE, "b": {**ONE, "data_offsets": [6, 10]}}, bytes(10)),
@@ -134,13 +136,13 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize(("raw", "told"), list(LIES.values()), ids=list(LIES))
-def test_every_lie_is_named_with_its_place_and_a_way_out(raw: bytes, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("raw", "message"), list(LIES.values()), ids=list(LIES))
+def test_every_lie_is_named_with_its_place_and_a_way_out(raw: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(raw)
     with pytest.raises(CheckpointError) as caught:
         read_header(path)
-    assert told in caught.value.what
+    assert message in caught.value.what
     assert "\n" not in caught.value.what
     assert caught.value.where == str(path)
     assert caught.value.hint
@@ -169,12 +171,12 @@ def read_or_refuse(raw: bytes) -> Header | None:
         return None
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.tuples(st.integers(0, len(VALID) - 9), st.integers(0, 255)), min_size=1, max_size=4))
 def test_flipped_bytes_give_a_header_that_others_read_too_or_one_error(flips: list[tuple[int, int]]) -> None:
     raw = bytearray(VALID)
-    for place, value in flips:
-        raw[place] = value
+    for offset, value in flips:
+        raw[offset] = value
     header = read_or_refuse(bytes(raw))
     if header is not None:  # as strict as the package: what passes here, loads there
         theirs = dict(safetensors.deserialize(bytes(raw)))
@@ -183,7 +185,7 @@ def test_flipped_bytes_give_a_header_that_others_read_too_or_one_error(flips: li
         }
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_at_all_give_a_header_or_one_error(raw: bytes, framed: bool) -> None:
     read_or_refuse(as_file(b"{" + raw) if framed else raw)
@@ -196,7 +198,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.dictionaries(
         st.text(max_size=5) | st.just("__metadata__"),
@@ -227,7 +229,7 @@ TENSORS = st.dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     TENSORS,
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.text(max_size=8)),
@@ -250,7 +252,7 @@ def refused(path: Path) -> CheckpointError:
     return caught.value
 
 
-def test_a_missing_file_is_answered_with_the_names_beside_it(tmp_path: Path) -> None:
+def test_a_missing_file_is_answered_with_the_names_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "dreamshaper.safetensors").touch()
     error = refused(tmp_path / "dreamshapr.safetensors")
     assert error.what == "there is no such checkpoint"
@@ -265,7 +267,7 @@ def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert refused(tmp_path).what == "this is a Diffusers folder, not a checkpoint"
 
 
-def test_a_file_below_a_file_and_a_link_to_itself_are_told(tmp_path: Path) -> None:
+def test_a_file_below_a_file_and_a_link_to_itself_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "a part of its path is a file" in refused(tmp_path / "file" / "model.safetensors").what
     loop = tmp_path / "loop.safetensors"
@@ -274,11 +276,11 @@ def test_a_file_below_a_file_and_a_link_to_itself_are_told(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and cannot be read")
-def test_a_disk_that_fails_while_reading_is_told() -> None:
+def test_a_disk_that_fails_while_reading_is_reported() -> None:
     assert "the disk failed to read it" in refused(Path("/proc/self/mem")).what
 
 
-FOREIGN = {
+FOREIGN_FILES = {
     "gguf": (b"GGUF\x03\0\0\0" + bytes(40), "this is a GGUF file, whose weights are quantised"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "this is a Git LFS pointer"),
     "html": (b"<!DOCTYPE html><html><head>", "this is a web page"),
@@ -287,13 +289,13 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize(("raw", "told"), list(FOREIGN.values()), ids=list(FOREIGN))
+@pytest.mark.parametrize(("raw", "message"), list(FOREIGN_FILES.values()), ids=list(FOREIGN_FILES))
 def test_what_people_take_for_checkpoints_is_called_by_its_name(
-    raw: bytes, told: str, tmp_path: Path
+    raw: bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(raw)
-    assert refused(path).what.startswith(told)
+    assert refused(path).what.startswith(message)
 
 
 @pytest.mark.parametrize("length", [0x3C, 0x80, 0x280, 0x7B])
@@ -303,7 +305,9 @@ def test_a_length_that_looks_like_another_format_is_still_safetensors(length: in
     assert dict(read_header(path).tensors) == {}
 
 
-def test_the_kind_is_told_by_content_not_by_ending(tmp_path: Path, raw_file: Callable[..., bytes]) -> None:
+def test_the_kind_is_detected_by_content_not_by_suffix(
+    tmp_path: Path, raw_file: Callable[..., bytes]
+) -> None:
     disguised = tmp_path / "model.ckpt"
     disguised.write_bytes(raw_file(TWO, bytes(8)))
     assert list(read_header(disguised).tensors) == ["a", "b"]
@@ -322,7 +326,7 @@ def test_a_header_costs_no_more_than_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes that have a name are POSIX's")
-def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     for use in (read_header, open_checkpoint, hash_file):
         with pytest.raises(CheckpointError, match="a pipe, a socket or a device"):
@@ -342,7 +346,7 @@ def test_half_a_character_in_the_header_is_refused_as_others_refuse_it() -> None
     assert parse(as_file(b'{"__metadata__": {"a": "\\ud83d\\ude00"}}')).metadata == {"a": "\U0001f600"}
 
 
-def test_a_tar_archive_is_told(tmp_path: Path) -> None:
+def test_a_tar_archive_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with tarfile.open(path, "w") as archive:  # as torch.save wrote before 0.2
         for name in ("sys_info", "pickle", "tensors"):

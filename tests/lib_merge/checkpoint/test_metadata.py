@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_merge.checkpoint import decode_value, encode_metadata, encode_value, nested
+from lib_merge.checkpoint import decode_value, encode_metadata, encode_value, metadata_dict
 from lib_merge.errors import OutputError
 
 VALUES = st.recursive(
@@ -39,8 +39,8 @@ def test_what_json_lacks_is_refused(value: object) -> None:
 
 def test_nonsense_in_the_metadata_of_others_is_no_error() -> None:
     metadata = {"recipe": '{"type": "webui"}', "list": "[1]", "text": "{not json", "tower": "[" * 100_000}
-    assert nested(metadata, "recipe") == {"type": "webui"}
-    assert [nested(metadata, name) for name in ("list", "text", "tower", "missing")] == [{}] * 4
+    assert metadata_dict(metadata, "recipe") == {"type": "webui"}
+    assert [metadata_dict(metadata, name) for name in ("list", "text", "tower", "missing")] == [{}] * 4
     assert decode_value("plain words") == "plain words"
 
 

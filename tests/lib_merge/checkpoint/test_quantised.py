@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lib_merge.architectures import FAMILIES, Family, identify
-from lib_merge.checkpoint import read_header
-from lib_merge.checkpoint.header import TensorInfo
-from lib_merge.checkpoint.quantised import HINT, refuse_codes, refuse_quantised
+from lib_merge.architectures import FAMILIES, Family, identify, read_header
+from lib_merge.architectures.families.common import OPEN_CLIP_OPTIONAL, SCHEDULE
+from lib_merge.checkpoint import TensorInfo, quantised
+from lib_merge.checkpoint.quantised import HINT, refuse_quantised
 from lib_merge.dtypes import BF16, BY_NAME, F8_E4M3, F16, F32, I64, Dtype
 from lib_merge.errors import CheckpointError
 
@@ -21,6 +21,10 @@ Infos = dict[str, TensorInfo]
 
 def infos(tensors: dict[str, tuple[Dtype, tuple[int, ...]]]) -> Infos:
     return {name: TensorInfo(dtype, shape) for name, (dtype, shape) in tensors.items()}
+
+
+def refuse_codes(tensors: Infos, where: str = "") -> None:
+    quantised.refuse_codes(tensors, learnt=OPEN_CLIP_OPTIONAL, buffers=SCHEDULE, where=where)
 
 
 @pytest.mark.parametrize(
@@ -43,23 +47,23 @@ def infos(tensors: dict[str, tuple[Dtype, tuple[int, ...]]]) -> Infos:
 def test_names_that_only_quantised_files_have_are_refused_in_one_sentence(name: str, kind: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         refuse_quantised([name], {}, where="q.safetensors")
-    told = f"this file holds quantised weights ({kind}), which cannot be merged: it has '{name}'"
-    assert caught.value.what == told
+    message = f"this file contains quantised weights ({kind}), which cannot be merged: it has '{name}'"
+    assert caught.value.what == message
     assert (caught.value.where, caught.value.hint) == ("q.safetensors", HINT)
 
 
 def test_comfyuis_list_of_quantised_layers_in_the_header_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="its header says so"):
+    with pytest.raises(CheckpointError, match="its metadata has"):
         refuse_quantised(["x.weight"], {"_quantization_metadata": "{}"})
 
 
 @pytest.mark.parametrize(
     ("tensors", "kind"),
     [
-        pytest.param({f"{TO_K}.weight": (I8, (8, 8))}, "whole numbers, int8", id="int8 alone"),
+        pytest.param({f"{TO_K}.weight": (I8, (8, 8))}, "integers, int8", id="int8 alone"),
         pytest.param(
             {f"{TO_K}.weight": (I8, (8, 8)), f"{TO_K}.scales": (F32, (8, 1))},
-            "whole numbers, int8",
+            "integers, int8",
             id="int8 with scales of any name",
         ),
         pytest.param(
@@ -72,15 +76,15 @@ def test_comfyuis_list_of_quantised_layers_in_the_header_is_refused() -> None:
             "optimum-quanto",
             id="quanto fp8",
         ),
-        pytest.param({f"{TO_K}.weight": (U8, (32, 1))}, "whole numbers, uint8", id="four bits in a column"),
-        pytest.param({f"{TO_K}.weight": (U8, (8, 34))}, "whole numbers, uint8", id="GGUF's blocks"),
-        pytest.param({f"{TO_K}.packed": (I32, (8, 4))}, "whole numbers, int32", id="packed integers"),
+        pytest.param({f"{TO_K}.weight": (U8, (32, 1))}, "integers, uint8", id="four bits in a column"),
+        pytest.param({f"{TO_K}.weight": (U8, (8, 34))}, "integers, uint8", id="GGUF's blocks"),
+        pytest.param({f"{TO_K}.packed": (I32, (8, 4))}, "integers, int32", id="packed integers"),
         pytest.param({f"{TO_K}.W_q": (U8, (8, 4)), f"{TO_K}.zero": (F16, (8, 1))}, "HQQ", id="HQQ"),
-        pytest.param({f"{TO_K}.weight": (BY_NAME["I16"], (8, 8))}, "whole numbers, int16", id="int16"),
+        pytest.param({f"{TO_K}.weight": (BY_NAME["I16"], (8, 8))}, "integers, int16", id="int16"),
         *(
             pytest.param(
                 {f"{TO_K}.weight": (F8_E4M3, (8, 8)), f"{TO_K}{scale}": (F32, ())},
-                "fp8-e4m3 with scales beside it",
+                "fp8-e4m3 with scales",
                 id=f"fp8 with {scale}",
             )
             for scale in (
@@ -101,7 +105,9 @@ def test_comfyuis_list_of_quantised_layers_in_the_header_is_refused() -> None:
 def test_codes_are_refused_by_rule(tensors: dict[str, tuple[Dtype, tuple[int, ...]]], kind: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         refuse_codes(infos(tensors), where="q.safetensors")
-    assert caught.value.what.startswith(f"this file holds quantised weights ({kind}), which cannot be merged")
+    assert caught.value.what.startswith(
+        f"this file contains quantised weights ({kind}), which cannot be merged"
+    )
     assert caught.value.hint == HINT
 
 
@@ -127,9 +133,9 @@ def test_healthy_files_raise_no_alarm(family: Family, dtype: Dtype) -> None:
     refuse_codes(tensors)
 
 
-def test_a_scale_of_the_whole_file_is_told_beside_weights_of_eight_bits() -> None:
+def test_a_scale_of_the_whole_file_is_reported_with_weights_of_eight_bits() -> None:
     refuse_codes(infos({f"{TO_K}.weight": (F16, (8, 8)), "scale": (F32, ())}))
-    with pytest.raises(CheckpointError, match="fp8-e4m3 with scales beside it"):
+    with pytest.raises(CheckpointError, match="fp8-e4m3 with scales"):
         refuse_codes(infos({f"{TO_K}.weight": (F8_E4M3, (8, 8)), "scale": (F32, ())}))
 
 
@@ -155,7 +161,7 @@ def test_a_model_with_codes_is_recognised_as_nothing() -> None:
         identify(infos({f"{TO_K}.weight": (I8, (8, 8))}))
 
 
-def test_a_number_format_for_codes_is_called_quantised(tmp_path: Path) -> None:
+def test_a_dtype_for_codes_is_called_quantised(tmp_path: Path) -> None:
     path = tmp_path / "mx.safetensors"
     text = b'{"x.weight":{"dtype":"F4","shape":[4],"data_offsets":[0,2]}}'
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0\0")

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
-from lib_merge.checkpoint import open_checkpoint, tensor_bytes
-from lib_merge.dtypes import EVERY_DTYPE, to_torch
+from lib_merge.architectures import open_checkpoint
+from lib_merge.checkpoint import tensor_bytes
+from lib_merge.dtypes import ALL_DTYPES, to_torch
 from lib_merge.errors import CheckpointError
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -27,7 +29,7 @@ STATUS = Path("/proc/self/status")
 
 
 def is_written(name: str) -> bool:
-    """Whether this torch has a number format, and this safetensors writes it: older ones lack some."""
+    """Whether this torch has a dtype, and this safetensors writes it: older ones lack some."""
     try:
         save({"a": torch.empty(1, dtype=getattr(torch, name))})
     except (AttributeError, KeyError):
@@ -35,7 +37,7 @@ def is_written(name: str) -> bool:
     return True
 
 
-KNOWN_TO_TORCH = [to_torch(dtype) for dtype in EVERY_DTYPE if is_written(dtype.torch)]
+KNOWN_TO_TORCH = [to_torch(dtype) for dtype in ALL_DTYPES if is_written(dtype.torch)]
 
 
 def drawn(dtype: torch.dtype, shape: list[int], seed: int) -> torch.Tensor:
@@ -63,7 +65,7 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     return bits and bytes(tensor_bytes(one)) == bytes(tensor_bytes(other))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(TENSORS)
 def test_every_tensor_comes_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, torch.Tensor]
@@ -150,8 +152,8 @@ def test_the_file_cannot_be_changed_through_a_tensor(model: Path) -> None:
 def test_many_threads_may_read_at_once(model: Path) -> None:
     with open_checkpoint(model) as checkpoint, ThreadPoolExecutor(8) as pool:
         keys = [f"t{n:02}" for n in range(64)] * 8
-        found = pool.map(lambda key: checkpoint.tensor(key)[0, 0].item(), keys)
-        assert list(found) == [int(key[1:]) for key in keys]
+        values = pool.map(lambda key: checkpoint.tensor(key)[0, 0].item(), keys)
+        assert list(values) == [int(key[1:]) for key in keys]
 
 
 def test_names_are_canonical_and_the_names_in_the_file_are_kept(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_names_are_canonical_and_the_names_in_the_file_are_kept(tmp_path: Path) 
         assert checkpoint.header.name == "vae"
 
 
-def test_an_unknown_key_and_a_closed_checkpoint_are_told(model: Path) -> None:
+def test_an_unknown_key_and_a_closed_checkpoint_are_reported(model: Path) -> None:
     checkpoint = open_checkpoint(model)
     with pytest.raises(CheckpointError, match="model has no tensor 'to1'") as caught:
         checkpoint.tensor("to1")
@@ -174,15 +176,13 @@ def test_an_unknown_key_and_a_closed_checkpoint_are_told(model: Path) -> None:
             read("t01")
 
 
-@pytest.mark.skipif(hasattr(torch, "uint16"), reason="this torch knows every number format (2.3 and later)")
-def test_a_number_format_that_this_torch_lacks_is_told(
-    tmp_path: Path, raw_file: Callable[..., bytes]
-) -> None:
+@pytest.mark.skipif(hasattr(torch, "uint16"), reason="this torch has every dtype (2.3 and later)")
+def test_a_dtype_that_this_torch_lacks_is_reported(tmp_path: Path, raw_file: Callable[..., bytes]) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(raw_file({"a": {"dtype": "U16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"))
     with open_checkpoint(path) as checkpoint:
         assert bytes(checkpoint.bytes("a")) == b"ab"
-        with pytest.raises(CheckpointError, match="has no number format uint16, which 'a' is in"):
+        with pytest.raises(CheckpointError, match="has no dtype uint16, which 'a' has"):
             checkpoint.tensor("a")
 
 
@@ -206,7 +206,7 @@ def test_a_tensors_bytes_are_row_by_row() -> None:
 STINGY = """
 import pathlib, resource, sys, warnings
 import torch
-from lib_merge.checkpoint import open_checkpoint
+from lib_merge.architectures import open_checkpoint
 proc = pathlib.Path("/proc/self")
 own = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (int(own.split()[1]) * 1024 + (64 << 20), -1))

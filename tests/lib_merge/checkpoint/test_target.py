@@ -14,7 +14,7 @@ from lib_merge.dtypes import F32
 from lib_merge.errors import OutputError, printable
 
 
-def told(target: Path, **options: object) -> list[str]:
+def target_problems(target: Path, **options: object) -> list[str]:
     problems = check_target(target, **options)  # type: ignore[arg-type]
     assert all(
         isinstance(problem, OutputError) and problem.where == printable(str(target)) for problem in problems
@@ -24,8 +24,8 @@ def told(target: Path, **options: object) -> list[str]:
 
 
 def test_a_good_target_has_nothing_in_its_way(tmp_path: Path) -> None:
-    assert told(tmp_path / "out.safetensors", size=1000) == []
-    assert told(tmp_path / "OUT.SafeTensors") == []
+    assert target_problems(tmp_path / "out.safetensors", size=1000) == []
+    assert target_problems(tmp_path / "OUT.SafeTensors") == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,17 +34,17 @@ def test_a_relative_target_is_taken_from_here(tmp_path: Path, monkeypatch: pytes
     with StreamingWriter(Path("out.safetensors"), [("a", F32, (1,))]) as writer:
         writer.write("a", 0, bytes(4))
         writer.commit()
-    assert told(Path("out.safetensors")) == ["there is already a file of that name"]
+    assert target_problems(Path("out.safetensors")) == ["'out.safetensors' is there already"]
 
 
-def test_an_existing_file_stands_in_the_way_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_unless_it_may_be_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "out.safetensors"
     target.touch()
-    assert told(target) == ["there is already a file of that name"]
-    assert told(target, overwrite=True) == []
+    assert target_problems(target) == ["'out.safetensors' is there already"]
+    assert target_problems(target, overwrite=True) == []
     dangling = tmp_path / "link.safetensors"
     dangling.symlink_to(tmp_path / "nowhere")
-    assert told(dangling) == ["there is already a file of that name"]
+    assert target_problems(dangling) == ["'link.safetensors' is there already"]
 
 
 def test_an_input_is_never_the_target_by_whatever_name(tmp_path: Path) -> None:
@@ -56,20 +56,20 @@ def test_an_input_is_never_the_target_by_whatever_name(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.symlink_to(tmp_path)
     for target in (source, soft, hard, folder / "source.safetensors", tmp_path / "." / "source.safetensors"):
-        assert told(target, inputs=[tmp_path / "missing", source], overwrite=True) == [
-            "the result would replace 'source.safetensors', which it is made from"
+        assert target_problems(target, inputs=[tmp_path / "missing", source], overwrite=True) == [
+            "the result would replace 'source.safetensors', one of its own inputs"
         ]
-    assert told(tmp_path / "other.safetensors", inputs=[source]) == []
+    assert target_problems(tmp_path / "other.safetensors", inputs=[source]) == []
 
 
-def test_several_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_several_problems_are_reported_at_once(tmp_path: Path) -> None:
     target = tmp_path / "out.ckpt"
     target.touch()
-    *others, space = told(target, inputs=[target], size=2**62)
+    *others, space = target_problems(target, inputs=[target], size=2**62)
     assert others == [
         "the result would be called 'out.ckpt', but only .safetensors files are written",
-        "there is already a file of that name",
-        "the result would replace 'out.ckpt', which it is made from",
+        "'out.ckpt' is there already",
+        "the result would replace 'out.ckpt', one of its own inputs",
     ]
     assert space.startswith("there is not enough space for the result: 4.61 EB needed, ")
 
@@ -85,12 +85,12 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize(("name", "problem"), list(FOLDERS.values()), ids=list(FOLDERS))
-def test_a_place_where_no_file_can_be_is_told_and_the_writer_agrees(
+def test_a_path_where_no_file_can_be_is_refused_and_the_writer_agrees(
     name: str, problem: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.safetensors").mkdir()
-    assert told(tmp_path / name) == [problem]
+    assert target_problems(tmp_path / name) == [problem]
     with pytest.raises(OutputError) as caught:
         StreamingWriter(tmp_path / name, [("a", F32, (1,))])
     assert problem in caught.value.what
@@ -117,7 +117,7 @@ for folder in sys.argv[1:]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of another kind")
-def test_a_folder_that_one_may_not_write_to_or_look_into_is_told(
+def test_a_folder_that_one_may_not_write_to_or_look_into_is_reported(
     tmp_path: Path, python: Callable[..., subprocess.Popen[str]]
 ) -> None:
     readable, closed = tmp_path / "readable", tmp_path / "closed"
@@ -139,12 +139,12 @@ def test_a_folder_that_one_may_not_write_to_or_look_into_is_told(
     assert said == (f"['{problem}']\n{problem}\n" * 3, "")
 
 
-def test_a_read_only_disk_is_told_even_to_root(small_disk: Path) -> None:
+def test_a_read_only_disk_is_reported_even_to_root(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert told(small_disk / "out.safetensors") == ["the disk is read-only"]
+    assert target_problems(small_disk / "out.safetensors") == ["the disk is read-only"]
 
 
-def test_a_disk_too_small_is_told(small_disk: Path) -> None:
-    assert told(small_disk / "out.safetensors", size=5_000_000) == [
-        "there is not enough space for the result: 5 MB needed, 4.19 MB there"
+def test_a_disk_too_small_is_reported(small_disk: Path) -> None:
+    assert target_problems(small_disk / "out.safetensors", size=5_000_000) == [
+        "there is not enough space for the result: 5 MB needed, 4.19 MB free"
     ]

@@ -32,12 +32,12 @@ import numpy as np
 import pytest
 import torch
 
-from lib_merge.checkpoint import open_checkpoint, read_header
+from lib_merge.architectures import open_checkpoint, read_header
 from lib_merge.errors import CheckpointError
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.float16)}
 CONTAINERS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
-REFUSED = "this file is refused, because reading it would run code: it asks for '"
+REFUSED = "this file is refused, because loading it would run code: its pickle calls '"
 
 
 def contained(pickled: bytes, path: Path, *, zipped: bool) -> Path:
@@ -63,8 +63,10 @@ def refused(path: Path) -> CheckpointError:
 
 def holds_the_weights(path: Path) -> bool:
     with open_checkpoint(path) as checkpoint:
-        found = {key: checkpoint.tensor(key) for key in checkpoint.header.tensors}
-        return list(found) == list(WEIGHTS) and all(torch.equal(found[key], WEIGHTS[key]) for key in WEIGHTS)
+        tensors = {key: checkpoint.tensor(key) for key in checkpoint.header.tensors}
+        return list(tensors) == list(WEIGHTS) and all(
+            torch.equal(tensors[key], WEIGHTS[key]) for key in WEIGHTS
+        )
 
 
 # --- what would run code -------------------------------------------------------------------------
@@ -91,8 +93,8 @@ def named(module: str, name: str) -> bytes:
 
 def called(module: str, name: str, *arguments: str, protocol: int = 2) -> bytes:
     """A call of a function with texts, opcode by opcode."""
-    given = b"(" + b"".join(text(argument) for argument in arguments) + b"t"
-    return b"\x80" + bytes([protocol]) + named(module, name) + given + b"R."
+    argument_tuple = b"(" + b"".join(text(argument) for argument in arguments) + b"t"
+    return b"\x80" + bytes([protocol]) + named(module, name) + argument_tuple + b"R."
 
 
 SYSTEM = os.system.__module__
@@ -211,14 +213,14 @@ THAT_RUN = (
 @pytest.fixture
 def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file that code would leave; a module and an extension code that leave it lie in wait."""
-    made = tmp_path / "it ran"
+    trace = tmp_path / "it ran"
     for name in ("code", "planted_module"):
         (tmp_path / f"{name}.py").write_text(
-            f"open({str(made)!r}, 'w').close()\nclass Thing: pass\nrun = print\n"
+            f"open({str(trace)!r}, 'w').close()\nclass Thing: pass\nrun = print\n"
         )
     monkeypatch.syspath_prepend(tmp_path)
     copyreg.add_extension(SYSTEM, "system", 7)
-    yield made
+    yield trace
     copyreg.remove_extension(SYSTEM, "system", 7)
     copyreg.clear_extension_cache()
     sys.modules.pop("planted_module", None)
@@ -247,7 +249,7 @@ def test_nothing_that_a_pickle_names_is_imported(zipped: bool, proof: Path, tmp_
         b"\x80\x02}(" + text("state_dict") + b"}" + text("x") + named("planted_module", "Thing") + b")\x81}b"
     )
     path = contained(thing + b"u.", tmp_path / "m.ckpt", zipped=zipped)
-    assert refused(path).what == "this file holds no named tensors"
+    assert refused(path).what == "this file contains no named tensors"
     assert not proof.exists()
     assert "planted_module" not in sys.modules
 
@@ -268,9 +270,9 @@ def made_up_class(full_name: str, monkeypatch: pytest.MonkeyPatch, *bases: type)
     for end in range(1, len(parts) + 1):
         if ".".join(parts[:end]) not in sys.modules:
             monkeypatch.setitem(sys.modules, ".".join(parts[:end]), types.ModuleType(".".join(parts[:end])))
-    made = type(name, bases, {"__module__": module})
-    monkeypatch.setattr(sys.modules[module], name, made, raising=False)
-    return made
+    kind = type(name, bases, {"__module__": module})
+    monkeypatch.setattr(sys.modules[module], name, kind, raising=False)
+    return kind
 
 
 LEFTOVERS: dict[str, Callable[[], object]] = {
@@ -321,14 +323,14 @@ LEFTOVERS: dict[str, Callable[[], object]] = {
     "a function": lambda: torch.nn.functional.gelu,
     "sparse": lambda: torch.eye(3).to_sparse(),
     "a parameter": lambda: torch.nn.Parameter(torch.ones(3)),
-    "itself": lambda: (lambda made: (made.append(made), made)[1])([]),
+    "itself": lambda: (lambda items: (items.append(items), items)[1])([]),
 }
 
 
 @CONTAINERS
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("kind", list(LEFTOVERS))
-def test_the_leftovers_of_training_do_not_keep_a_checkpoint_shut(
+def test_what_training_left_in_a_checkpoint_does_not_keep_it_from_being_read(
     kind: str, protocol: int, zipped: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.ckpt"
@@ -356,7 +358,7 @@ def test_the_leftovers_of_training_do_not_keep_a_checkpoint_shut(
         ("__main__.Config", ()),
     ],
 )
-def test_objects_of_packages_that_are_not_installed_are_passed_over(
+def test_objects_of_packages_that_are_not_installed_are_skipped(
     full_name: str,
     bases: tuple[type, ...],
     protocol: int,
@@ -366,29 +368,33 @@ def test_objects_of_packages_that_are_not_installed_are_passed_over(
 ) -> None:
     path = tmp_path / "m.ckpt"
     with monkeypatch.context() as patch:
-        made = made_up_class(full_name, patch, *bases)
-        kept = made()
-        kept.best = {"score": torch.ones(2)}
-        if isinstance(kept, dict):
-            kept["lr"] = 1e-4
-        if isinstance(kept, list):
-            kept.append(3)
-        loaded = {"callbacks": {made: kept, "x": kept}, "state_dict": WEIGHTS, "hyper_parameters": kept}
+        kind = made_up_class(full_name, patch, *bases)
+        instance = kind()
+        instance.best = {"score": torch.ones(2)}
+        if isinstance(instance, dict):
+            instance["lr"] = 1e-4
+        if isinstance(instance, list):
+            instance.append(3)
+        loaded = {
+            "callbacks": {kind: instance, "x": instance},
+            "state_dict": WEIGHTS,
+            "hyper_parameters": instance,
+        }
         torch.save(loaded, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     assert holds_the_weights(path)
 
 
-def test_a_member_of_an_enum_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_of_an_enum_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.ckpt"
     with monkeypatch.context() as patch:
-        made = made_up_class("trainer.kinds.Kind", patch)
+        kind = made_up_class("trainer.kinds.Kind", patch)
         colour = enum.Enum("Kind", {"RED": 1}, module="trainer.kinds")
-        patch.setattr(sys.modules["trainer.kinds"], made.__name__, colour)
+        patch.setattr(sys.modules["trainer.kinds"], kind.__name__, colour)
         torch.save({"kind": colour.RED, "state_dict": WEIGHTS}, path)
     assert holds_the_weights(path)
 
 
-def test_a_tensor_of_a_class_that_is_not_torchs_is_told_not_dropped(tmp_path: Path) -> None:
+def test_a_tensor_of_a_class_that_is_not_torchs_is_refused_not_dropped(tmp_path: Path) -> None:
     path = tmp_path / "m.ckpt"
     torch.save({"a.weight": Quantised(torch.ones(2)), "a.bias": torch.ones(1)}, path)
     assert refused(path).what == "'a.weight' is of a kind that cannot be merged: Quantised"
@@ -512,14 +518,16 @@ def test_a_pickle_that_unpacks_to_a_gigabyte_is_refused_in_bounded_memory(
     lines = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))\n"
         "from pathlib import Path\n"
-        "from lib_merge.checkpoint import read_header; from lib_merge.errors import CheckpointError\n"
+        "from lib_merge.architectures import read_header; from lib_merge.errors import CheckpointError\n"
         "try: read_header(Path(sys.argv[1]))\n"
         "except CheckpointError as error: print(error.what)"
     )
     out, err = python(lines, path).communicate(timeout=300)
     assert err == ""
-    told = {"zeros": "would take 1", "texts": "would take 1", "a lie": "damaged"}.get(kind, "2,000,000 steps")
-    assert told in out
+    message = {"zeros": "would take 1", "texts": "would take 1", "a lie": "damaged"}.get(
+        kind, "2,000,000 steps"
+    )
+    assert message in out
 
 
 def test_spoiled_checkpoints_are_one_error_or_the_tensors_that_are_there(tmp_path: Path) -> None:

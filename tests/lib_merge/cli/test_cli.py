@@ -1,4 +1,4 @@
-"""The command line as its user meets it: what it prints, what it writes, how it says no."""
+"""The command line: its output, the files that it writes, and its error messages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from safetensors.torch import load_file, save_file
 from lib_merge.cli import main
 from lib_merge.methods import METHODS
 from lib_merge.recipe import parse_recipe
-from tests.full_size import write_tiny
-from tests.merging import same_bits
+from lib_merge.service.request_values import flag_name
+from tests.cases.kit import sd1
+from tests.support.full_size import write_tiny
+from tests.support.merging import same_bits
 
 RAMP = ",".join(str(n / 25) for n in range(26))
 Capture = pytest.CaptureFixture[str]
@@ -39,15 +41,15 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     return write
 
 
-def run(capture: Capture, *words: str) -> tuple[int, str, str]:
+def run(capture: Capture, *arguments: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of one command."""
-    status = main(words)
+    status = main(arguments)
     return status, *capture.readouterr()
 
 
-def refusal(capture: Capture, *words: str) -> str:
+def refusal(capture: Capture, *arguments: str) -> str:
     """The message of a command that must refuse: status 2, one message, nothing on standard output."""
-    status, out, err = run(capture, *words)
+    status, out, err = run(capture, *arguments)
     assert (status, out) == (2, "")
     assert err.startswith("merge-desk: ")
     assert err.count("merge-desk: ") == 1
@@ -91,17 +93,22 @@ def test_merge_answers_in_json(tiny: Tiny, capsys: Capture) -> None:
     assert answer["bytes"] == Path("m.safetensors").stat().st_size
 
 
-def test_every_method_of_the_registry_merges_from_the_command_line(tiny: Tiny, capsys: Capture) -> None:
-    names = [tiny(name) for name in "abc"]
+def test_every_method_of_the_registry_merges_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"{name}.safetensors" for name in "abc"]
+    for name in names:  # a few keys each: execute/test_methods.py merges whole files by every method
+        save_file(sd1(ord(name[0])), name)
     for method in METHODS.all():
-        models = names[: method.most_models or 3]
+        models = names[: method.max_models or 3]
         flags = [
-            f"--{p.name}={','.join(['0.5'] * method.shares(len(models)))}"
+            f"{flag_name(p.name)}={','.join(['0.5'] * method.per_model_count(len(models)))}"
             for p in method.parameters
             if p.per_model
         ]
-        words = ["merge", *models, "--method", method.id, *flags, "-o", "m.safetensors", "--overwrite"]
-        status, _, err = run(capsys, *words)
+        arguments = ["merge", *models, "--method", method.id, *flags, "-o", "m.safetensors", "--overwrite"]
+        status, _, err = run(capsys, *arguments)
         assert status == 0, f"{method.id}: {err}"
 
 
@@ -158,7 +165,7 @@ def test_methods_are_listed_and_explained(capsys: Capture) -> None:
     assert "weighted_sum" in out
     assert "out = A + alpha (B - C)" in out
     _, out, _ = run(capsys, "methods", "triple_sum")
-    assert "--beta  0 to 1, default 0.33: the amount of C" in out
+    assert "--beta  usually 0 to 1, default 0.33: the amount of C" in out
     _, out, _ = run(capsys, "methods", "--json")
     listed = json.loads(out)
     assert [entry["name"] for entry in listed] == [method.id for method in METHODS.all()]
@@ -174,19 +181,23 @@ def test_an_input_is_never_replaced(tiny: Tiny, capsys: Capture) -> None:
     Path("link.safetensors").symlink_to(a)
     for target in (a, "link.safetensors", "./" + a):
         err = refusal(capsys, "merge", a, b, "-o", target, "--overwrite")
-        assert "which it is made from" in err
+        assert "one of its own inputs" in err
     assert Path(a).read_bytes() == before
 
 
 def test_an_existing_file_is_replaced_only_when_asked(tiny: Tiny, capsys: Capture) -> None:
     a, b = tiny("a"), tiny("b")
     Path("m.safetensors").write_bytes(b"mine")
-    assert "already a file of that name" in refusal(capsys, "merge", a, b, "-o", "m.safetensors")
+    for output in ("m.safetensors", "m/"):
+        Path("m").mkdir(exist_ok=True)
+        refused = refusal(capsys, "merge", a, b, "-o", output)
+        assert f"'{output.rstrip('/')}' is there already" in refused
+        assert "try  another name, or --overwrite" in refused
     assert Path("m.safetensors").read_bytes() == b"mine"
     assert run(capsys, "merge", a, b, "-o", "m.safetensors", "--overwrite")[0] == 0
 
 
-def test_a_truncated_input_is_told(tiny: Tiny, capsys: Capture) -> None:
+def test_a_truncated_input_is_reported(tiny: Tiny, capsys: Capture) -> None:
     a, b = tiny("a"), tiny("b")
     Path(b).write_bytes(Path(b).read_bytes()[:-1000])
     err = refusal(capsys, "merge", a, b, "-o", "m.safetensors")
@@ -194,7 +205,7 @@ def test_a_truncated_input_is_told(tiny: Tiny, capsys: Capture) -> None:
     assert not Path("m.safetensors").exists()
 
 
-def test_a_header_that_lies_is_told(tiny: Tiny, capsys: Capture) -> None:
+def test_a_header_that_lies_is_reported(tiny: Tiny, capsys: Capture) -> None:
     a, b = tiny("a"), tiny("b")
     raw = Path(b).read_bytes()
     Path(b).write_bytes((len(raw) * 2).to_bytes(8, "little") + raw[8:])
@@ -219,14 +230,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tiny: Tiny, ca
     assert Path("taken_over").exists(), "the file was not evil after all"
 
 
-def test_every_unreadable_input_is_told_at_once(tiny: Tiny, capsys: Capture) -> None:
+def test_every_unreadable_input_is_reported_at_once(tiny: Tiny, capsys: Capture) -> None:
     tiny("a")
     Path("empty.safetensors").touch()
     err = refusal(capsys, "merge", "nowhere.safetensors", "empty.safetensors", "-o", "m.safetensors")
-    assert "2 things stand in the way" in err
+    assert "this merge has 2 problems" in err
 
 
-def test_a_target_that_cannot_be_is_told_with_the_rest(tiny: Tiny, capsys: Capture) -> None:
+def test_a_target_that_cannot_be_is_reported_with_the_rest(tiny: Tiny, capsys: Capture) -> None:
     err = refusal(capsys, "merge", tiny("a"), tiny("b", family="sdxl"), "-o", "no/such/folder/m.safetensors")
     assert "1. " in err
     assert "Stable Diffusion XL" in err
@@ -234,7 +245,7 @@ def test_a_target_that_cannot_be_is_told_with_the_rest(tiny: Tiny, capsys: Captu
 
 
 @pytest.mark.parametrize(
-    ("words", "what"),
+    ("arguments", "what"),
     [
         (["--method", "wieghted_sum"], "did you mean 'weighted_sum'"),
         (["--method", "add_difference"], "add_difference takes 3 models (A, B, C), not 2"),
@@ -242,7 +253,7 @@ def test_a_target_that_cannot_be_is_told_with_the_rest(tiny: Tiny, capsys: Captu
         (["--beta-weights", RAMP], "weighted_sum takes no --beta-weights"),
         (["--alpha", "half"], "--alpha"),
         (["--alpha", "nan"], "--alpha"),
-        (["--weights", "0.1,0.2"], "2 numbers were given; Stable Diffusion 1 takes 26"),
+        (["--weights", "0.1,0.2"], "the list has 2 numbers, but Stable Diffusion 1 takes 26"),
         (["--layout", "supermerge"], "did you mean 'supermerger'"),
         (["--dtype", "fp12"], "a merge cannot be saved as 'fp12'"),
         (["--vae", "nowhere.vae.safetensors"], "nowhere.vae.safetensors"),
@@ -250,21 +261,21 @@ def test_a_target_that_cannot_be_is_told_with_the_rest(tiny: Tiny, capsys: Captu
     ],
     ids=lambda value: "=".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_a_wrong_flag_is_told_with_a_way_out(
-    words: list[str], what: str, tiny: Tiny, capsys: Capture
+def test_a_wrong_flag_is_refused_with_a_way_out(
+    arguments: list[str], what: str, tiny: Tiny, capsys: Capture
 ) -> None:
-    assert what in refusal(capsys, "merge", tiny("a"), tiny("b"), *words, "-o", "m.safetensors")
+    assert what in refusal(capsys, "merge", tiny("a"), tiny("b"), *arguments, "-o", "m.safetensors")
     assert not Path("m.safetensors").exists()
 
 
 def test_flags_beside_a_recipe_are_refused(tiny: Tiny, capsys: Capture) -> None:
     tiny("a")
     Path("m.recipe").write_text('merge-desk recipe 1\nA = "a"\n', encoding="utf-8")
-    words = ["merge", "--recipe", "m.recipe", "--alpha", "0.3", "--dtype", "fp16", "-o", "m.safetensors"]
-    assert "--alpha, --dtype cannot be given beside a recipe" in refusal(capsys, *words)
+    arguments = ["merge", "--recipe", "m.recipe", "--alpha", "0.3", "--dtype", "fp16", "-o", "m.safetensors"]
+    assert "--alpha, --dtype cannot be used with --recipe" in refusal(capsys, *arguments)
 
 
-def test_a_missing_ingredient_is_told_with_what_is_there(tiny: Tiny, capsys: Capture) -> None:
+def test_a_missing_ingredient_is_reported_with_what_is_there(tiny: Tiny, capsys: Capture) -> None:
     tiny("ink")
     recipe = 'merge-desk recipe 1\nA = "inc.safetensors"\n'
     parse_recipe(recipe)
@@ -279,10 +290,10 @@ def test_a_missing_ingredient_is_told_with_what_is_there(tiny: Tiny, capsys: Cap
 ROOT = Path(__file__).parents[3]
 
 
-def spawn(*words: str, **options: object) -> subprocess.Popen[str]:
+def spawn(*arguments: str, **options: object) -> subprocess.Popen[str]:
     """`merge-desk` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "lib_merge", *words],
+        [sys.executable, "-m", "lib_merge", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -291,6 +302,7 @@ def spawn(*words: str, **options: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.newest_only
 def test_a_file_too_large_for_the_users_limit_leaves_nothing(tiny: Tiny) -> None:
     """A real limit of the operating system (ulimit -f), met in the middle of the merge."""
 
@@ -305,6 +317,7 @@ def test_a_file_too_large_for_the_users_limit_leaves_nothing(tiny: Tiny) -> None
     assert sorted(path.name for path in Path().iterdir()) == ["a.safetensors", "b.safetensors"]
 
 
+@pytest.mark.newest_only
 def test_the_module_and_its_help_run_in_a_process_of_their_own(tiny: Tiny) -> None:
     helped = spawn("--help")
     out, _ = helped.communicate()
@@ -314,3 +327,37 @@ def test_the_module_and_its_help_run_in_a_process_of_their_own(tiny: Tiny) -> No
     merge = spawn("merge", tiny("a"), tiny("b"), "-o", "m.safetensors")
     assert merge.communicate()[1] == ""
     assert merge.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "merge a b -o c --alpah 0.3",
+            "unrecognized arguments: --alpah 0.3\n  try  did you mean '--alpha'",
+        ),
+        (
+            "compare a b --caceh=c",
+            "unrecognized arguments: --caceh=c\n  try  did you mean '--cache'",
+        ),
+        ("merge1 a b", "there is no command 'merge1'\n  try  did you mean 'merge'"),
+        ("merge a b", "required: -o/--output\n  try  merge-desk merge --help shows all flags\n"),
+        ("inspect", "required: FILE\n  try  merge-desk inspect --help shows all flags\n"),
+    ],
+)
+def test_a_mistyped_command_line_gets_one_sentence_and_a_hint(
+    capsys: Capture, arguments: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments.split())
+    err = capsys.readouterr().err
+    assert (caught.value.code, err.count("\n")) == (2, 2)
+    assert message in err
+
+
+def test_a_missing_file_of_a_recipe_is_reported_with_the_line_that_names_it(
+    tiny: Tiny, capsys: Capture
+) -> None:
+    tiny("a")
+    text = 'A = "a.safetensors"\nP = "pastl.safetensors"\nM = weighted_sum(A, P)'
+    assert '  at   P = "pastl.safetensors"\n' in refusal(capsys, "plan", "--recipe", text)

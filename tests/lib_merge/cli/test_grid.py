@@ -1,8 +1,9 @@
-"""`merge-desk grid` as its user meets it, on the samples: the sheet, the JSON, no, stop, resume."""
+"""`merge-desk grid` on the samples: the sheet, the JSON, errors, stop, resume."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_merge.cli import main
-from lib_merge.errors import NumbersError
-from lib_merge.hosts.host import Ckpt
+from lib_merge.errors import NumericalError
+from lib_merge.hosts.host import ListedFile
 from lib_merge.hosts.standalone import StandaloneHost
+from lib_merge.limits import MAX_SEED
 from lib_merge.picture import DrawSettings
 from samples.assemble import assemble
 
@@ -41,29 +43,61 @@ def here(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return samples
 
 
-def run(capture: Capture, *words: str) -> tuple[int, str, str]:
-    status = main(words)
+def run(capture: Capture, *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
     return status, *capture.readouterr()
 
 
-def grid(capture: Capture, samples: Path, *words: str) -> dict[str, object]:
+def grid(capture: Capture, samples: Path, *arguments: str) -> dict[str, object]:
     """What a grid of ink and pastel answers in JSON."""
     models = [str(samples / f"{name}.safetensors") for name in ("ink", "pastel")]
-    status, out, err = run(capture, "grid", *models, *SMALL, "-o", "g.png", "--json", *words)
+    status, out, err = run(capture, "grid", *models, *SMALL, "-o", "g.png", "--json", *arguments)
     assert (status, err) == (0, "")
     return json.loads(out)
 
 
 @pytest.mark.slow
+def test_a_random_seed_is_printed_kept_in_the_picture_and_draws_it_again(here: Path, capsys: Capture) -> None:
+    model = str(here / "pastel.safetensors")
+    status, out = run(capsys, "draw", model, *SMALL, "--seed", "-1", "-o", "x.png", "--json")[:2]
+    seed = json.loads(out)["seed"]
+    assert (status, 0 <= seed <= MAX_SEED) == (0, True)
+    assert run(capsys, "draw", model, *SMALL, "--seed", str(seed), "-o", "y.png")[0] == 0
+    with Image.open("x.png") as one, Image.open("y.png") as other:
+        assert f"Seed: {seed}," in one.info["parameters"]
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.slow
+def test_a_random_seed_of_a_grid_is_one_for_all_cells_and_stays_when_it_is_resumed(
+    here: Path, capsys: Capture
+) -> None:
+    arguments = ("--x", "seed: -1, 7", "--alpha", "0.5", "--seed", "-1")
+    first = grid(capsys, here, *arguments)
+    again = grid(capsys, here, *arguments, "--resume")
+    assert (first["failed"], again["failed"]) == (0, 0)
+    assert [cell["state"] for cell in again["each_cell"]] == ["kept"] * 2  # type: ignore[attr-defined]
+    one = grid(capsys, here, "--x", "alpha: 0, 1", "--seed", "-1", "--overwrite")
+    files = [Path("g.cells") / cell["file"] for cell in one["each_cell"]]  # type: ignore[attr-defined]
+    seeds = {seed for file in files for seed in re.findall(r"Seed: (\d+),", infotext_of(file))}
+    assert len(seeds) == 1
+
+
+def infotext_of(file: Path) -> str:
+    with Image.open(file) as picture:
+        return picture.info["parameters"]
+
+
+@pytest.mark.slow
 def test_cells_equal_single_pictures_of_the_saved_merge_byte_for_byte(here: Path, capsys: Capture) -> None:
-    told = grid(capsys, here, "--x", "alpha: 0.25, 1", "--seed", "2")
-    assert (told["cells"], told["merges"], told["failed"]) == (2, 2, 0)
-    cells = {tuple(cell["place"]): cell for cell in told["each_cell"]}  # type: ignore[attr-defined]
-    recipes = [merge["recipe"] for merge in told["each_merge"]]  # type: ignore[attr-defined]
-    assert all(merge["seconds"] > 0 for merge in told["each_merge"])  # type: ignore[attr-defined]
+    report = grid(capsys, here, "--x", "alpha: 0.25, 1", "--seed", "2")
+    assert (report["cells"], report["merges"], report["failed"]) == (2, 2, 0)
+    cells = {tuple(cell["place"]): cell for cell in report["each_cell"]}  # type: ignore[attr-defined]
+    recipes = [merge["recipe"] for merge in report["each_merge"]]  # type: ignore[attr-defined]
+    assert all(merge["seconds"] > 0 for merge in report["each_merge"])  # type: ignore[attr-defined]
     Path("m.recipe").write_text(recipes[0], encoding="utf-8")
-    words = ("merge", "--recipe", "m.recipe", "--models", str(here), "-o", "m.safetensors")
-    assert run(capsys, *words)[0] == 0
+    arguments = ("merge", "--recipe", "m.recipe", "--models", str(here), "-o", "m.safetensors")
+    assert run(capsys, *arguments)[0] == 0
     for x, model in ((0, "m.safetensors"), (1, str(here / "pastel.safetensors"))):
         assert run(capsys, "draw", model, *SMALL, "--seed", "2", "-o", f"{x}.png")[0] == 0
         file = Path("g.cells") / cells[x, 0, 0]["file"]
@@ -77,8 +111,8 @@ def test_a_failing_cell_a_stop_and_a_resume(here: Path, capsys: Capture) -> None
     bad = Path("bad.safetensors")
     shutil.copy(here / bad, bad)
     axes = ("--x", f"model B: {here / 'pastel.safetensors'}, {bad}", "--alpha", "0.5")
-    told = grid(capsys, here, *axes, "--csv", "g.csv")
-    assert (told["cells"], told["failed"]) == (2, 1)
+    report = grid(capsys, here, *axes, "--csv", "g.csv")
+    assert (report["cells"], report["failed"]) == (2, 1)
     assert "failed" in Path("g.csv").read_text(encoding="utf-8")
     with Image.open("g.png") as sheet:
         assert sheet.width > 2 * 64
@@ -93,18 +127,18 @@ def test_a_failing_cell_a_stop_and_a_resume(here: Path, capsys: Capture) -> None
     assert Path("g.gif").is_file()
 
 
-def test_the_plan_is_told_and_nothing_is_done(here: Path, capsys: Capture) -> None:
-    told = grid(capsys, here, "--x", "alpha: 0-1 [5]", "--y", "seed: 1-5", "--plan")
-    assert (told["cells"], told["merges"], told["images"], told["seconds"]) == (25, 5, 25, None)
+def test_the_plan_is_printed_and_nothing_is_done(here: Path, capsys: Capture) -> None:
+    report = grid(capsys, here, "--x", "alpha: 0-1 [5]", "--y", "seed: 1-5", "--plan")
+    assert (report["cells"], report["merges"], report["images"], report["seconds"]) == (25, 5, 25, None)
     assert list(Path().iterdir()) == []
 
 
-def test_everything_that_is_wrong_is_told_at_once(here: Path, capsys: Capture) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(here: Path, capsys: Capture) -> None:
     models = [str(here / f"{name}.safetensors") for name in ("ink", "pastel")]
-    words = ("--x", "alpha: nought", "--y", "model B: nothing", "--animate", "g.mp4", "--prompt", "x")
-    status, out, err = run(capsys, "grid", *models, *words, "-o", "g.jpg")
+    arguments = ("--x", "alpha: nought", "--y", "model B: nothing", "--animate", "g.mp4", "--prompt", "x")
+    status, out, err = run(capsys, "grid", *models, *arguments, "-o", "g.jpg")
     assert (status, out) == (2, "")
-    assert "4 things" in err
+    assert "this merge has 4 problems" in err
     assert list(Path().iterdir()) == []
 
 
@@ -114,7 +148,7 @@ def test_a_comparison_of_checkpoints_and_recipes_needs_one_model(here: Path, cap
         encoding="utf-8",
     )
     ink = str(here / "ink.safetensors")
-    words = (
+    arguments = (
         "grid",
         ink,
         "--models",
@@ -126,10 +160,10 @@ def test_a_comparison_of_checkpoints_and_recipes_needs_one_model(here: Path, cap
         "g.png",
         "--plan",
     )
-    status, out, err = run(capsys, *words)
+    status, out, err = run(capsys, *arguments)
     assert (status, err) == (0, "")
     assert out.startswith("1 cell: 1 merge, 1 image")
-    words = (
+    arguments = (
         "grid",
         ink,
         "--models",
@@ -139,7 +173,7 @@ def test_a_comparison_of_checkpoints_and_recipes_needs_one_model(here: Path, cap
         "--y",
         "prompts: a cat",
     )
-    status, out, err = run(capsys, *words, *SMALL, "-o", "g.png", "--plan")
+    status, out, err = run(capsys, *arguments, *SMALL, "-o", "g.png", "--plan")
     assert (status, err) == (0, "")
     assert out.startswith("3 cells: 2 merges, 3 images")
 
@@ -147,9 +181,9 @@ def test_a_comparison_of_checkpoints_and_recipes_needs_one_model(here: Path, cap
 @pytest.mark.slow
 def test_a_picture_of_nan_is_an_error_and_no_black_square(here: Path) -> None:
     host = StandaloneHost([], output=Path("out"), data=Path("data"))
-    host.offer(Ckpt("ink", here / "ink.safetensors"))
-    place = host.model().tensors("model.diffusion_model.out.2.bias")[0]
+    host.add_file(ListedFile("ink", here / "ink.safetensors"))
+    parameter = host.model().places("model.diffusion_model.out.2.bias")[0].tensor
     with torch.no_grad():
-        place.fill_(float("nan"))
-    with pytest.raises(NumbersError, match="nothing but NaN"):
+        parameter.fill_(float("nan"))
+    with pytest.raises(NumericalError, match="nothing but NaN"):
         host.draw(DrawSettings(prompt="a red circle", steps=1, width=64, height=64))

@@ -1,4 +1,4 @@
-"""Every file that a command writes: never over an input, never over another file unasked, never by halves."""
+"""No command overwrites an input, or another file without --overwrite, or leaves an incomplete file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_merge.cli import main
-from lib_merge.hosts.saving import copy_settings, settings_problems
-from tests.full_size import write_tiny
+from lib_merge.save.saving import copy_yaml, yaml_problems
+from tests.support.full_size import write_tiny
+
+pytestmark = pytest.mark.newest_only
 
 Capture = pytest.CaptureFixture[str]
 
@@ -30,10 +32,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 A, B = "a.safetensors", "b.safetensors"
 
 
-def refusal(capture: Capture, *words: str) -> str:
+def refusal(capture: Capture, *arguments: str) -> str:
     """The one message of a command that must refuse with status 2 and print nothing."""
     capture.readouterr()
-    status = main(words)
+    status = main(arguments)
     out, err = capture.readouterr()
     assert (status, out) == (2, ""), (status, out, err)
     assert err.count("merge-desk: ") == 1
@@ -58,7 +60,7 @@ def test_compare_replaces_neither_its_inputs_nor_another_file_unasked(
         )
     assert Path(model).read_bytes() == before
     Path(f"old{ending}").write_text("mine")
-    assert "already a file" in refusal(capsys, "compare", A, B, flag, f"old{ending}")
+    assert "is there already" in refusal(capsys, "compare", A, B, flag, f"old{ending}")
     assert Path(f"old{ending}").read_text() == "mine"
     assert main(["compare", A, B, flag, f"old{ending}", "--overwrite"]) == 0
     assert Path(f"old{ending}").read_bytes() != b"mine"
@@ -77,16 +79,16 @@ def test_a_merge_without_a_place_is_refused(output: str, here: Path, capsys: Cap
 def test_the_file_that_a_recipe_is_in_is_an_input(here: Path, capsys: Capture) -> None:
     assert main(["merge", A, B, "-o", "m.safetensors"]) == 0
     before = Path("m.safetensors").read_bytes()
-    words = ("merge", "--recipe", "m.safetensors", "--models", ".", "-o", "m.safetensors", "--overwrite")
-    assert "would replace 'm.safetensors'" in refusal(capsys, *words)
+    arguments = ("merge", "--recipe", "m.safetensors", "--models", ".", "-o", "m.safetensors", "--overwrite")
+    assert "would replace 'm.safetensors'" in refusal(capsys, *arguments)
     assert Path("m.safetensors").read_bytes() == before
 
 
 def test_an_input_inside_a_diffusers_folder_is_not_lost_with_it(here: Path, capsys: Capture) -> None:
     assert main(["merge", A, B, "-o", "folder/"]) == 0
     shutil.copy(A, "folder/unet/mine.safetensors")
-    words = ("merge", "folder/unet/mine.safetensors", B, "-o", "folder/", "--overwrite")
-    assert "would replace 'mine.safetensors'" in refusal(capsys, *words)
+    arguments = ("merge", "folder/unet/mine.safetensors", B, "-o", "folder/", "--overwrite")
+    assert "would replace 'mine.safetensors'" in refusal(capsys, *arguments)
     assert "'unet/mine.safetensors' would be lost" in refusal(
         capsys, "merge", A, B, "-o", "folder/", "--overwrite"
     )
@@ -115,29 +117,29 @@ def test_a_grid_replaces_neither_inputs_nor_files_unasked(here: Path, capsys: Ca
     Image.new("RGB", (4, 4)).save("mine.png")
     Path("mine.csv").write_text("mine")
     for more in ((), ("--resume",)):
-        assert "already a file" in refusal(capsys, *GRID, "-o", "mine.png", *more)
-        assert "already a file" in refusal(capsys, *GRID, "-o", "g.png", "--csv", "mine.csv", *more)
+        assert "is there already" in refusal(capsys, *GRID, "-o", "mine.png", *more)
+        assert "is there already" in refusal(capsys, *GRID, "-o", "g.png", "--csv", "mine.csv", *more)
     shutil.copy(A, "model.png")
-    words = ("grid", "model.png", B, *GRID[3:], "-o", "model.png", "--overwrite")
-    assert "would replace 'model.png'" in refusal(capsys, *words)
+    arguments = ("grid", "model.png", B, *GRID[3:], "-o", "model.png", "--overwrite")
+    assert "would replace 'model.png'" in refusal(capsys, *arguments)
     assert "two results" in refusal(capsys, *GRID, "-o", "g.webp", "--animate", "g.webp", "--overwrite")
     for flag in ("--csv", "--animate", "--cells"):
         assert (
-            "needs a file name" in (told := refusal(capsys, *GRID, "-o", "g.png", flag, ""))
-            or "no folder" in told
+            "needs a file name" in (message := refusal(capsys, *GRID, "-o", "g.png", flag, ""))
+            or "no folder" in message
         )
     assert "only .csv" in refusal(capsys, *GRID, "-o", "g.png", "--csv", "g.png")
     assert Path("mine.csv").read_text() == "mine"
 
 
 def test_forgetting_a_grids_cells_leaves_every_other_file(tmp_path: Path) -> None:
-    from lib_merge.grid.store import Store
+    from lib_merge.grid.store import GridStore
 
     kept = [tmp_path / name for name in ("photo.png", "notes.json", "0123456789abcdef.txt")]
     cells = [tmp_path / f"0123456789abcdef.{ending}" for ending in ("png", "json")]
     for path in (*kept, *cells):
         path.write_text("x")
-    store = Store(tmp_path)
+    store = GridStore(tmp_path)
     assert store.count() == 1
     store.clear()
     assert sorted(tmp_path.iterdir()) == sorted(kept)
@@ -147,7 +149,7 @@ def test_draw_refuses_before_it_draws(here: Path, capsys: Capture) -> None:
     Image.new("RGB", (4, 4)).save("mine.png")
     shutil.copy(A, "model.png")
     draw = ("draw", "model.png", "--prompt", "x")
-    assert "already a file" in refusal(capsys, *draw, "-o", "mine.png")
+    assert "is there already" in refusal(capsys, *draw, "-o", "mine.png")
     assert "would replace 'model.png'" in refusal(capsys, *draw, "-o", "model.png", "--overwrite")
     assert "only .png" in refusal(capsys, *draw, "-o", "x.jpg")
     assert "needs a file name" in refusal(capsys, *draw, "-o", "")
@@ -158,27 +160,25 @@ def test_a_yaml_beside_the_target_is_neither_replaced_nor_taken_for_the_merges(t
     model, target = tmp_path / "a.safetensors", tmp_path / "m.safetensors"
     yaml = tmp_path / "m.yaml"
     yaml.write_text("mine")
-    (problem,) = settings_problems(
-        model, target, overwrite=True
-    )  # A has none, and this one is not the merge's
+    (problem,) = yaml_problems(model, target, overwrite=True)  # A has none, and this one is not the merge's
     assert "there is a 'm.yaml' already" in problem.what
     (tmp_path / "a.yaml").write_text("of A")
-    (problem,) = settings_problems(model, target)
+    (problem,) = yaml_problems(model, target)
     assert "there is a 'm.yaml' already" in problem.what
     assert yaml.read_text() == "mine"
-    assert settings_problems(model, target, overwrite=True) == []
-    copy_settings(model, target, overwrite=True)
+    assert yaml_problems(model, target, overwrite=True) == []
+    copy_yaml(model, target, overwrite=True)
     assert yaml.read_text() == "of A"
-    assert settings_problems(model, target) == []  # the same already
-    assert settings_problems(model, model, overwrite=True) == []
+    assert yaml_problems(model, target) == []  # the same already
+    assert yaml_problems(model, model, overwrite=True) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-@pytest.mark.parametrize("words", [["methods"], ["methods", "--json"], ["methods", "slerp"]])
-def test_output_that_cannot_be_printed_is_told(words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["methods"], ["methods", "--json"], ["methods", "slerp"]])
+def test_output_that_cannot_be_printed_is_reported(arguments: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
-        command = [sys.executable, "-m", "lib_merge", *words]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=120)
+        command = [sys.executable, "-m", "lib_merge", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=280)
     assert done.returncode == 2
     assert done.stderr.decode() == (
         "merge-desk: the result cannot be written: the disk is full\n"

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 
 from lib_merge.cli import main
 from lib_merge.recipe import parse_recipe, parse_rules
-from tests.full_size import write_tiny
-from tests.merging import same_bits
+from tests.support.full_size import write_tiny
+from tests.support.merging import same_bits
+
+pytestmark = pytest.mark.newest_only
 
 Capture = pytest.CaptureFixture[str]
 Tiny = Callable[..., str]
@@ -28,7 +30,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
 
 def test_weights_take_presets_and_rules_over_a_plain_alpha(tiny: Tiny, capsys: Capture) -> None:
     a, b = tiny("a"), tiny("b")
-    words = [
+    arguments = [
         "merge",
         a,
         b,
@@ -39,7 +41,7 @@ def test_weights_take_presets_and_rules_over_a_plain_alpha(tiny: Tiny, capsys: C
         "-o",
         "m.safetensors",
     ]
-    assert main(words) == 0
+    assert main(arguments) == 0
     capsys.readouterr()
     merged, first, second = (load_file(name) for name in ("m.safetensors", a, b))
     assert same_bits(merged[TO_K], first[TO_K])
@@ -47,8 +49,8 @@ def test_weights_take_presets_and_rules_over_a_plain_alpha(tiny: Tiny, capsys: C
     assert same_bits(merged[other], second[other])
     assert same_bits(merged["model.diffusion_model.out.2.bias"], first["model.diffusion_model.out.2.bias"])
     assert main(["inspect", "m.safetensors", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    recipe = parse_recipe(told["metadata"]["merge_desk.recipe"])
+    description = json.loads(capsys.readouterr().out)
+    recipe = parse_recipe(description["metadata"]["merge_desk.recipe"])
     expected = parse_rules("*: 0.5\n---\nOUT: 1\nattn2.to_k: 0\nexclude FINAL")
     assert dict(recipe.steps[0].settings)["alpha"] == expected
 
@@ -78,9 +80,9 @@ def test_the_tester_lists_every_tensor_and_speaks_json(tiny: Tiny, capsys: Captu
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(TO_K)]
     assert line.split()[1:] == ["OUT05", "0.2", "(rule", "1)"]
     assert main(["rules", "attn2.to_k: 0.2", tiny("b"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["hits"] == [{"line": 1, "text": "attn2.to_k: 0.2", "hits": 16, "wins": 16}]
-    assert len(told["endings"]) == 1130
+    report = json.loads(capsys.readouterr().out)
+    assert report["hits"] == [{"line": 1, "text": "attn2.to_k: 0.2", "hits": 16, "wins": 16}]
+    assert len(report["endings"]) == 1130
 
 
 def test_a_rule_that_hits_nothing_is_a_mistake(tiny: Tiny, capsys: Capture) -> None:
@@ -95,7 +97,7 @@ def test_presets_are_drawn_for_each_family(capsys: Capture) -> None:
     assert lines[0].split() == ["GRAD_V", "█▇▇▆▆▅▅▄▃▃▂▂▁▂▂▃▃▄▅▅▆▆▇▇█"]
     assert any(line.startswith("STYLE ") and "guides disagree" in line for line in lines)
     assert main(["presets", "--family", "sdxl", "--json"]) == 0
-    told = {row["name"]: row["amounts"] for row in json.loads(capsys.readouterr().out)}
-    assert told["GRAD_V"]["M00"] == 0
+    presets = {row["name"]: row["amounts"] for row in json.loads(capsys.readouterr().out)}
+    assert presets["GRAD_V"]["M00"] == 0
     assert main(["presets", "--family", "flux"]) == 0
     assert "no presets" in capsys.readouterr().out

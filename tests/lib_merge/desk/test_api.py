@@ -1,4 +1,4 @@
-"""The routes over a host in memory: what they answer, what they refuse and with which status, who may ask."""
+"""The routes, with a host in memory: answers, the status of each kind of error, authentication."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ fastapi = pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient  # noqa: E402
 
 from lib_merge.desk.api import add_routes, basic_auth  # noqa: E402
-from lib_merge.desk.grid_run import grids_of  # noqa: E402
-from lib_merge.desk.mixer import Mixer  # noqa: E402
-from lib_merge.desk.server_paths import without_paths  # noqa: E402
-from lib_merge.hosts.host import Ckpt  # noqa: E402
+from lib_merge.hosts.host import ListedFile  # noqa: E402
 from lib_merge.hosts.standalone import StandaloneHost  # noqa: E402
 from lib_merge.live import LiveModel  # noqa: E402
-from tests.full_size import write_tiny  # noqa: E402
-from tests.grid_host import SIDE, Bench  # noqa: E402
-from tests.live_model import Memory  # noqa: E402
+from lib_merge.service.merging import MergeService  # noqa: E402
+from lib_merge.service.server_paths import without_paths  # noqa: E402
+from lib_merge.service.services import Services  # noqa: E402
+from tests.support.full_size import write_tiny  # noqa: E402
+from tests.support.grid_host import SIDE, Bench  # noqa: E402
+from tests.support.live_model import Memory  # noqa: E402
 
 JSON = {"Content-Type": "application/json"}
 SUM: Mapping[str, object] = {"method": "weighted_sum", "a": "a", "b": "b", "alpha": 0.5}
@@ -40,7 +40,7 @@ class MemoryHost(StandaloneHost):
         self.memory = self.memory or Memory(loaded.path)
         return self.memory
 
-    def load(self, checkpoint: Ckpt | None = None) -> None:
+    def load(self, checkpoint: ListedFile | None = None) -> None:
         super().load(checkpoint)
         self.memory = None
 
@@ -54,14 +54,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mixer(folder: Path) -> Mixer:
-    return Mixer(MemoryHost([folder / "models"], output=folder / "out", data=folder / "data"))
+def service(folder: Path) -> MergeService:
+    return MergeService(MemoryHost([folder / "models"], output=folder / "out", data=folder / "data"))
 
 
 @pytest.fixture
-def client(mixer: Mixer) -> TestClient:
+def client(service: MergeService) -> TestClient:
     app = fastapi.FastAPI()
-    add_routes(app, mixer)
+    add_routes(app, Services(service))
     return TestClient(app)
 
 
@@ -93,29 +93,31 @@ def test_status_before_and_after_a_swap_and_a_restore(client: TestClient) -> Non
     assert post(client, "restore", {}) == {"report": None}
 
 
-def test_restore_needs_no_body_but_comes_as_json(client: TestClient, mixer: Mixer) -> None:
+def test_restore_needs_no_body_but_comes_as_json(client: TestClient, service: MergeService) -> None:
     post(client, "apply", SUM)
     for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "multipart/form-data; boundary=x"}):
         answer = client.post("/merge-desk/v1/restore", headers=headers)  # as a page of another site can
         assert answer.status_code == 400
         assert "JSON" in answer.json()["error"]["what"]
-    assert mixer.is_live()
+    assert service.is_live()
     assert client.post("/merge-desk/v1/restore", headers=JSON).json()["report"]["live"] is None
 
 
-def test_what_a_browser_marks_as_another_sites_is_refused(client: TestClient, mixer: Mixer) -> None:
+def test_what_a_browser_marks_as_another_sites_is_refused(client: TestClient, service: MergeService) -> None:
     for route in ("apply", "restore", "save", "grid", "plan"):
         answer = client.post(
             f"/merge-desk/v1/{route}", json=dict(SUM), headers={"Sec-Fetch-Site": "cross-site"}
         )
         assert answer.status_code == 403
         assert "another site" in answer.json()["error"]["what"]
-    assert mixer.asked is None
+    assert service.engaged is None
 
 
-def test_where_only_this_machine_is_served_a_foreign_name_is_refused_on_every_route(mixer: Mixer) -> None:
+def test_where_only_this_machine_is_served_a_foreign_name_is_refused_on_every_route(
+    service: MergeService,
+) -> None:
     app = fastapi.FastAPI()
-    add_routes(app, mixer, loopback_only=True)
+    add_routes(app, Services(service), loopback_only=True)
     client = TestClient(app, base_url="http://127.0.0.1:7860")
     assert client.get("/merge-desk/v1/status").status_code == 200
     for headers in ({"Host": "evil.example:7860"}, {"Host": "127.0.0.1.evil.example:7860"}):
@@ -124,11 +126,11 @@ def test_where_only_this_machine_is_served_a_foreign_name_is_refused_on_every_ro
     assert client.get("/merge-desk/v1/status", headers={"Host": "a.gradio.live"}).status_code == 200
 
 
-def test_a_defect_is_a_sentence_and_no_500(client: TestClient, mixer: Mixer) -> None:
+def test_a_defect_is_a_sentence_and_no_500(client: TestClient, service: MergeService) -> None:
     def broken(**_: object) -> None:
         raise AttributeError("'SdModelData' object has no attribute 'was_loaded_at_least_once'")
 
-    mixer.host.checkpoints = broken  # type: ignore[assignment,method-assign]
+    service.host.checkpoints = broken  # type: ignore[assignment,method-assign]
     for answer in (client.get("/merge-desk/v1/status"), client.post("/merge-desk/v1/apply", json=dict(SUM))):
         assert answer.status_code == 503
         assert "AttributeError" in answer.json()["error"]["what"]
@@ -149,8 +151,8 @@ def test_methods_are_the_command_lines(client: TestClient) -> None:
 
 
 def test_rules_are_tried_on_a_checkpoint_of_the_list(client: TestClient) -> None:
-    told = post(client, "rules", {"a": "a", "weights": "0.5; attn2.to_k: 0.2"})
-    assert told["hits"][1] == {"line": 2, "text": "attn2.to_k: 0.2", "hits": 16, "wins": 16}
+    report = post(client, "rules", {"a": "a", "weights": "0.5; attn2.to_k: 0.2"})
+    assert report["hits"][1] == {"line": 2, "text": "attn2.to_k: 0.2", "hits": 16, "wins": 16}
     for body, status in (
         ({"a": "nobody", "weights": "1; OUT: 0"}, 404),
         ({"a": "a", "weights": "out05: 1"}, 422),
@@ -166,7 +168,7 @@ def test_a_plan_says_what_it_would_do(client: TestClient) -> None:
     assert get(client, "status")["live"] is None
 
 
-def test_save_writes_once_and_overwrites_when_told(client: TestClient, folder: Path) -> None:
+def test_save_writes_once_and_overwrites_when_asked(client: TestClient, folder: Path) -> None:
     saved = post(client, "save", {**SUM, "name": "mix", "dtype": "fp16"})
     assert saved["name"] == "mix"
     assert (folder / "out" / saved["file"]).stat().st_size == saved["bytes"]
@@ -238,12 +240,12 @@ def test_a_page_of_another_site_can_send_nothing(client: TestClient) -> None:
         assert "JSON" in answer.json()["error"]["what"]
 
 
-def test_a_host_that_refuses_is_a_conflict(client: TestClient, mixer: Mixer, folder: Path) -> None:
-    mixer.host._chosen = None  # type: ignore[attr-defined]
+def test_a_host_that_refuses_is_a_conflict(client: TestClient, service: MergeService, folder: Path) -> None:
+    service.host._chosen = None  # type: ignore[attr-defined]
     assert "no checkpoint" in post(client, "apply", SUM, 409)["error"]["what"]
 
 
-def test_a_damaged_file_is_told_without_its_folder(client: TestClient, folder: Path) -> None:
+def test_a_damaged_file_is_reported_without_its_folder(client: TestClient, folder: Path) -> None:
     broken = folder / "models" / "b.safetensors"
     broken.write_bytes(broken.read_bytes()[:5000])
     error = post(client, "apply", SUM, 422)["error"]
@@ -251,12 +253,14 @@ def test_a_damaged_file_is_told_without_its_folder(client: TestClient, folder: P
     assert str(folder) not in str(error)
 
 
-def test_what_is_told_of_files_and_of_our_errors_holds_no_folder(
-    client: TestClient, mixer: Mixer, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_messages_about_files_and_our_errors_hold_no_folder(
+    client: TestClient, service: MergeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = folder / "models" / "lost.safetensors"
-    monkeypatch.setattr(mixer.host, "unreadable", lambda: {"lost": f"[Errno 13] Permission denied: '{lost}'"})
-    mixer.trouble("a job's begin", RuntimeError(f"{lost} is gone"))
+    monkeypatch.setattr(
+        service.host, "unreadable_files", lambda: {"lost": f"[Errno 13] Permission denied: '{lost}'"}
+    )
+    service.report_failure("a job's begin", RuntimeError(f"{lost} is gone"))
     status = get(client, "status")
     assert "lost.safetensors" in status["note"]
     assert "lost.safetensors" in status["unreadable"]["lost"]
@@ -264,26 +268,28 @@ def test_what_is_told_of_files_and_of_our_errors_holds_no_folder(
 
 
 def test_a_grid_that_ends_with_an_error_tells_no_folder(folder: Path) -> None:
-    mixer, app = Bench(folder, folder / "models").mixer, fastapi.FastAPI()
-    add_routes(app, mixer)
+    services, app = Services(Bench(folder, folder / "models").service), fastapi.FastAPI()
+    add_routes(app, services)
     client = TestClient(app)
     drawing = {"width": SIDE, "height": SIDE}
     post(client, "grid", {**SUM, "axes": {"x": "alpha: 0, 1"}, "drawing": drawing})
-    now = grids_of(mixer).now
+    now = services.grids.job
     assert now is not None
-    assert grids_of(mixer).wait(120)
-    failed = replace(now.events[0].record, problem=f"{folder / 'models' / 'b.safetensors'} is cut short")
-    now.events[0] = replace(now.events[0], record=failed)
+    assert services.grids.wait(280)
+    failed = replace(
+        now.finished_cells[0].record, problem=f"{folder / 'models' / 'b.safetensors'} is cut short"
+    )
+    now.finished_cells[0] = replace(now.finished_cells[0], record=failed)
     now.failure = OSError(f"[Errno 28] No space left on device: '{folder / 'data' / 'cell.json'}'")
-    told = get(client, "grid")
-    assert told["cells"][0]["problem"] == "b.safetensors is cut short"
-    assert "cell.json" in told["problem"]
-    assert str(folder) not in str(told)
+    status = get(client, "grid")
+    assert status["cells"][0]["problem"] == "b.safetensors is cut short"
+    assert "cell.json" in status["problem"]
+    assert str(folder) not in str(status)
 
 
-def test_only_the_hosts_accounts_may_ask(mixer: Mixer) -> None:
+def test_only_the_hosts_accounts_may_ask(service: MergeService) -> None:
     app = fastapi.FastAPI()
-    add_routes(app, mixer, basic_auth("ann:one,bob:two:three"))
+    add_routes(app, Services(service), basic_auth("ann:one,bob:two:three"))
     client = TestClient(app)
     assert client.get("/merge-desk/v1/status").status_code == 401
     assert client.post("/merge-desk/v1/restore", headers=JSON).status_code == 401
@@ -292,9 +298,11 @@ def test_only_the_hosts_accounts_may_ask(mixer: Mixer) -> None:
     assert client.get("/merge-desk/v1/status", auth=("bob", "two:three")).status_code == 200
 
 
-def test_an_account_without_a_colon_is_nobodys_and_letters_beyond_ascii_are_no_crash(mixer: Mixer) -> None:
+def test_an_account_without_a_colon_is_nobodys_and_letters_beyond_ascii_are_no_crash(
+    service: MergeService,
+) -> None:
     app = fastapi.FastAPI()
-    add_routes(app, mixer, basic_auth("ann,jürgen:grün,bob:two"))
+    add_routes(app, Services(service), basic_auth("ann,jürgen:grün,bob:two"))
     client = TestClient(app)
     for account in (("ann", ""), ("ann", "ann"), ("", ""), ("jürgen", "x"), ("jürgen", "grün")):
         assert client.get("/merge-desk/v1/status", auth=account).status_code == 401  # as at the host's API
@@ -304,8 +312,8 @@ def test_an_account_without_a_colon_is_nobodys_and_letters_beyond_ascii_are_no_c
 
 
 def test_paths_are_taken_out_of_texts() -> None:
-    known = [Path("/srv/my models/sub"), Path("/srv/my models")]
-    assert without_paths("/srv/my models/sub/x.ckpt is gone", known) == "x.ckpt is gone"
+    folders = [Path("/srv/my models/sub"), Path("/srv/my models")]
+    assert without_paths("/srv/my models/sub/x.ckpt is gone", folders) == "x.ckpt is gone"
     assert without_paths("in /home/me/a.safetensors, key b") == "in a.safetensors, key b"
     assert without_paths("C:\\models\\a.ckpt") == "a.ckpt"
     assert without_paths("3/4 of it, and/or less") == "3/4 of it, and/or less"

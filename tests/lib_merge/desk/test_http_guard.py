@@ -1,4 +1,4 @@
-"""Requests that a page of another site has a browser send are let in nowhere; nobody else notices."""
+"""Requests that another site makes a browser send are refused everywhere, and no other requests are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lib_merge.desk.http_guard import (
 )
 from lib_merge.desk.serve import check_port
 from lib_merge.errors import MergeError
-from tests.desk_host import PaperHost
+from tests.support.desk_host import PaperHost
 
 PORT = 7860
 
@@ -73,7 +73,7 @@ def test_a_name_that_was_made_to_lead_here_is_refused_where_only_this_machine_is
     check(host, loopback_only=False)
 
 
-@pytest.mark.parametrize("host", ["abc123.gradio.live", "pod-7860.proxy.example:443", "studio.example:8443"])
+@pytest.mark.parametrize("host", ["abc123.gradio.live", "pod-7860.proxy.example:443", "backend.example:8443"])
 def test_a_tunnel_or_a_proxy_is_called_by_another_port_and_let_in(host: str) -> None:
     check(host)
 
@@ -94,7 +94,7 @@ def test_on_the_usual_port_a_name_without_a_port_is_checked_too(host: str) -> No
         ({"listen": False, "share": True}, {}, False),
         ({"listen": False, "ngrok": "token"}, {}, False),
         ({"listen": False, "server_name": "0.0.0.0"}, {}, False),
-        ({"listen": False, "server_name": "studio"}, {}, False),
+        ({"listen": False, "server_name": "backend"}, {}, False),
         ({"listen": False}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, False),
         ({"listen": False}, {"GRADIO_SHARE": "True"}, False),
         ({}, {}, False),  # a host that we do not know: no harm
@@ -106,7 +106,7 @@ def test_names_are_checked_only_where_the_webui_serves_this_machine_alone(
     assert listens_on_loopback_only(Namespace(**options), environ) is only
 
 
-def test_loopback_is_told_without_looking_a_name_up() -> None:
+def test_loopback_is_detected_without_looking_a_name_up() -> None:
     assert not is_loopback("no.such.name.invalid")
 
 
@@ -191,14 +191,14 @@ def test_the_standalone_desk_does_nothing_for_another_sites_page(port: int) -> N
     assert status(port, "POST", "/gradio_api/queue/join", Sec_Fetch_Site="same-origin") != 403
 
 
-def test_a_port_that_is_taken_is_told_at_once_with_the_way_out(port: int) -> None:
-    with pytest.raises(MergeError, match=f"port {port} is taken") as told:
+def test_a_port_in_use_is_reported_at_once_with_the_way_out(port: int) -> None:
+    with pytest.raises(MergeError, match=f"port {port} is taken") as error:
         check_port(port)
-    assert "--port" in told.value.hint
+    assert "--port" in error.value.hint
 
 
 @pytest.mark.parametrize("number", [0, -1, 65_536, 10**30])
-def test_a_port_that_cannot_be_is_told(number: int) -> None:
-    with pytest.raises(MergeError, match="there is no port") as told:
+def test_a_port_that_cannot_be_is_refused(number: int) -> None:
+    with pytest.raises(MergeError, match="there is no port") as error:
         check_port(number)
-    assert "--port" in told.value.hint
+    assert "--port" in error.value.hint

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lib_merge.dtypes import BF16, F16, F32, Dtype, to_torch
-from lib_merge.errors import MergeError, NumbersError, StoppedError
-from lib_merge.execute import merge_to_file, merge_to_memory
-from lib_merge.plan import PIECE
+from lib_merge.errors import MergeError, NumericalError, StoppedError
+from lib_merge.execute import MergeOptions, merge_to_file, merge_to_memory
+from lib_merge.plan import LINEAR_CHUNK
+from lib_merge.progress import NoProgress
 from lib_merge.recipe import Numbers, Slots
-from tests.children import hear_ctrl_c
-from tests.full_size import write_tiny
 from tests.laws.test_arithmetic import ulp
-from tests.merging import merge_files, plan_of, rewrite, same_bits, simple_recipe
+from tests.support.children import hear_ctrl_c
+from tests.support.full_size import write_tiny
+from tests.support.merging import merge_files, plan_of, rewrite, same_bits, simple_recipe
 
 RAMP = tuple(n / 25 for n in range(26))
 CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
@@ -121,7 +123,7 @@ def test_the_same_recipe_gives_the_same_file_with_any_number_of_threads(tiny: Ti
     plan = plan_of(simple_recipe(files, "add_difference", alpha=0.7), tmp_path)
     written = []
     for threads in (1, 2, 4, 4):
-        merge_to_file(plan, tmp_path / "m.safetensors", overwrite=True, threads=threads)
+        merge_to_file(plan, tmp_path / "m.safetensors", MergeOptions(overwrite=True, threads=threads))
         written.append((tmp_path / "m.safetensors").read_bytes())
     assert len(set(written)) == 1
 
@@ -135,7 +137,7 @@ def test_memory_holds_what_the_file_holds(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_tensors_of_many_pieces_come_out_whole(tmp_path: Path) -> None:
-    size = 2 * PIECE + 1  # two pieces and a rest
+    size = 2 * LINEAR_CHUNK + 1  # two pieces and a rest
     for name in "ab":
         generator = torch.Generator().manual_seed(ord(name))
         wide = torch.randn(size, generator=generator).reshape(size, 1).half()
@@ -195,23 +197,23 @@ def test_nan_and_infinity_in_what_is_used_are_named_and_nothing_is_written(
     if alpha == 0:
         merge_to_file(plan, target)
         return
-    with pytest.raises(NumbersError) as caught:
+    with pytest.raises(NumericalError) as caught:
         merge_to_file(plan, target)
     assert caught.value.what == f"B (damaged) holds NaN or infinity: 1 of {tensor.numel()} values"
     assert caught.value.where == IN05
     assert leftovers(tmp_path) == []
 
 
-def test_a_result_too_large_for_its_format_is_told_apart_from_a_damaged_input(
+def test_a_result_too_large_for_its_dtype_is_distinguished_from_a_damaged_input(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     large = torch.full((4, 4), 60_000.0, dtype=torch.float16)
     files = [rewrite(tiny(name), {IN05: large}, tmp_path / f"{name}.safetensors") for name in "ab"]
-    plan = plan_of(simple_recipe(files, "weighted_models", shares=(1.0, 1.0)), tmp_path)
-    with pytest.raises(NumbersError) as caught:
+    plan = plan_of(simple_recipe(files, "weighted_models", model_weights=(1.0, 1.0)), tmp_path)
+    with pytest.raises(NumericalError) as caught:
         merge_to_file(plan, tmp_path / "m.safetensors")
-    assert caught.value.what == "the result does not fit into fp16"
-    assert caught.value.where == f"16 numbers outgrow fp16: in {IN05}"
+    assert caught.value.what == "the result overflows fp16"
+    assert caught.value.where == f"16 values overflow fp16: in {IN05}"
     assert leftovers(tmp_path) == []
 
 
@@ -238,7 +240,7 @@ def test_a_stop_leaves_nothing_behind_and_the_old_file_as_it_was(tiny: Tiny, tmp
     target.write_bytes(b"the old file")
     plan = plan_of(simple_recipe([tiny("a"), tiny("b")], alpha=0.5), tmp_path)
     with pytest.raises(StoppedError):
-        merge_to_file(plan, target, overwrite=True, progress=StopsAfter(20_000))
+        merge_to_file(plan, target, MergeOptions(overwrite=True, progress=StopsAfter(20_000)))
     assert target.read_bytes() == b"the old file"
     assert leftovers(tmp_path) == ["m.safetensors"]
 
@@ -252,8 +254,8 @@ def leftovers(folder: Path) -> list[str]:
 SLOW_MERGE = """
 import sys, time
 from pathlib import Path
-from lib_merge.execute import merge_to_file
-from tests.merging import plan_of, simple_recipe
+from lib_merge.execute import MergeOptions, merge_to_file
+from tests.support.merging import plan_of, simple_recipe
 
 class Slow:
     def start(self, total, what): print("merging", flush=True)
@@ -264,7 +266,7 @@ class Slow:
 
 folder = Path(sys.argv[1])
 plan = plan_of(simple_recipe([folder / "a.safetensors", folder / "b.safetensors"], alpha=0.5), folder)
-merge_to_file(plan, folder / "m.safetensors", overwrite=True, progress=Slow())
+merge_to_file(plan, folder / "m.safetensors", MergeOptions(overwrite=True, progress=Slow()))
 print("done")
 """
 
@@ -278,6 +280,7 @@ def start_slow_merge(folder: Path) -> subprocess.Popen[str]:
     return merge
 
 
+@pytest.mark.newest_only
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX systems")
 @pytest.mark.parametrize("moment", [0.0, 0.3, 1.0])
 def test_a_merge_that_is_killed_never_leaves_a_file_under_the_final_name(
@@ -296,6 +299,7 @@ def test_a_merge_that_is_killed_never_leaves_a_file_under_the_final_name(
     assert leftovers(tmp_path) == ["m.safetensors"]  # the killed run's part is gone too
 
 
+@pytest.mark.newest_only
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a process is of POSIX systems")
 def test_ctrl_c_stops_every_thread_and_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
     tiny("a"), tiny("b")
@@ -308,6 +312,29 @@ def test_ctrl_c_stops_every_thread_and_leaves_nothing(tiny: Tiny, tmp_path: Path
     assert leftovers(tmp_path) == []
 
 
+def test_ctrl_c_while_the_threads_are_being_started_stops_those_that_run_already(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = ThreadPoolExecutor.submit
+    pieces = 0
+
+    def interrupted(pool: ThreadPoolExecutor, work: Callable[[], None]) -> None:
+        submit(pool, work)
+        raise KeyboardInterrupt
+
+    class Slow(NoProgress):
+        def advance(self, amount: int) -> None:
+            nonlocal pieces
+            pieces += 1
+            time.sleep(0.01)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    plan = plan_of(simple_recipe([tiny("a"), tiny("b")]), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        merge_to_file(plan, tmp_path / "m.safetensors", MergeOptions(progress=Slow()))
+    assert pieces < 500
+
+
 def test_equal_tensors_come_back_to_the_bit(tiny: Tiny, tmp_path: Path) -> None:
     a = tiny("a")
     merged = merge_files(
@@ -316,16 +343,18 @@ def test_equal_tensors_come_back_to_the_bit(tiny: Tiny, tmp_path: Path) -> None:
     assert all(same_bits(merged[key], tensor) for key, tensor in load_file(a).items())
 
 
-def test_a_device_that_is_not_there_is_told_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_device_that_is_not_there_is_reported_before_anything_is_written(
+    tiny: Tiny, tmp_path: Path
+) -> None:
     plan = plan_of(simple_recipe([tiny("a"), tiny("b")]), tmp_path)
     with pytest.raises(MergeError, match="torch cannot use the device 'cuda:99'"):
-        merge_to_file(plan, tmp_path / "m.safetensors", device="cuda:99")
+        merge_to_file(plan, tmp_path / "m.safetensors", MergeOptions(device="cuda:99"))
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_cuda_device_gives_the_numbers_of_the_processor(tiny: Tiny, tmp_path: Path) -> None:
     plan = plan_of(simple_recipe([tiny("a"), tiny("b"), tiny("c")], "add_difference", alpha=0.7), tmp_path)
-    here, there = merge_to_memory(plan), merge_to_memory(plan, device="cuda")
+    here, there = merge_to_memory(plan), merge_to_memory(plan, MergeOptions(device="cuda"))
     for key in here:
         torch.testing.assert_close(here[key], there[key], rtol=1e-3, atol=1e-7)

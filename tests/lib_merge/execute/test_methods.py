@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file as load_anew
 
 from lib_merge.dtypes import BF16
-from lib_merge.execute import merge_to_memory
+from lib_merge.execute import MergeOptions, merge_to_memory
 from lib_merge.methods import METHODS
-from lib_merge.methods.cosine import bounds
-from lib_merge.plan import STEP
+from lib_merge.methods.cosine import cosine_range
+from lib_merge.parameters import seed_for
+from lib_merge.plan import METHOD_CHUNK
 from lib_merge.recipe import Ingredient, Recipe, Slots, Step
-from lib_merge.registry import seed_for
-from tests.full_size import write_tiny
-from tests.merging import merge_files, plan_of, rewrite, same_bits, simple_recipe
+from tests.support.full_size import write_tiny
+from tests.support.merging import merge_files, plan_of, rewrite, same_bits, simple_recipe
 
 IN05 = "model.diffusion_model.input_blocks.5.1.transformer_blocks.0.attn1.to_q.weight"
 OUT05 = "model.diffusion_model.output_blocks.5.0.in_layers.2.weight"
@@ -31,9 +31,9 @@ EACH = pytest.mark.parametrize("method", NOT_LINEAR, ids=lambda method: method.i
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Four files that have something in common."""
     folder = tmp_path_factory.mktemp("files")
-    made = [write_tiny(folder / f"{name}.safetensors", seed=ord(name)) for name in "abcd"]
-    base = load_file(made[0])
-    for file in made[1:]:
+    paths = [write_tiny(folder / f"{name}.safetensors", seed=ord(name)) for name in "abcd"]
+    base = load_file(paths[0])
+    for file in paths[1:]:
         tensors = load_anew(file)
         near = {
             key: (base[key].float() + 0.3 * value.float()).to(value.dtype)
@@ -41,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             if value.is_floating_point()
         }
         rewrite(file, near, file)
-    return made
+    return paths
 
 
 @functools.cache
@@ -61,11 +61,11 @@ def merged_slots(
     """What the method makes of the keys of a few slots; surveys see all keys as ever."""
     plan = plan_of(simple_recipe(chosen, method.id, **options), chosen[0].parent)
     part = replace(plan, keys=tuple(entry for entry in plan.keys if entry.slot in slots.split()))
-    return merge_to_memory(part, threads=threads)
+    return merge_to_memory(part, MergeOptions(threads=threads))
 
 
 def some(method: Any, files: list[Path]) -> list[Path]:
-    return files[: method.most_models or 4]
+    return files[: method.max_models or 4]
 
 
 def settings_of(method: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_a_file_holds_the_methods_own_numbers(method: Any, files: list[Path]) ->
     for key in (IN05, OUT05):
         tensors = [load_file(file)[key].float() for file in chosen]
         extra = {"seed": seed_for(0, key)} if any(p.name == "seed" for p in method.parameters) else {}
-        surveys = {name: survey for name, survey in method.surveys.items() if survey.conclude}
+        surveys = {name: survey for name, survey in method.reductions.items() if survey.reduce}
         if surveys:
             continue  # looks at the other keys as well
         assert same_bits(merged[key], method(*tensors, **settings, **extra).bfloat16()), key
@@ -101,7 +101,7 @@ def test_large_tensors_are_worked_on_in_steps_that_do_not_show(method: str, tmp_
     generator = torch.Generator().manual_seed(1)
     paths = []
     for name in "abc":
-        wide = torch.randn(5 * STEP + 7, 1, generator=generator).half()
+        wide = torch.randn(5 * METHOD_CHUNK + 7, 1, generator=generator).half()
         paths.append(write_tiny(tmp_path / f"{name}.safetensors"))
         rewrite(paths[-1], {OUT05: wide}, paths[-1])
     chosen = some(METHODS.get(method), paths)[:3]
@@ -112,15 +112,15 @@ def test_large_tensors_are_worked_on_in_steps_that_do_not_show(method: str, tmp_
     assert same_bits(merged[OUT05], want.half())
 
 
-def test_a_survey_of_the_model_sees_every_key_but_the_vaes_and_no_other_blocks_amount(
+def test_a_reduction_over_the_model_sees_every_key_but_the_vaes_and_no_other_blocks_amount(
     files: list[Path], tmp_path: Path
 ) -> None:
     method = METHODS.get("cosine_a")
     a, b = (load_file(file) for file in files[:2])
     keys = sorted(k for k, v in a.items() if v.is_floating_point() and not k.startswith("first_stage_model."))
-    look = method.surveys["spread"].look
-    spread = bounds([look(a[key], b[key], dtype=torch.float32) for key in keys])
-    want = method(a[IN05].float(), b[IN05].float(), alpha=0.3, spread=spread).half()
+    look = method.reductions["limits"].map
+    spread = cosine_range([look(a[key], b[key], dtype=torch.float32) for key in keys])
+    want = method(a[IN05].float(), b[IN05].float(), alpha=0.3, limits=spread).half()
     everywhere = merge_files(files[:2], tmp_path / "m.safetensors", "cosine_a", alpha=0.3)
     alone = merge_files(
         files[:2], tmp_path / "n.safetensors", "cosine_a", alpha=Slots((("IN05", 0.3), ("OUT05", 1.0)))
@@ -130,9 +130,9 @@ def test_a_survey_of_the_model_sees_every_key_but_the_vaes_and_no_other_blocks_a
     assert same_bits(alone[OUT05], b[OUT05])
 
 
-@pytest.mark.parametrize("method", [m for m in NOT_LINEAR if m.ends], ids=lambda method: method.id)
+@pytest.mark.parametrize("method", [m for m in NOT_LINEAR if m.exact], ids=lambda method: method.id)
 def test_an_end_is_the_files_own_bytes(method: Any, files: list[Path]) -> None:
-    for end in method.ends:
+    for end in method.exact:
         chosen = some(method, files)
         settings = {name: float(value) for name, value in end.at.items()}
         merged, want = merged_slots(chosen, method, slots="IN05", **settings), load_file(chosen[end.model])
@@ -161,7 +161,7 @@ def test_fourteen_models_in_one_recipe(files: list[Path]) -> None:
     ingredients = tuple(Ingredient(name, files[n % 4].name) for n, name in enumerate(names))
     for method in ("weighted_models", "ties", "karcher_mean"):
         shares = (1 / 14,) * (13 if method == "ties" else 14)
-        step = Step("R", method, tuple(names), (("shares", shares),))
+        step = Step("R", method, tuple(names), (("model_weights", shares),))
         plan = plan_of(Recipe(ingredients, (step,), "R"), files[0].parent)
         part = replace(plan, keys=tuple(entry for entry in plan.keys if entry.slot == "IN05"))
         assert all(torch.isfinite(value).all() for value in merge_to_memory(part).values())
@@ -181,7 +181,7 @@ def test_an_inpainting_model_takes_part_in_any_method(files: list[Path], tmp_pat
         assert same_bits(merged[:, 4:], a[:, 4:])
 
 
-def test_the_memory_that_is_foretold_grows_with_what_a_method_needs(files: list[Path]) -> None:
+def test_the_memory_that_is_predicted_grows_with_what_a_method_needs(files: list[Path]) -> None:
     def memory(method: str) -> int:
         chosen = some(METHODS.get(method), files)
         return plan_of(
@@ -195,7 +195,7 @@ def test_the_memory_that_is_foretold_grows_with_what_a_method_needs(files: list[
 @EACH
 def test_a_cuda_device_gives_the_numbers_of_the_processor(method: Any, files: list[Path]) -> None:
     plan = plan_of(simple_recipe(some(method, files), method.id, **settings_of(method)), files[0].parent)
-    here, there = merge_to_memory(plan), merge_to_memory(plan, device="cuda")
+    here, there = merge_to_memory(plan), merge_to_memory(plan, MergeOptions(device="cuda"))
     for key, value in here.items():
         near = (there[key].float() - value.float()).abs() <= 2e-3 * value.float().abs() + 1e-5
         assert float(near.float().mean()) > 0.98, key  # a rank or a sign may turn on the last bit

@@ -1,4 +1,4 @@
-"""WebUIs in small: the modules that scripts/merge_desk.py meets in each, without models and pictures.
+"""Stand-ins for WebUIs: the modules that scripts/merge_desk.py imports, without models and pictures.
 
 What a real one lacks is lacking here: the names and shapes are those of A1111 v1.10.1, Forge dfdcbab, Neo
 2.26, reForge 3b56b26 and SD.Next of 2025.
@@ -157,6 +157,11 @@ class StandIn:
         for name in ("sd_hijack", "lowvram", "sd_unet"):
             self._add(f"modules.{name}")
 
+    def _toy(self) -> None:
+        """Of toy_host.py."""
+        self._add("modules.toy_memory", model=None, ident=None)
+        self.xyz.AxisOption = lambda label, *_, **__: SimpleNamespace(label=label)
+
     def _hearer(self, name: str) -> Callable[[Callable[..., Any]], None]:
         def hear(callback: Callable[..., Any]) -> None:
             self.callbacks.setdefault(name, []).append(callback)
@@ -165,10 +170,10 @@ class StandIn:
 
     def start(self) -> dict[str, Any]:
         """Has our script executed, as the host executes it; returns its names."""
-        from lib_merge.hosts.webui import KEPT
+        from lib_merge.hosts.webui import KEPT_ON_RELOAD
 
-        KEPT.clear()
+        KEPT_ON_RELOAD.clear()
         try:
             return runpy.run_path(str(ROOT / "scripts/merge_desk.py"), run_name="merge_desk.py")
         finally:
-            KEPT.clear()
+            KEPT_ON_RELOAD.clear()

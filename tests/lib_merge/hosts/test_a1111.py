@@ -12,30 +12,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lib_merge.hosts import a1111, webui
+from lib_merge.hosts import a1111, a1111_model, live_webui, pinned, webui, webui_modules
 from lib_merge.hosts.a1111 import A1111Host
-from lib_merge.hosts.host import HostError, find
+from lib_merge.hosts.host import HostError, find_file
 from lib_merge.live import MergeIdent
-from tests.full_size import write_tiny
+from tests.support.checkpoint_info import Info
+from tests.support.full_size import write_tiny
 
 IDENT = MergeIdent("ink + pastel (unsaved)", "merge-12345678", "merge-desk recipe 1\n")
 LINEAR = "model.diffusion_model.inner.weight"
 TOKENS = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
 VAE = "first_stage_model.decoder.weight"
-
-
-class Info:
-    """A checkpoint as the host lists it."""
-
-    def __init__(self, filename: str) -> None:
-        self.filename, self.name = filename, Path(filename).name
-        self.name_for_extra = self.model_name = Path(filename).stem
-        self.title = self.short_title = self.name
-        self.hash, self.sha256, self.shorthash = "abcd", "0" * 64, "0" * 10
-        self.metadata, self.ids = {"a": 1}, [self.name]
-
-    def calculate_shorthash(self) -> str:
-        return self.shorthash
 
 
 def wrapped(inner: nn.Module, **parts: nn.Module) -> nn.Module:
@@ -48,7 +35,7 @@ def wrapped(inner: nn.Module, **parts: nn.Module) -> nn.Module:
 
 
 class Model(nn.Module):
-    """The host's model in small."""
+    """A small model with the attributes of the host's."""
 
     def __init__(self, info: Info) -> None:
         super().__init__()
@@ -93,7 +80,7 @@ def fake(info: Info, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         CheckpointInfo=Info,
         reload_model_weights=lambda **_: None,
         get_empty_cond=lambda _: "new",
-        send_model_to_trash=lambda each: each.to("meta"),
+        send_model_to_trash=lambda model: model.to("meta"),
     )
     from contextlib import nullcontext
 
@@ -110,8 +97,8 @@ def fake(info: Info, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             StableDiffusionProcessing=Caches, StableDiffusionProcessingTxt2Img=HiresCaches
         ),
     }
-    for room in (a1111, webui):
-        monkeypatch.setattr(room, "host_module", modules.__getitem__)
+    for module in (a1111, a1111_model, live_webui, pinned, webui, webui_modules):
+        monkeypatch.setattr(module, "host_module", modules.__getitem__)
     return SimpleNamespace(**modules, model=model, vae=vae)
 
 
@@ -128,19 +115,18 @@ def test_parameters_have_the_files_names(host: A1111Host) -> None:
 def test_the_copy_that_fp8_keeps_for_loras_is_written_too(host: A1111Host, fake: Any) -> None:
     owner = fake.model.model.diffusion_model.inner
     owner.fp16_weight = torch.zeros(3, 3).half()
-    assert [
-        place is given
-        for place, given in zip(host.model().tensors(LINEAR), (owner.weight, owner.fp16_weight), strict=True)
-    ] == [True, True]
-    assert len(host.model().tensors(LINEAR.replace("weight", "bias"))) == 1
+    weight, copy = host.model().places(LINEAR)
+    assert weight.tensor is owner.weight
+    assert copy.tensor is owner.fp16_weight
+    assert len(host.model().places(LINEAR.replace("weight", "bias"))) == 1
 
 
 def test_a_vae_of_the_users_own_is_not_written(host: A1111Host, fake: Any) -> None:
-    assert host.model().tensors(VAE)[0] is fake.model.first_stage_model.decoder.weight
+    assert host.model().places(VAE)[0].tensor is fake.model.first_stage_model.decoder.weight
     fake.vae.loaded_vae_file = "own.safetensors"
-    assert host.model().tensors(VAE) == ()
+    assert host.model().places(VAE) == ()
     fake.vae.base_vae = {"decoder.weight": torch.ones(2, 2)}
-    assert host.model().tensors(VAE)[0] is fake.vae.base_vae["decoder.weight"]
+    assert host.model().places(VAE)[0].tensor is fake.vae.base_vae["decoder.weight"]
 
 
 def test_the_merge_is_pinned_to_its_checkpoint(host: A1111Host, fake: Any, info: Info) -> None:
@@ -153,9 +139,9 @@ def test_the_merge_is_pinned_to_its_checkpoint(host: A1111Host, fake: Any, info:
     assert fake.model.sd_model_hash == IDENT.id
     assert fake.shared.opts.data == {"sd_checkpoint_hash": "", "sd_model_checkpoint": info.title}
     assert live not in fake.sd_models.checkpoints_list.values()
-    assert host.ident() == IDENT
-    assert host.merged == Path(info.filename)
-    assert host.signature() == (IDENT.name, IDENT.id)
+    assert host.live_ident() == IDENT
+    assert host.merged_checkpoint == Path(info.filename)
+    assert host.infotext_model() == (IDENT.name, IDENT.id)
     assert info.ids
     assert info.metadata
 
@@ -181,7 +167,7 @@ def test_the_token_lives_as_long_as_the_weights(host: A1111Host, fake: Any, info
     live = host.model().token()
     assert live is not first
     assert host.model().token() is live
-    fake.model.sd_checkpoint_info = info  # the host loaded A anew
+    fake.model.sd_checkpoint_info = info  # the host loaded A again
     assert host.model().token() is not live
 
 
@@ -192,7 +178,7 @@ def test_an_info_that_the_host_falls_back_to_becomes_the_checkpoint(
     token, live = host.model().token(), fake.model.sd_checkpoint_info
     assert live.calculate_shorthash() == info.shorthash
     assert (live.filename, live.title) == (info.filename, info.title)
-    assert host.ident() is None
+    assert host.live_ident() is None
     assert host.model().token() is not token
     assert live.calculate_shorthash() == info.shorthash
 
@@ -248,23 +234,23 @@ def test_a_lora_whose_backups_are_gone_leaves_the_bias(host: A1111Host, fake: An
 
 
 def test_what_cannot_be_swapped_into_is_refused_with_a_reason(host: A1111Host, fake: Any) -> None:
-    assert host.loaded().refusal == ""
+    assert host.loaded().unavailable_reason == ""
     fake.sd_unet.current_unet = SimpleNamespace(option=SimpleNamespace(label="[TRT] ink"))
-    assert "[TRT] ink" in host.loaded().refusal
+    assert "[TRT] ink" in host.loaded().unavailable_reason
     with pytest.raises(HostError, match="TRT"):
         host.model()
     fake.sd_unet.current_unet = None
     fake.model.is_sd3 = True
-    assert host.loaded().refusal
+    assert host.loaded().unavailable_reason
     fake.model.is_sd3 = False
     fake.sd_models.model_data.loaded_sd_models = []
-    assert "left no whole model" in host.loaded().refusal
+    assert "left an incomplete model" in host.loaded().unavailable_reason
     fake.sd_models.model_data.loaded_sd_models = [fake.model]
     unwrapped, fake.model.cond_stage_model = fake.model.cond_stage_model, nn.Linear(1, 1)
-    assert "left no whole model" in host.loaded().refusal
+    assert "left an incomplete model" in host.loaded().unavailable_reason
     fake.model.cond_stage_model = unwrapped
     fake.devices.device = torch.device("meta")
-    assert "sent away" in host.loaded().refusal
+    assert "not on the device" in host.loaded().unavailable_reason
 
 
 def test_after_a_failed_load_another_checkpoint_is_named_and_a_job_loads_the_chosen_one(
@@ -277,18 +263,18 @@ def test_after_a_failed_load_another_checkpoint_is_named_and_a_job_loads_the_cho
     for path in (bad, bad.with_name("pastel.safetensors")):
         fake.sd_models.checkpoints_list[path.name] = Info(str(path))
     fake.sd_models.model_data.loaded_sd_models = []
-    assert "choose another checkpoint in the WebUI, such as pastel" in host.loaded().refusal
-    asked: list[Any] = []
-    fake.sd_models.reload_model_weights = lambda **given: asked.append(given)
-    host.wake()
-    assert asked[-1] == {"info": info, "forced_reload": True}
+    assert "choose another checkpoint in the WebUI, such as pastel" in host.loaded().unavailable_reason
+    loads: list[Any] = []
+    fake.sd_models.reload_model_weights = lambda **keywords: loads.append(keywords)
+    host.ensure_loaded()
+    assert loads[-1] == {"info": info, "forced_reload": True}
 
     def fail(**_: Any) -> None:
         raise OSError("no such file")
 
     fake.sd_models.reload_model_weights = fail
     with pytest.raises(HostError, match="could not load") as refused:
-        host.wake()
+        host.ensure_loaded()
     assert refused.value.hint == "choose another checkpoint in the WebUI, such as pastel"
 
 
@@ -296,14 +282,14 @@ def test_what_a_job_loads_half_way_is_not_taken_for_the_merge_over_it(
     host: A1111Host, fake: Any, info: Info
 ) -> None:
     other = Info(str(Path(info.filename).with_name("pastel.safetensors")))
-    assert host.apart(info) is info
+    assert host.another_copy(info) is info
     host.model().commit(IDENT, [LINEAR])
-    assert host.apart(other) is other
-    apart = host.apart(info)
+    assert host.another_copy(other) is other
+    apart = host.another_copy(info)
     assert apart.filename != info.filename  # so that the host loads it
     assert Path(apart.filename) == Path(info.filename)
     assert (apart.title, apart.calculate_shorthash()) == (info.title, info.shorthash)
-    assert host.apart(apart) is apart
+    assert host.another_copy(apart) is apart
 
 
 def test_weights_that_another_extension_has_changed_are_noticed(
@@ -314,61 +300,61 @@ def test_weights_that_another_extension_has_changed_are_noticed(
     block = unet.input_blocks[0][0].half()
     key = "model.diffusion_model.input_blocks.0.0.weight"
     save_file({key: block.weight.detach().float(), VAE: torch.zeros(2, 2)}, info.filename)
-    assert not host.altered()
+    assert not host.weights_altered()
     with torch.no_grad():
         block.weight[0] += 0.5
-    assert host.altered()
+    assert host.weights_altered()
     block.network_current_names = ("tiny",)  # a LoRA of the prompt's
-    assert not host.altered()
+    assert not host.weights_altered()
     block.network_current_names = ()
     fake.call_queue.queue_lock.acquire()  # a job may be changing them
-    assert not host.altered()
+    assert not host.weights_altered()
     fake.call_queue.queue_lock.release()
     host.model().commit(IDENT, [LINEAR])  # it is our merge
-    assert not host.altered()
+    assert not host.weights_altered()
 
 
 def test_quantised_weights_are_refused(host: A1111Host, fake: Any) -> None:
     inner = fake.model.model.diffusion_model.inner
     inner.weight = nn.Parameter(torch.zeros((3, 3), dtype=torch.uint8), requires_grad=False)
-    assert "quantised" in host.loaded().refusal
+    assert "quantised" in host.loaded().unavailable_reason
 
 
 def test_nothing_loaded_is_no_error(host: A1111Host, fake: Any) -> None:
     fake.sd_models.model_data.sd_model = None
     assert host.loaded().checkpoint is None
-    assert host.ident() is None
+    assert host.live_ident() is None
     with pytest.raises(HostError, match="no checkpoint"):
         host.model()
 
 
-def test_a_merge_that_was_left_is_thrown_out_of_memory(host: A1111Host, fake: Any, tmp_path: Path) -> None:
+def test_a_merge_that_was_left_is_removed_from_memory(host: A1111Host, fake: Any, tmp_path: Path) -> None:
     host.model().commit(IDENT, [LINEAR])
     left, other = fake.model, Model(Info(str(tmp_path / "pastel.safetensors")))
     fake.sd_models.model_data.loaded_sd_models = [other, left]
-    host.tidy()
+    host.release_unused()
     assert fake.sd_models.model_data.loaded_sd_models == [other, left]  # it is the one in use
     fake.sd_models.model_data.sd_model = other
-    host.tidy()
+    host.release_unused()
     assert fake.sd_models.model_data.loaded_sd_models == [other]
     assert next(left.parameters()).is_meta
 
 
-def test_loading_anew_goes_by_the_checkpoints_own_info(host: A1111Host, fake: Any, info: Info) -> None:
-    asked: list[Any] = []
-    fake.sd_models.reload_model_weights = lambda **given: asked.append(given)
+def test_loading_again_goes_by_the_checkpoints_own_info(host: A1111Host, fake: Any, info: Info) -> None:
+    loads: list[Any] = []
+    fake.sd_models.reload_model_weights = lambda **keywords: loads.append(keywords)
     host.model().commit(IDENT, [LINEAR])
     host.load()
-    assert asked == [{"info": info, "forced_reload": True}]
+    assert loads == [{"info": info, "forced_reload": True}]
     assert fake.model.sd_checkpoint_info is info
 
 
 def test_checkpoints_are_called_as_in_the_hosts_list(host: A1111Host, fake: Any, tmp_path: Path) -> None:
     for name in ("sub/ink.safetensors", "pastel.safetensors", "pastel.ckpt"):
-        each = Info(str(tmp_path / name))
-        each.name = name
-        fake.sd_models.checkpoints_list[name] = each
-    names = [each.name for each in host.checkpoints()]
+        checkpoint = Info(str(tmp_path / name))
+        checkpoint.name = name
+        fake.sd_models.checkpoints_list[name] = checkpoint
+    names = [checkpoint.name for checkpoint in host.checkpoints()]
     assert names == ["ink", "sub/ink", "pastel.safetensors", "pastel.ckpt"]
     loaded = host.loaded().checkpoint
     assert loaded is not None
@@ -379,16 +365,23 @@ def test_every_name_that_the_host_takes_is_taken(host: A1111Host, fake: Any, tmp
     """The ids of A1111's CheckpointInfo (modules/sd_models.py, 82a973c), of two files of one name."""
     fake.sd_models.checkpoints_list.clear()
     for folder, digit in (("sub", "1"), ("other", "2")):
-        each = Info(str(tmp_path / folder / "x.safetensors"))
-        each.name = f"{folder}/x.safetensors"
-        each.model_name, each.hash, each.sha256 = f"{folder}_x", digit * 8, digit * 64
-        each.shorthash = each.sha256[:10]
-        each.title = f"{each.name} [{each.shorthash}]"
-        each.ids = [each.hash, each.model_name, each.title, each.name, "x", f"{each.name} [{each.hash}]"]
-        each.ids += [each.shorthash, each.sha256, f"x [{each.shorthash}]"]
-        fake.sd_models.checkpoints_list[each.title] = each
-    known = host.checkpoints()
-    first = [str(each) for each in next(iter(fake.sd_models.checkpoints_list.values())).ids if each != "x"]
+        listed = Info(str(tmp_path / folder / "x.safetensors"))
+        listed.name = f"{folder}/x.safetensors"
+        listed.model_name, listed.hash, listed.sha256 = f"{folder}_x", digit * 8, digit * 64
+        listed.shorthash = listed.sha256[:10]
+        listed.title = f"{listed.name} [{listed.shorthash}]"
+        listed.ids = [
+            listed.hash,
+            listed.model_name,
+            listed.title,
+            listed.name,
+            "x",
+            f"{listed.name} [{listed.hash}]",
+        ]
+        listed.ids += [listed.shorthash, listed.sha256, f"x [{listed.shorthash}]"]
+        fake.sd_models.checkpoints_list[listed.title] = listed
+    checkpoints = host.checkpoints()
+    first = [str(name) for name in next(iter(fake.sd_models.checkpoints_list.values())).ids if name != "x"]
     spelled = [
         "sub/x",
         "sub\\x.safetensors",
@@ -397,19 +390,19 @@ def test_every_name_that_the_host_takes_is_taken(host: A1111Host, fake: Any, tmp
         "x [11111111]",
     ]
     for name in (*first, *spelled):
-        assert find(known, name).path == tmp_path / "sub" / "x.safetensors", name
+        assert find_file(checkpoints, name).path == tmp_path / "sub" / "x.safetensors", name
     with pytest.raises(HostError, match="fits 2 files"):
-        find(known, "x")
+        find_file(checkpoints, "x")
     with pytest.raises(HostError, match="holds something else"):
-        find(known, "sub/x [2222222222]")
+        find_file(checkpoints, "sub/x [2222222222]")
 
 
-def test_an_option_that_a_person_changes_is_heard_until_undone(fake: Any) -> None:
+def test_a_checkpoint_that_a_person_sets_is_heard_of_until_undone(host: A1111Host, fake: Any) -> None:
     heard: list[str] = []
     label = SimpleNamespace(onchange=lambda: heard.append("host"))
     fake.shared.opts.data_labels = {"sd_model_checkpoint": label}
     own = label.onchange
-    undo = webui.on_option("sd_model_checkpoint", lambda: heard.append("we"))
+    undo = host.on_checkpoint_option(lambda: heard.append("we"))
     label.onchange()
     assert heard == ["host", "we"]
     undo()

@@ -1,23 +1,29 @@
-"""In every WebUI that is not A1111: no harm, a reason, and all that works on files (forge.md 9.1)."""
+"""In every WebUI that has no adapter, or lacks what one uses: no harm, a reason, and all that works on files.
+
+Why: docs/hosts.md.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lib_merge.checkpoint import read_header
-from lib_merge.desk.api import Answers
-from lib_merge.desk.handlers import Desk
-from lib_merge.desk.view import status_line
+from lib_merge.architectures import read_header
+from lib_merge.desk.selection import Selection
+from lib_merge.desk.status import memory_line
 from lib_merge.errors import MergeError
-from lib_merge.hosts import detect
+from lib_merge.hosts import detect, live_webui, sdnext, table
 from lib_merge.hosts.a1111 import A1111Host
 from lib_merge.hosts.webui import RECIPE_OPTION
-from tests.full_size import write_tiny
 from tests.lib_merge.hosts.stand_ins import EVENTS, FOREIGN, StandIn
+from tests.support.desk_page import DeskPage, call
+from tests.support.full_size import write_tiny
+
+pytestmark = pytest.mark.newest_only
 
 MERGE = {"method": "weighted_sum", "a": "a", "b": "b", "alpha": 0.5}
 
@@ -70,7 +76,7 @@ def test_a_picture_with_a_recipe_is_drawn_and_says_that_it_is_not_used(webui: St
     job = Job(**{RECIPE_OPTION: "merge-desk recipe 2\n"})
     script.process(job)
     assert job.changed == []
-    assert "was not swapped in" in job.comments[0]
+    assert "was not applied" in job.comments[0]
     assert not webui.state.interrupted
 
 
@@ -84,45 +90,44 @@ def test_choosing_a_checkpoint_is_the_hosts_own_affair(webui: StandIn) -> None:
 
 
 def test_status_says_why_and_names_the_chosen_checkpoint(webui: StandIn) -> None:
-    mixer = webui.start()["mixer"]
-    status = Answers(mixer).status({})
-    assert "cannot swap merges into the memory" in status["refusal"]
+    services = webui.start()["services"]
+    status = call(services, "GET", "status")
+    assert "cannot load merges into the memory" in status["refusal"]
     assert (status["live"], status["engaged"], status["base"]) == (None, False, "a")
     assert status["checkpoints"] == ["a", "b"]
-    assert "Nothing can be swapped in now: Merge Desk cannot" in status_line(mixer.status())
+    assert "No merge can be loaded now: Merge Desk cannot" in memory_line(services.merging.status())
 
 
 def test_a_merge_is_saved_from_the_api_and_from_the_page(webui: StandIn) -> None:
-    mixer = webui.start()["mixer"]
-    saved = Answers(mixer).save({**MERGE, "name": "mix"})
+    services = webui.start()["services"]
+    saved = call(services, "POST", "save", {**MERGE, "name": "mix"})
     written = webui.folder / "mix.safetensors"
     assert saved["file"] == written.name
     assert read_header(written).tensors.keys() == read_header(webui.folder / "a.safetensors").tensors.keys()
-    assert "mix" in Answers(mixer).status({})["checkpoints"]
-    choice = SimpleNamespace(a="a", b="b", c="", method="weighted_sum", vae="", dtype="", align=False)
-    answer = Desk(mixer).save('{"parameters": {"alpha": 0.25}}', choice, "page", "safetensors", False)
-    assert answer.problem is None
+    assert "mix" in call(services, "GET", "status")["checkpoints"]
+    page = DeskPage(services.merging, Selection("a", "b", method="weighted_sum"))
+    assert page.data("mix.save", name="page", parameters={"alpha": 0.25}).sheet
     assert (webui.folder / "page.safetensors").is_file()
 
 
 def test_plans_and_reports_are_made_and_grids_are_refused_with_the_reason(webui: StandIn) -> None:
-    mixer = webui.start()["mixer"]
-    answers = Answers(mixer)
-    assert answers.plan(MERGE)["slots"]
-    assert answers.check({"models": ["a"]})["files"]
-    assert answers.compare({"reference": "a", "models": ["b"]})
+    services = webui.start()["services"]
+    post = partial(call, services, "POST")
+    assert post("plan", MERGE)["slots"]
+    assert post("check", {"models": ["a"]})["files"]
+    assert post("compare", {"reference": "a", "models": ["b"]})
     grid = {**MERGE, "axes": {"x": "alpha: 0, 1"}}
-    assert answers.grid({**grid, "action": "plan"})["planned"]
-    with pytest.raises(MergeError, match="cannot swap merges into the memory"):
-        answers.grid(grid)
+    assert post("grid", {**grid, "action": "plan"})["planned"]
+    with pytest.raises(MergeError, match="cannot load merges into the memory"):
+        post("grid", grid)
 
 
 def test_swapping_and_restoring_are_no_server_errors(webui: StandIn) -> None:
-    mixer = webui.start()["mixer"]
-    answers = Answers(mixer)
-    with pytest.raises(MergeError, match="cannot swap merges into the memory"):
-        answers.apply(MERGE)
-    assert answers.restore({}) == {"report": None}
+    services = webui.start()["services"]
+    post = partial(call, services, "POST")
+    with pytest.raises(MergeError, match="cannot load merges into the memory"):
+        post("apply", MERGE)
+    assert post("restore") == {"report": None}
     assert not webui.state.interrupted
 
 
@@ -141,7 +146,7 @@ def test_no_callback_of_ours_raises_into_the_host(
 ) -> None:
     webui = StandIn(tmp_path, "forge", monkeypatch)
     names = webui.start()
-    told = names["mixer"].troubles
+    failures = names["service"].failures
 
     class Broken:
         def __getattr__(self, name: str) -> Any:
@@ -154,31 +159,53 @@ def test_no_callback_of_ours_raises_into_the_host(
             raise RuntimeError("broken on purpose")
 
     inner = webui.callbacks[event][0].__wrapped__.__globals__  # type: ignore[attr-defined]
-    for name in ("shared", "build", "watch", "BORROWED"):
+    for name in ("shared", "build", "watch", "TXT2IMG_FIELDS"):
         monkeypatch.setitem(inner, name, Broken())
-    given: dict[str, tuple[object, ...]] = {
+    arguments: dict[str, tuple[object, ...]] = {
         "on_app_started": (None, None),
         "on_after_component": (None,),
         "on_infotext_pasted": ("", {}),
     }
-    assert not webui.callbacks[event][0](*given.get(event, ()))
-    assert "broken on purpose" in " ".join(told.values())
-    assert "broken on purpose" in status_line(names["mixer"].status())
+    assert not webui.callbacks[event][0](*arguments.get(event, ()))
+    assert "broken on purpose" in " ".join(failures.values())
+    assert "broken on purpose" in names["service"].status().note
 
 
-def test_a_webui_that_has_all_that_is_used_is_a1111(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webui_is_known_by_its_modules_and_only_with_all_that_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     present = {"modules.sd_hijack", "modules.lowvram"}
-    monkeypatch.setattr(detect, "has", lambda name: name in present)
-    monkeypatch.setattr(detect, "lacking", lambda: ())
-    assert isinstance(detect.webui_host(), A1111Host)
-    present.add("ldm_patched.modules.model_management")
-    assert detect.webui_host().id == "reforge"
-    present.add("backend.memory_management")
-    assert detect.webui_host().id == "forge"
+    for module in (live_webui, sdnext):
+        monkeypatch.setattr(module, "has_module", present.__contains__)
+    lost: list[str] = []
+    for host in table.LIVE:
+        monkeypatch.setattr(host, "missing", lambda: lost)
+    assert isinstance(table.webui_host(), A1111Host)
+    for module, id in (
+        ("ldm_patched.modules.model_management", "a1111"),  # Forge before its backend, with A1111's modules
+        ("modules.uni_pc", "classic"),
+        ("modules.sd_text_encoder", "reforge"),
+        ("backend.memory_management", "forge"),
+    ):
+        present.add(module)
+        assert table.webui_host().id == id
+    lost.append("sd_models.checkpoint_aliases")
+    unknown = table.webui_host()
+    assert unknown.id == "webui"
+    assert "it has no sd_models.checkpoint_aliases" in unknown.unavailable_reason
+
+
+def test_sd_next_is_known_and_says_why_no_merge_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {"modules.modeldata", "modules.processing_diffusers"}
+    for module in (live_webui, sdnext):
+        monkeypatch.setattr(module, "has_module", present.__contains__)
+    host = table.webui_host()
+    assert host.id == "sdnext"
+    assert "diffusers pipeline" in host.unavailable_reason
 
 
 def test_a_package_that_is_missing_above_a_module_is_no_error() -> None:
-    assert not detect.has("no_such_package.no_such_module")
-    assert not detect.has("json.no_such_module")
-    assert not detect.has("math.no_such_module")
-    assert detect.has("json.decoder")
+    assert not detect.has_module("no_such_package.no_such_module")
+    assert not detect.has_module("json.no_such_module")
+    assert not detect.has_module("math.no_such_module")
+    assert detect.has_module("json.decoder")

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lib_merge.checkpoint import Header, read_header
+from lib_merge.architectures import read_header
+from lib_merge.checkpoint import Header
 from lib_merge.dtypes import F16
-from lib_merge.errors import CheckpointError, MergeError, NumbersError, StoppedError
+from lib_merge.errors import CheckpointError, MergeError, NumericalError, StoppedError
 from lib_merge.execute import merge_to_memory
 from lib_merge.live import BrokenModelError, LiveSession
 from lib_merge.plan import make_plan
-from lib_merge.progress import Silent
+from lib_merge.progress import NoProgress
 from lib_merge.recipe import Recipe, Slots, parse_rules
-from tests.full_size import write_tiny
-from tests.live_model import Memory
-from tests.merging import rewrite, same_bits, simple_recipe
+from tests.support.examples import examples
+from tests.support.full_size import write_tiny
+from tests.support.live_model import Memory
+from tests.support.merging import rewrite, same_bits, simple_recipe
 
 OUT05 = "model.diffusion_model.output_blocks.5.0.in_layers.2.weight"
 SLOTS = ("BASE", "IN00", "IN05", "M00", "OUT05", "OUT11", "TIME", "VAE")
@@ -44,8 +46,8 @@ class Bench:
     def apply(self, recipe: Recipe) -> object:
         return self.session.apply(self.model, self.a, recipe, self.headers)
 
-    def made(self, recipe: Recipe) -> dict[str, Tensor]:
-        """What the file of the same recipe would hold, in the model's format."""
+    def expected(self, recipe: Recipe) -> dict[str, Tensor]:
+        """What the file of the same recipe would hold, in the model's dtypes."""
         merged = merge_to_memory(make_plan(recipe, self.headers))
         return {key: merged[key].to(value.dtype) for key, value in self.model.weights.items()}
 
@@ -64,7 +66,7 @@ def amounts() -> st.SearchStrategy[dict[str, float]]:
     return st.dictionaries(st.sampled_from([*SLOTS, "rest"]), number, max_size=5)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(amounts(), min_size=1, max_size=4))
 def test_after_any_swaps_the_model_holds_what_the_last_recipes_file_would(
     tmp_path: Path, turns: list[dict[str, float]]
@@ -73,7 +75,7 @@ def test_after_any_swaps_the_model_holds_what_the_last_recipes_file_would(
     for turn in turns:
         recipe = bench.recipe(**turn)
         bench.apply(recipe)
-        assert equal(bench.model.copy(), bench.made(recipe))
+        assert equal(bench.model.copy(), bench.expected(recipe))
     bench.session.restore(bench.model, bench.a)
     assert equal(bench.model.copy(), bench.first)
 
@@ -89,15 +91,15 @@ def test_values_pass_through_the_saved_format_whatever_the_model_holds(
     recipe = bench.recipe(rest=0.3)
     bench.apply(recipe)
     assert {value.dtype for value in bench.model.weights.values()} == {dtype}
-    assert equal(bench.model.copy(), bench.made(recipe))
+    assert equal(bench.model.copy(), bench.expected(recipe))
 
 
 def test_only_what_changed_is_computed(bench: Bench) -> None:
     bench.apply(bench.recipe(rest=0.3))
     report = bench.session.apply(bench.model, bench.a, bench.recipe(rest=0.3, OUT05=0.8), bench.headers)
     assert report.slots == ("OUT05",)
-    assert set(bench.model.asked) == bench.model.prepared[-1]
-    assert all(".output_blocks.5." in key for key in bench.model.asked)
+    assert set(bench.model.requested_keys) == bench.model.prepared[-1]
+    assert all(".output_blocks.5." in key for key in bench.model.requested_keys)
 
 
 def test_only_the_tensors_whose_rules_changed_are_computed(bench: Bench) -> None:
@@ -109,9 +111,17 @@ def test_only_the_tensors_whose_rules_changed_are_computed(bench: Bench) -> None
     report = bench.session.apply(bench.model, bench.a, second, bench.headers)
     assert report.keys == 16
     assert all("attn2.to_k" in key for key in bench.model.prepared[-1])
-    assert equal(bench.model.copy(), bench.made(second))
+    assert equal(bench.model.copy(), bench.expected(second))
     again = bench.session.apply(bench.model, bench.a, recipe("attn2.to_k: 0.8; 0.3"), bench.headers)
     assert again.keys == 0
+
+
+def test_a_merge_in_which_nothing_is_mixed_equals_the_loaded_file(bench: Bench) -> None:
+    def equal(recipe: Recipe) -> bool:
+        return bench.session.apply(bench.model, bench.a, recipe, bench.headers).equal
+
+    amounts = ({"rest": 0.0}, {"OUT05": 0.8}, {"rest": 0.0})
+    assert [equal(bench.recipe(**each)) for each in amounts] == [True, False, True]
 
 
 def test_the_same_recipe_again_costs_nothing_and_renames_nothing(bench: Bench) -> None:
@@ -138,7 +148,7 @@ def test_the_model_gets_the_merges_name_and_its_own_back(bench: Bench) -> None:
 def test_another_first_model_than_the_loaded_one_is_swapped_in_whole(bench: Bench) -> None:
     recipe = simple_recipe([bench.b, bench.a], alpha=0.0)
     bench.apply(recipe)
-    assert equal(bench.model.copy(), bench.made(recipe))
+    assert equal(bench.model.copy(), bench.expected(recipe))
     bench.session.restore(bench.model, bench.a)
     assert equal(bench.model.copy(), bench.first)
 
@@ -168,30 +178,30 @@ def test_whatever_stops_a_swap_the_model_holds_what_it_held(
     assert equal(bench.model.copy(), before)
     assert bench.model.named == names
     bench.apply(bench.recipe(rest=0.6))
-    assert equal(bench.model.copy(), bench.made(bench.recipe(rest=0.6)))
+    assert equal(bench.model.copy(), bench.expected(bench.recipe(rest=0.6)))
 
 
 def test_a_swap_that_cannot_be_taken_back_says_so_and_forgets(bench: Bench) -> None:
     bench.apply(bench.recipe(rest=0.3))
 
-    asked: list[str] = []
+    keys: list[str] = []
 
     def fail(key: str) -> None:
-        asked.append(key)
-        if len(asked) > 5:
+        keys.append(key)
+        if len(keys) > 5:
             raise RuntimeError("the device is gone")
 
     bench.model.before_write = fail
-    with pytest.raises(BrokenModelError, match="could not be taken back"):
+    with pytest.raises(BrokenModelError, match="could not be undone"):
         bench.apply(bench.recipe(rest=0.6))
     assert not bench.session.is_live(bench.model)
 
 
-def test_nan_in_an_input_is_told_and_taken_back(bench: Bench) -> None:
+def test_nan_in_an_input_is_reported_and_taken_back(bench: Bench) -> None:
     bad = torch.full_like(bench.model.weights[OUT05], torch.nan)
     rewrite(bench.b, {OUT05: bad}, bench.b)
     bench.headers[bench.b.name] = read_header(bench.b)
-    with pytest.raises(NumbersError, match="NaN"):
+    with pytest.raises(NumericalError, match="NaN"):
         bench.apply(bench.recipe(rest=0.5))
     assert equal(bench.model.copy(), bench.first)
 
@@ -215,26 +225,26 @@ def test_what_somebody_else_put_into_the_model_is_written_over(bench: Bench) -> 
         bench.model.weights[key] += 1
     recipe = bench.recipe(IN05=0.5)
     bench.apply(recipe)
-    assert equal(bench.model.copy(), bench.made(recipe))
+    assert equal(bench.model.copy(), bench.expected(recipe))
 
 
-def test_a_host_that_loaded_anew_is_met_anew(bench: Bench) -> None:
+def test_a_host_that_loaded_again_is_attached_again(bench: Bench) -> None:
     bench.apply(bench.recipe(rest=0.5))
     for key, value in bench.first.items():
         bench.model.weights[key].copy_(value)
     bench.model.identity = object()
     assert not bench.session.is_live(bench.model)
     bench.apply(bench.recipe(rest=0.5))
-    assert equal(bench.model.copy(), bench.made(bench.recipe(rest=0.5)))
+    assert equal(bench.model.copy(), bench.expected(bench.recipe(rest=0.5)))
 
 
-def test_a_file_that_was_replaced_is_read_anew(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_is_read_again(bench: Bench, tmp_path: Path) -> None:
     bench.apply(bench.recipe(rest=0.5))
     write_tiny(tmp_path / "new", seed=99).replace(bench.b)
     bench.headers[bench.b.name] = read_header(bench.b)
     recipe = bench.recipe(rest=0.5, OUT05=0.6)
     bench.apply(recipe)
-    assert equal(bench.model.copy(), bench.made(recipe))
+    assert equal(bench.model.copy(), bench.expected(recipe))
 
 
 def test_a_file_that_was_written_over_in_place_is_refused_and_nothing_is_written(bench: Bench) -> None:
@@ -247,7 +257,7 @@ def test_a_file_that_was_written_over_in_place_is_refused_and_nothing_is_written
     assert equal(bench.model.copy(), before)
 
 
-class Reads(Silent):
+class Reads(NoProgress):
     """Counts looks at keys: before each it is asked whether to go on."""
 
     def __init__(self) -> None:
@@ -269,18 +279,18 @@ def test_what_a_method_has_to_know_of_the_whole_model_is_found_once(bench: Bench
         reads, recipe = Reads(), cosine(bench, OUT05=amount)
         bench.session.apply(bench.model, bench.a, recipe, bench.headers, reads)
         counts.append(reads.looks)
-        assert equal(bench.model.copy(), bench.made(recipe))
+        assert equal(bench.model.copy(), bench.expected(recipe))
     keys = [key for key in bench.model.weights if ".output_blocks.5." in key]
     assert counts[0] > len(bench.model.weights)
     assert counts[1] == len(keys)  # the second pass's own pieces and no look at any other key
 
 
-def test_a_file_that_was_replaced_is_surveyed_anew(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_is_reduced_again(bench: Bench, tmp_path: Path) -> None:
     bench.apply(cosine(bench, OUT05=0.3))
     write_tiny(tmp_path / "new", seed=99).replace(bench.b)
     bench.headers[bench.b.name] = read_header(bench.b)
     bench.apply(cosine(bench, OUT05=0.3))
-    assert equal(bench.model.copy(), bench.made(cosine(bench, OUT05=0.3)))
+    assert equal(bench.model.copy(), bench.expected(cosine(bench, OUT05=0.3)))
 
 
 def test_a_session_keeps_no_file_open_that_it_does_not_need(bench: Bench, tmp_path: Path) -> None:
@@ -312,10 +322,12 @@ def test_a_recipes_own_format_is_what_the_preview_shows(tmp_path: Path) -> None:
     rounded = simple_recipe([bench.a, bench.b], alpha=0.37, dtype=F16)
     bench.apply(plain)
     bench.apply(rounded)
-    assert equal(bench.model.copy(), bench.made(rounded))
+    assert equal(bench.model.copy(), bench.expected(rounded))
 
 
-def test_a_merge_that_predicts_what_the_model_in_memory_was_not_loaded_for_is_told(tmp_path: Path) -> None:
+def test_a_merge_that_predicts_what_the_model_in_memory_was_not_loaded_for_is_reported(
+    tmp_path: Path,
+) -> None:
     bench = Bench(tmp_path)
     bench.b = write_tiny(tmp_path / "b.safetensors", seed=3, extra={"v_pred": (0,)})
     bench.headers = {path.name: read_header(path) for path in (bench.a, bench.b)}
@@ -324,11 +336,11 @@ def test_a_merge_that_predicts_what_the_model_in_memory_was_not_loaded_for_is_to
         recipe = simple_recipe([bench.a, bench.b], alpha=amount)
         return bench.session.apply(bench.model, bench.a, recipe, bench.headers).notes
 
-    told = (
-        "the model in memory was loaded to predict eps, and this merge predicts v: what it draws here "
-        "is wrong, and right once it is saved and the file is loaded"
+    warning = (
+        "the model in memory was loaded to predict eps, and this merge predicts v: "
+        "pictures drawn now are wrong; save the merge and load that file"
     )
-    assert notes(1.0)[-1] == told
-    assert "mixes models that predict different things" in notes(0.2)[0]
-    assert told not in notes(0.2)
+    assert notes(1.0)[-1] == warning
+    assert "mixes models of different prediction types" in notes(0.2)[0]
+    assert warning not in notes(0.2)
     assert notes(0.0) == ()

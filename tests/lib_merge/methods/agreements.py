@@ -48,6 +48,6 @@ TOLD: Mapping[str, str] = {
 
 
 def peers_of(method: str) -> str:
-    """In words, for the README's table."""
-    found = [NAMES[peer] for peer, methods in AGREES.items() if method in methods]
-    return ", ".join(found) or TOLD.get(method, "float64")
+    """In words, for the table of docs/methods.md."""
+    peers = [NAMES[peer] for peer, methods in AGREES.items() if method in methods]
+    return ", ".join(peers) or TOLD.get(method, "float64")

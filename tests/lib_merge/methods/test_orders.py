@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_merge.methods import METHODS
-from lib_merge.methods.orders import ascending, order_of_sizes, stable_order
-from tests.merging import same_bits
+from lib_merge.methods.orders import argsort_rows, sort_values, stable_argsort
+from tests.support.merging import same_bits
 
 FORMATS = st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64])
 
@@ -31,19 +31,19 @@ def numbers(draw: st.DrawFn) -> torch.Tensor:
 
 @given(numbers())
 def test_the_order_is_the_stable_one(values: torch.Tensor) -> None:
-    assert torch.equal(stable_order(values), values.argsort(stable=True))
-    assert torch.equal(ascending(values), values.sort().values)
+    assert torch.equal(stable_argsort(values), values.argsort(stable=True))
+    assert torch.equal(sort_values(values), values.sort().values)
 
 
 @given(numbers(), st.integers(1, 5))
 def test_the_order_of_sizes_is_the_stable_one_of_every_row(values: torch.Tensor, rows: int) -> None:
     sizes = values[: len(values) // rows * rows].view(rows, -1).abs()
-    assert torch.equal(order_of_sizes(sizes), sizes.argsort(dim=1, stable=True))
+    assert torch.equal(argsort_rows(sizes), sizes.argsort(dim=1, stable=True))
 
 
 def test_what_is_not_a_number_is_sorted_as_torch_does() -> None:
     values = torch.tensor([2.0, float("nan"), -1.0, float("nan"), float("-inf")])
-    assert torch.equal(stable_order(values), values.argsort(stable=True))
+    assert torch.equal(stable_argsort(values), values.argsort(stable=True))
 
 
 @pytest.mark.parametrize("shape", [(300, 1000), (2, 200_000), (7, 3), (40, 30, 3, 3)], ids=str)

@@ -35,8 +35,8 @@ def models(shape: tuple[int, ...], count: int) -> list[Tensor]:
     """Models near each other, on a grid so that differences are exact."""
     generator = torch.Generator().manual_seed(sum(shape))
     base = torch.randn(shape, generator=generator)
-    made = [base + 0.3 * torch.randn(shape, generator=generator) for _ in range(count)]
-    return [(model * 1024).round() / 1024 for model in made]
+    tensors = [base + 0.3 * torch.randn(shape, generator=generator) for _ in range(count)]
+    return [(model * 1024).round() / 1024 for model in tensors]
 
 
 def ours(method: str, *inputs: Tensor, **settings: Any) -> Tensor:
@@ -100,7 +100,7 @@ def test_sd_meh_ties_keeps_one_number_more_and_counts_votes(shape: tuple[int, ..
     size = a.numel()
     keep = size // 4
     beta = (keep - 1) / size  # int((1 - beta) n) is n - keep + 1: its threshold is the keep-th largest
-    got = ours("ties", c, a, b, density=keep / size, scale=0.7, count=True)
+    got = ours("ties", c, a, b, density=keep / size, scale=0.7, count_votes=True)
     assert_alike(got, theirs(a, b, c, alpha=0.7, beta=beta - 1e-9))
 
 
@@ -152,7 +152,7 @@ def test_sd_mecha_ties(shape: tuple[int, ...], by_size: bool) -> None:
     theirs = mecha("ties", "ties_sum")(
         *[m - base for m in others], k=(keep - 1) / size - 1e-9, vote_sgn=by_size
     )
-    got = ours("ties", base, *others, density=keep / size, count=not by_size)
+    got = ours("ties", base, *others, density=keep / size, count_votes=not by_size)
     assert_alike(got, base + theirs)
 
 
@@ -200,7 +200,7 @@ def test_mergekit_breadcrumbs(shape: tuple[int, ...]) -> None:
     cut = peer("mergekit.sparsify").magnitude_outliers
     base, other = models(shape, 2)
     want = base + cut(other - base, 0.6, gamma=0.1)
-    got = ours("breadcrumbs", base, other, density=0.6, outliers=0.1)
+    got = ours("breadcrumbs", base, other, density=0.6, gamma=0.1)
     assert float(((got - want).abs() < 3e-6).float().mean()) > 0.9  # ties
 
 
@@ -210,7 +210,7 @@ def test_mergekit_karcher_near_swap_and_nuslerp(shape: tuple[int, ...]) -> None:
     every = models(shape, 4)
     shares = [0.1, 0.2, 0.3, 0.4]
     theirs = karcher.karcher_merge_tensors(every, shares, max_iter=100, tol=1e-7)
-    assert_alike(ours("karcher_mean", *every, shares=tuple(shares)), theirs, atol=2e-5)
+    assert_alike(ours("karcher_mean", *every, model_weights=tuple(shares)), theirs, atol=2e-5)
     a, b, c, _ = every
     assert_alike(ours("near_swap", a, b, limit=0.05), kit("nearswap", "nearswap_merge", a, b, t=0.05))
     one, two = a - c, b - c
@@ -239,10 +239,10 @@ def test_mergekit_model_stock(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", AGREES)
 def test_the_readmes_table_claims_agreements_that_are_tested(name: str) -> None:
-    told = "".join(
+    sources = "".join(
         inspect.getsource(test) for title, test in globals().items() if title.startswith(f"test_{name}")
     )
-    told += str(MEH) if name == "sd_meh" else ""
+    sources += str(MEH) if name == "sd_meh" else ""
     for method in AGREES[name]:
         assert method in METHODS.get(method).id
-        assert f'"{method}"' in told or f"'{method}'" in told, method
+        assert f'"{method}"' in sources or f"'{method}'" in sources, method

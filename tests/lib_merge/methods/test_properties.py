@@ -7,15 +7,17 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_merge.errors import MethodError
 from lib_merge.methods import METHODS, smooth
 from lib_merge.methods.medians import median_of_neighbours, middle, sorting
-from lib_merge.methods.numerics import STRETCH, coins, kth_smallest, throws
-from lib_merge.registry import Method, seed_for
-from tests.merging import same_bits
+from lib_merge.methods.numerics import CHUNK, bernoulli_mask, kth_smallest, power_, random_u16
+from lib_merge.parameters import seed_for
+from lib_merge.registry import Method
+from tests.support.examples import examples
+from tests.support.merging import same_bits
 
 TASKS = ["task_arithmetic", "ties", "dare", "della", "breadcrumbs", "model_stock", "sce"]
 
@@ -27,6 +29,29 @@ def models(count: int, size: int = 4000) -> list[torch.Tensor]:
 
 def merged(method: str, *inputs: torch.Tensor, **knobs: object) -> torch.Tensor:
     return METHODS.get(method)(*inputs, **knobs)
+
+
+@given(
+    size=st.integers(0, 300),
+    cut=st.integers(0, 300),
+    exponent=st.floats(0.0009765625, 2, width=32),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_the_power_of_an_element_does_not_depend_on_its_position(
+    size: int, cut: int, exponent: float, dtype: torch.dtype
+) -> None:
+    values = torch.rand(size, generator=torch.Generator().manual_seed(size), dtype=dtype)
+    whole = power_(values.clone(), exponent)
+    assert same_bits(
+        torch.cat([power_(part.clone(), exponent) for part in (values[:cut], values[cut:])]), whole
+    )
+    torch.testing.assert_close(whole, values**exponent)
+
+
+def test_powers_of_a_transposed_tensor_are_those_of_its_copy() -> None:
+    values = torch.rand(30, 70, generator=torch.Generator().manual_seed(1))
+    assert same_bits(power_(values.t().clone().t(), 0.3), power_(values.clone(), 0.3))
+    assert torch.equal(power_(torch.tensor([0.0, 2.0]), 0), torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -41,16 +66,16 @@ def test_the_order_of_the_models_does_not_matter(method: str) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 14, 20])
-@pytest.mark.parametrize("method", [m.id for m in METHODS.all() if m.most_models is None])
+@pytest.mark.parametrize("method", [m.id for m in METHODS.all() if m.max_models is None])
 def test_as_many_models_as_one_likes(method: str, count: int) -> None:
-    knobs = {"shares": (1 / count,) * count} if method == "weighted_models" else {}
+    knobs = {"model_weights": (1 / count,) * count} if method == "weighted_models" else {}
     assert torch.isfinite(merged(method, *models(count, 60), **knobs)).all()
 
 
 @pytest.mark.parametrize("method", ["ties", "dare", "della", "breadcrumbs", "sce"])
 def test_with_density_one_a_single_model_is_itself(method: str) -> None:
     base, model = models(2)
-    knobs = {"outliers": 0.0} if method == "breadcrumbs" else {}
+    knobs = {"gamma": 0.0} if method == "breadcrumbs" else {}
     torch.testing.assert_close(merged(method, base, model, density=1.0, **knobs), model)
 
 
@@ -89,13 +114,13 @@ def test_the_density_is_the_share_that_is_kept(method: str, density: float) -> N
 def test_della_without_a_spread_is_dare_number_for_number() -> None:
     inputs = models(3)
     knobs = {"density": 0.4, "elect": True, "seed": 9}
-    assert same_bits(merged("della", *inputs, spread=0.0, **knobs), merged("dare", *inputs, **knobs))
+    assert same_bits(merged("della", *inputs, epsilon=0.0, **knobs), merged("dare", *inputs, **knobs))
 
 
 def test_breadcrumbs_without_outliers_trim_as_ties_does() -> None:
     base, model = models(2)
     assert same_bits(
-        merged("breadcrumbs", base, model, density=0.3, outliers=0.0),
+        merged("breadcrumbs", base, model, density=0.3, gamma=0.0),
         merged("ties", base, model, density=0.3),
     )
 
@@ -103,7 +128,7 @@ def test_breadcrumbs_without_outliers_trim_as_ties_does() -> None:
 @pytest.mark.parametrize("size", [1, 7, 60])
 def test_a_small_tensor_does_not_lose_all_to_its_outliers(size: int) -> None:
     base, model = torch.zeros(size), models(1, size)[0]
-    assert (merged("breadcrumbs", base, model, density=1.0, outliers=0.01) == model).all()
+    assert (merged("breadcrumbs", base, model, density=1.0, gamma=0.01) == model).all()
 
 
 def test_equal_changes_are_the_stock_and_unrelated_ones_the_base() -> None:
@@ -169,7 +194,7 @@ def test_a_larger_cosine_alpha_never_brings_less_of_b() -> None:
 
 
 @given(st.data())
-@settings(max_examples=30)
+@examples(30)
 def test_the_kth_smallest_is_the_one_that_sorting_finds(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([1, 5, 131_073, 200_000]))
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 100)))
@@ -179,17 +204,17 @@ def test_the_kth_smallest_is_the_one_that_sorting_finds(data: st.DataObject) -> 
     if data.draw(st.booleans()):
         values = values.sort().values  # so ordered that no sample is fair
     k = data.draw(st.one_of(st.integers(1, size), st.sampled_from([1, size])))
-    assert kth_smallest([values], lambda each: each, torch.float32, k) == float(values.sort().values[k - 1])
+    assert kth_smallest([values], lambda part: part, torch.float32, k) == float(values.sort().values[k - 1])
 
 
-@pytest.mark.parametrize(("start", "count"), [(0, 1), (0, 5), (3, 70), (STRETCH - 3, 10), (5, 3 * STRETCH)])
-def test_dice_fall_by_position(start: int, count: int) -> None:
-    whole = throws(11, 0, 4 * STRETCH, torch.empty(0))
-    assert torch.equal(throws(11, start, count, torch.empty(0)), whole[start : start + count])
+@pytest.mark.parametrize(("start", "count"), [(0, 1), (0, 5), (3, 70), (CHUNK - 3, 10), (5, 3 * CHUNK)])
+def test_random_numbers_depend_on_the_position(start: int, count: int) -> None:
+    whole = random_u16(11, 0, 4 * CHUNK, torch.empty(0))
+    assert torch.equal(random_u16(11, start, count, torch.empty(0)), whole[start : start + count])
 
 
-def test_coins_keep_the_share_they_say() -> None:
-    flips, odds = coins(1, 0, 0.1, torch.empty(1_000_000))
+def test_bernoulli_masks_keep_the_share_they_say() -> None:
+    flips, odds = bernoulli_mask(1, 0, 0.1, torch.empty(1_000_000))
     assert odds == pytest.approx(0.1, abs=1e-5)
     assert float(flips.mean()) == pytest.approx(odds, abs=2e-3)
     assert set(flips.unique().tolist()) == {0.0, 1.0}
@@ -206,7 +231,7 @@ def test_the_networks_sort_every_order_of_zeros_and_ones(width: int) -> None:
     """Which is all: a network of comparators that sorts these sorts anything."""
     for counts in itertools.product(range(width + 1), repeat=3):
         lists = [[0] * (width - ones) + [1] * ones for ones in counts]
-        inputs = [value for each in lists for value in each]
+        inputs = [value for column in lists for value in column]
         for network in [middle(width), *([sorting(width)] if width < 27 else [])]:
             values = list(inputs)
             for smaller, one, two in network.steps:
@@ -227,7 +252,7 @@ def test_the_median_of_windows_is_the_one_that_sorting_finds(shape: tuple[int, .
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 1000), st.booleans())
-@settings(max_examples=30)
+@examples(30)
 def test_the_median_of_3x3_kernels_is_the_one_that_sorting_finds(
     rows: int, columns: int, seed: int, ties: bool
 ) -> None:
@@ -267,8 +292,8 @@ def test_large_numbers_are_merged_as_usual_ones_are(
     method: Method, power: int, shape: tuple[int, ...]
 ) -> None:
     base, *others = (model.view(shape) for model in models(4, math.prod(shape)))
-    inputs = [base, *[base + other / 4 for other in others]][: method.most_models or 4]
-    knobs = {"shares": (0.25,) * 4} if method.id == "weighted_models" else {}
+    inputs = [base, *[base + other / 4 for other in others]][: method.max_models or 4]
+    knobs = {"model_weights": (0.25,) * 4} if method.id == "weighted_models" else {}
     out = method(*[model * 2.0**power for model in inputs], **knobs)
     torch.testing.assert_close(out / 2.0**power, method(*inputs, **knobs), rtol=1e-4, atol=1e-5)
 

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from lib_merge.methods import METHODS
-from lib_merge.methods.numerics import coins, normals, throws
+from lib_merge.methods.numerics import bernoulli_mask, normal, random_u16
 from lib_merge.methods.rotation import power as rotation_power
-from lib_merge.registry import seed_for
+from lib_merge.parameters import seed_for
 
 Array = NDArray[np.float64]
 SHAPES = [(40,), (12, 7), (5, 3, 3, 3), (6, 4, 1, 1)]
@@ -281,7 +281,9 @@ def test_ties_is_the_papers_three_steps(shape: tuple[int, ...], density: float, 
     deltas = [s * kept_largest(m - base, density) for s, m in zip(shares, models, strict=True)]
     votes = sum(np.sign(delta) if count_votes else delta for delta in deltas)
     want = base + 0.75 * elected(deltas, shares, votes)
-    got = ours("ties", [base, *models], density=density, shares=shares, scale=0.75, count=count_votes)
+    got = ours(
+        "ties", [base, *models], density=density, model_weights=shares, scale=0.75, count_votes=count_votes
+    )
     np.testing.assert_allclose(got, want, atol=2e-6)
 
 
@@ -291,7 +293,7 @@ def test_breadcrumbs_are_sorted_and_cut_at_both_ends(shape: tuple[int, ...], ele
     base, *models = grid(shape, 4)
     deltas = [kept_largest(m - base, 0.6, 0.1) for m in models]
     want = base + (elected(deltas, (1, 1, 1), sum(deltas)) if elect else sum(deltas))
-    got = ours("breadcrumbs", [base, *models], density=0.6, outliers=0.1, elect=elect)
+    got = ours("breadcrumbs", [base, *models], density=0.6, gamma=0.1, elect=elect)
     np.testing.assert_allclose(got, want, atol=2e-6)
 
 
@@ -312,9 +314,9 @@ def test_sce_selects_calculates_and_erases(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("elect", [False, True])
-def test_dare_drops_what_the_coins_say(elect: bool) -> None:
+def test_dare_drops_what_the_mask_says(elect: bool) -> None:
     base, *models = grid((50, 40), 4)
-    flips = [coins(seed_for(7, n), 0, 0.3, torch.empty(50, 40)) for n in range(3)]
+    flips = [bernoulli_mask(seed_for(7, n), 0, 0.3, torch.empty(50, 40)) for n in range(3)]
     deltas = [(m - base) * f.double().numpy() / odds for m, (f, odds) in zip(models, flips, strict=True)]
     want = base + (elected(deltas, (1, 1, 1), sum(deltas)) if elect else sum(deltas))
     np.testing.assert_allclose(
@@ -324,9 +326,9 @@ def test_dare_drops_what_the_coins_say(elect: bool) -> None:
 
 def test_della_gives_each_rank_of_a_row_its_probability() -> None:
     base, model = (np.zeros((8, 11)), np.random.default_rng(0).permutation(88).reshape(8, 11) + 1.0)
-    got = ours("della", [base, model], density=0.5, spread=0.2, elect=False, seed=3)
+    got = ours("della", [base, model], density=0.5, epsilon=0.2, elect=False, seed=3)
     odds = np.round((0.3 + 0.4 * model.argsort(1).argsort(1) / 10) * 65536) / 65536
-    stays = (throws(seed_for(3, 0), 0, 88, torch.empty(88)).numpy() + 32768).reshape(8, 11) < odds * 65536
+    stays = random_u16(seed_for(3, 0), 0, 88, torch.empty(88)).numpy().reshape(8, 11) < odds * 65536
     np.testing.assert_allclose(got, np.where(stays, model / odds, 0), rtol=1e-5)
 
 
@@ -348,7 +350,7 @@ def test_model_stock_weighs_the_mean_by_all_pairs_cosines(shape: tuple[int, ...]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_karcher_mean_is_where_the_pulls_cancel(shape: tuple[int, ...]) -> None:
     models, shares = grid(shape, 4), np.array([0.1, 0.2, 0.3, 0.4])
-    mean = ours("karcher_mean", models, shares=tuple(shares * 5))
+    mean = ours("karcher_mean", models, model_weights=tuple(shares * 5))
     lengths = np.array([np.linalg.norm(model) for model in models])
     assert np.linalg.norm(mean) == pytest.approx(shares @ lengths, rel=1e-6)
     u, pull = mean / np.linalg.norm(mean), np.zeros_like(mean)
@@ -364,7 +366,7 @@ def test_the_geometric_median_has_the_least_sum_of_distances() -> None:
     def cost(point: Array) -> float:
         return sum(s * np.linalg.norm(point - m) for s, m in zip(shares, models, strict=True))
 
-    got = ours("geometric_median", models, shares=tuple(shares))
+    got = ours("geometric_median", models, model_weights=tuple(shares))
     best = scipy.optimize.minimize(cost, sum(models) / 5, method="Nelder-Mead", options={"xatol": 1e-10})
     assert cost(got) <= best.fun * (1 + 1e-6)
 
@@ -391,10 +393,10 @@ def heavy_model(share: float) -> tuple[Array, Array]:
 def test_the_geometric_median_is_found_where_weiszfelds_rounds_hardly_move(share: float, rounds: int) -> None:
     models, shares = heavy_model(share)
     assert weiszfelds_rounds(models, shares) >= rounds
-    found = METHODS.get("geometric_median")(*map(torch.tensor, models), shares=tuple(shares)).numpy()
-    off = models - found
+    median = METHODS.get("geometric_median")(*map(torch.tensor, models), model_weights=tuple(shares)).numpy()
+    off = models - median
     pull = shares @ (off / np.linalg.norm(off, axis=1)[:, None])
-    assert np.linalg.norm(pull) < 1e-9
+    assert np.linalg.norm(pull) < 1e-8  # 1.2e-9 on one processor, under 1e-9 on another
 
 
 @pytest.mark.parametrize("share", [0.36, 0.405, 0.407, 0.6])
@@ -402,8 +404,8 @@ def test_a_model_that_the_others_cannot_pull_away_is_the_geometric_median(share:
     models, shares = heavy_model(share)
     others = models[1:] / np.linalg.norm(models[1:], axis=1)[:, None]
     assert (np.linalg.norm(shares[1:] @ others) < share) == (share > 0.406)
-    found = METHODS.get("geometric_median")(*map(torch.tensor, models), shares=tuple(shares)).numpy()
-    assert np.array_equal(found, models[0]) == (share > 0.406)
+    median = METHODS.get("geometric_median")(*map(torch.tensor, models), model_weights=tuple(shares)).numpy()
+    assert np.array_equal(median, models[0]) == (share > 0.406)
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (5, 9), (4, 2, 3, 3), (6, 4, 1, 1)], ids=str)
@@ -461,8 +463,8 @@ def test_a_fraction_of_a_rotation_turns_each_plane_by_that_fraction(angles: list
 
 def test_noise_is_normal_and_hangs_on_nothing_but_seed_and_place() -> None:
     like = torch.empty(100_000)
-    noise = normals(5, 0, like)
+    noise = normal(5, 0, like)
     assert abs(float(noise.mean())) < 0.01
     assert abs(float(noise.std()) - 1) < 0.01
-    assert torch.equal(normals(5, 777, torch.empty(50)), noise[777:827])
-    assert not torch.equal(normals(6, 0, like), noise)
+    assert torch.equal(normal(5, 777, torch.empty(50)), noise[777:827])
+    assert not torch.equal(normal(6, 0, like), noise)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lib_merge.methods import METHODS
-from lib_merge.methods.adjust import TOUCHED
-from lib_merge.registry import Spot
+from lib_merge.methods.adjust import CHANGED_KEYS
+from lib_merge.parameters import TensorRef
 
 Example = tuple[str, list[Any], dict[str, Any], Any]
 HALF = math.sqrt(0.5)
@@ -25,9 +25,9 @@ EXAMPLES: list[Example] = [
     ("triple_sum", [[1], [5], [9]], {"alpha": 0.25, "beta": 0.5}, [6]),
     # 0.5 (0.5 * 1 + 0.5 * 5) + 0.5 * 9
     ("sum_twice", [[1], [5], [9]], {"alpha": 0.5, "beta": 0.5}, [6]),
-    ("weighted_models", [[1], [5], [9]], {"shares": (1, 2, 1), "normalise": True}, [5]),
+    ("weighted_models", [[1], [5], [9]], {"model_weights": (1, 2, 1), "normalize": True}, [5]),
     # 4 (1 - 5 / 100), at the first convolution's weight
-    ("adjust", [[4]], {"detail_in": 5.0, "spot": Spot("sd1", TOUCHED[0])}, [3.8]),
+    ("adjust", [[4]], {"detail_in": 5.0, "tensor": TensorRef("sd1", CHANGED_KEYS[0])}, [3.8]),
     # 2 = 0.75 X + 0.25 * 5
     ("weighted_subtraction", [[2], [5]], {"alpha": 0.25}, [1]),
     ("self", [[3]], {"alpha": 0.5}, [1.5]),
@@ -51,40 +51,40 @@ EXAMPLES: list[Example] = [
     (
         "cosine_a",
         [[[1, 1], [1, 0]], [[2, 0], [2, 5]]],
-        {"alpha": 0.5, "spread": (0.0, 1.0)},
+        {"alpha": 0.5, "limits": (0.0, 1.0)},
         [[1, 0], [1, 5]],
     ),
     # whole: (4 + 0) / sqrt(3 * 33); measures (cos + whole) / 2; at 0 and 1 of the spread
     (
         "cosine_b",
         [[[1, 1], [1, 0]], [[2, 0], [2, 5]]],
-        {"alpha": 0.5, "spread": (2 / math.sqrt(99), 0.5 + 2 / math.sqrt(99))},
+        {"alpha": 0.5, "limits": (2 / math.sqrt(99), 0.5 + 2 / math.sqrt(99))},
         [[1, 0], [1, 5]],
     ),
     # columns 1 and 0, whole of columns (1 + 0) / 2: measures .75 and .25, A's share .75 and .25
     (
         "supermerger_cosine_a",
         [[[1, 1], [1, 0]], [[2, 0], [2, 5]]],
-        {"alpha": 0.0, "spread": (0.0, 1.0)},
+        {"alpha": 0.0, "limits": (0.0, 1.0)},
         [[1.25, 0.25], [1.25, 3.75]],
     ),
     # equal models stay what they are, whatever the shares
     (
         "supermerger_cosine_b",
         [[[1, 0], [0, 1]], [[1, 0], [0, 1]]],
-        {"alpha": 0.25, "spread": (0.0, 1.0)},
+        {"alpha": 0.25, "limits": (0.0, 1.0)},
         [[1, 0], [0, 1]],
     ),
     # 1 + 2 ((3 - 1) + 0.5 (5 - 1))
-    ("task_arithmetic", [[1], [3], [5]], {"shares": (1, 0.5), "scale": 2.0}, [9]),
+    ("task_arithmetic", [[1], [3], [5]], {"model_weights": (1, 0.5), "scale": 2.0}, [9]),
     # keep 2 of 4: (0 4 -3 0), (2 5 0 0); signs + + - 0; means of those that agree: 2, 4.5, -3, 0
     ("ties", [[0] * 4, [1, 4, -3, 0], [2, 5, 1, 1]], {"density": 0.5}, [2, 4.5, -3, 0]),
     # with 4 as the least that stays: (0 4 0 0), (0 5 0 0)
-    ("ties_whole", [[0] * 4, [1, 4, -3, 0], [2, 5, 1, 1]], {"trims": (4.0, 4.0)}, [0, 4.5, 0, 0]),
+    ("ties_whole", [[0] * 4, [1, 4, -3, 0], [2, 5, 1, 1]], {"thresholds": (4.0, 4.0)}, [0, 4.5, 0, 0]),
     ("dare", [[1, 1], [2, 3]], {"density": 1.0, "scale": 2.0}, [3, 5]),
     ("della", [[1, 1], [2, 3]], {"density": 1.0, "scale": 2.0}, [3, 5]),
     # without the largest (5) and down to two: 4 and -3
-    ("breadcrumbs", [[0] * 4, [1, 4, -3, 5]], {"density": 0.5, "outliers": 0.25}, [0, 4, -3, 0]),
+    ("breadcrumbs", [[0] * 4, [1, 4, -3, 5]], {"density": 0.5, "gamma": 0.25}, [0, 4, -3, 0]),
     # deltas (2, 0) and (1, sqrt 3): cos 1/2, t = 2 * .5 / 1.5 = 2/3 of the mean (1.5, sqrt(3) / 2)
     ("model_stock", [[1, 1], [3, 1], [2, 1 + 3**0.5]], {}, [2, 1 + 3**0.5 / 3]),
     # variances 1, 4, 0: the largest of two is kept: t = (0 6 0), (0 2 0); w = 36, 4 of 40; .9 * 6 + .1 * 2
@@ -92,7 +92,7 @@ EXAMPLES: list[Example] = [
     # a quarter turn, half way, lengths 2 and 4
     ("slerp", [[2, 0], [0, 4]], {"alpha": 0.5}, [3 * HALF, 3 * HALF]),
     ("delta_slerp", [[3, 1], [1, 5], [1, 1]], {"alpha": 0.5}, [1 + 3 * HALF, 1 + 3 * HALF]),
-    ("karcher_mean", [[2, 0], [0, 4]], {"shares": (1, 1)}, [3 * HALF, 3 * HALF]),
+    ("karcher_mean", [[2, 0], [0, 4]], {"model_weights": (1, 1)}, [3 * HALF, 3 * HALF]),
     # the point that sees the sides of an equal triangle alike is its middle
     ("geometric_median", [[0, 0], [2, 0], [1, 3**0.5]], {}, [1, 3**-0.5]),
     # sqrt(2 * 8), -sqrt(2 * 8), and cos(pi / 2) = 0 of unequal signs

@@ -9,17 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from lib_merge.architectures import EXTENDED_NAMES, extended_name, family_by_id, slot_of
 from lib_merge.errors import MergeError, PlanError
 from lib_merge.plan import Combination
-from lib_merge.plan.ruler import Ruler
+from lib_merge.plan.rule_resolver import RuleResolver
 from lib_merge.recipe import Rules, parse_recipe, parse_rules, print_recipe, print_rules, read_weights
-from lib_merge.recipe.rules import EXTENDED, SUPERMERGER, Rule
-from tests.elementals import Entry, entries, given_by, written
-from tests.full_size import write_tiny
-from tests.merging import plan_of, simple_recipe
+from lib_merge.recipe.weights.rules import EXTENDED, SUPERMERGER, Rule
+from tests.support.elementals import Entry, entries, given_by, written
+from tests.support.examples import examples
+from tests.support.full_size import write_tiny
+from tests.support.merging import plan_of, simple_recipe
+
+pytestmark = pytest.mark.newest_only
 
 SDXL = family_by_id("sdxl")
 KEYS = tuple(SDXL.shapes)
@@ -50,7 +53,7 @@ NAMED = {
 
 def at(rules: Rules, key: str) -> float:
     """The amount that a tensor ends with."""
-    return Ruler(rules, SDXL, KEYS).at(slot_of(SDXL, key) or "", key)
+    return RuleResolver(rules, SDXL, KEYS).amount(slot_of(SDXL, key) or "", key)
 
 
 @pytest.mark.parametrize("key", NAMED)
@@ -63,8 +66,8 @@ def test_every_tensor_of_sdxl_has_one_of_the_110_names_and_no_tensor_the_third()
     assert len(EXTENDED_NAMES) == len(set(EXTENDED_NAMES)) == 110
     assert {extended_name(key) for key in KEYS} == set(EXTENDED_NAMES) - {"IN0"}
     assert EXTENDED_NAMES[:5] == ("CLIPL", "CLIPG", "IN0", "IN00", "IN10")
-    places = {name: place for place, name in enumerate(EXTENDED_NAMES)}
-    assert [places[name] for name in ("IN819", "MID20", "OUT22", "OUT52", "OUT9", "VAE")] == [
+    index_of_name = {name: index for index, name in enumerate(EXTENDED_NAMES)}
+    assert [index_of_name[name] for name in ("IN819", "MID20", "OUT22", "OUT52", "OUT9", "VAE")] == [
         39,
         52,
         89,
@@ -74,24 +77,24 @@ def test_every_tensor_of_sdxl_has_one_of_the_110_names_and_no_tensor_the_third()
     ]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(entries([*EXTENDED_NAMES[:-1:7], "CLIPG", "OUT00", "OUT9", "TIME"], 3))
 def test_entries_of_extended_names_are_read_as_supermerger_reads_them(drawn: list[Entry]) -> None:
     lines = written(drawn)
-    laid = Ruler(parse_rules("\n".join(["use extended XL", *lines])), SDXL, KEYS)
+    laid = RuleResolver(parse_rules("\n".join(["use extended XL", *lines])), SDXL, KEYS)
     for key in KEYS[::11]:
         slot = slot_of(SDXL, key) or ""
         expected = 0 if slot == "VAE" else given_by(drawn, extended_name(key), key)
-        assert laid.at(slot, key) == expected, (lines, key)
-        assert slot in laid.by_key or laid.at(slot, key) == laid.at(slot)
+        assert laid.amount(slot, key) == expected, (lines, key)
+        assert slot in laid.per_key_slots or laid.amount(slot, key) == laid.amount(slot)
 
 
 def test_a_range_goes_through_the_order_of_the_110() -> None:
-    found = parse_rules("MID10-MID102 OUT22-OUT30::1")
-    laid = Ruler(found, SDXL, KEYS)
-    hit = {extended_name(key) for key in KEYS if laid.at(slot_of(SDXL, key) or "", key)}
+    parsed = parse_rules("MID10-MID102 OUT22-OUT30::1")
+    laid = RuleResolver(parsed, SDXL, KEYS)
+    hit = {extended_name(key) for key in KEYS if laid.amount(slot_of(SDXL, key) or "", key)}
     assert hit == {"MID10", "MID100", "MID101", "MID102", "OUT22", "OUT30"}
-    assert print_rules(found) == "XL MID10-MID102 OUT22-OUT30::1"
+    assert print_rules(parsed) == "XL MID10-MID102 OUT22-OUT30::1"
 
 
 @pytest.mark.parametrize(
@@ -106,9 +109,9 @@ def test_a_range_goes_through_the_order_of_the_110() -> None:
     ],
 )
 def test_one_name_that_is_no_block_decides_for_all_entries(text: str, tools: list[str]) -> None:
-    found = parse_rules(text)
-    assert [line.tool for line in found.lines if isinstance(line, Rule)] == tools
-    assert parse_rules(print_rules(found)) == found
+    parsed = parse_rules(text)
+    assert [line.tool for line in parsed.lines if isinstance(line, Rule)] == tools
+    assert parse_rules(print_rules(parsed)) == parsed
 
 
 def test_the_vae_is_hit_by_its_own_name_alone() -> None:
@@ -123,29 +126,31 @@ def test_the_vae_is_hit_by_its_own_name_alone() -> None:
         ("XL IN09::1", "sdxl", "no extended name 'IN09'"),
         ("XL IN40-IN49::1", "sdxl", "no extended name 'IN49'"),
         ("IN40::1", "sd1", "Stable Diffusion 1"),
-        ("XL IN0::1", "sdxl", "hits no tensor"),
-        (", ".join(["0.5"] * 110), "sd1", "110 numbers were given"),
+        ("XL IN0::1", "sdxl", "matches no tensor"),
+        (", ".join(["0.5"] * 110), "sd1", "the list has 110 numbers"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(text: str, family: str, what: str) -> None:
-    known = family_by_id(family)
-    found = read_weights(text, layout="supermerger")
-    assert isinstance(found, Rules)
-    problems: list[MergeError] = list(Ruler(found, known, tuple(known.shapes)).problems("alpha"))
+    known_family = family_by_id(family)
+    parsed = read_weights(text, layout="supermerger")
+    assert isinstance(parsed, Rules)
+    problems: list[MergeError] = list(
+        RuleResolver(parsed, known_family, tuple(known_family.shapes)).problems("alpha")
+    )
     assert what in problems[0].what
 
 
 def test_a_list_of_110_numbers_gives_every_part_its_own() -> None:
-    numbers = [place / 1000 for place in range(110)]
-    found = read_weights(", ".join(map(str, numbers)), layout="supermerger")
-    assert isinstance(found, Rules)
+    numbers = [index / 1000 for index in range(110)]
+    parsed = read_weights(", ".join(map(str, numbers)), layout="supermerger")
+    assert isinstance(parsed, Rules)
     for key, name in NAMED.items():
-        assert at(found, key) == (0 if name == "VAE" else numbers[EXTENDED_NAMES.index(name)])
+        assert at(parsed, key) == (0 if name == "VAE" else numbers[EXTENDED_NAMES.index(name)])
 
 
 def test_a_list_of_110_numbers_is_merged_tensor_by_tensor(tmp_path: Path) -> None:
     pair = [write_tiny(tmp_path / f"{name}.safetensors", "sdxl", seed) for seed, name in enumerate("ab")]
-    numbers = [place / 1000 for place in range(110)]
+    numbers = [index / 1000 for index in range(110)]
     recipe = simple_recipe(pair, alpha=read_weights(str(numbers), layout="supermerger"))
     assert parse_recipe(print_recipe(recipe)) == recipe
     ends: dict[str, float] = {}

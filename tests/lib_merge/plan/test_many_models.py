@@ -14,8 +14,10 @@ from lib_merge.cli import main
 from lib_merge.execute import merge_to_memory
 from lib_merge.plan import Combination, Plan
 from lib_merge.recipe import Ingredient, Recipe, Step, parse_rules
-from tests.full_size import write_tiny
-from tests.merging import in_float64, plan_of, same_bits
+from tests.support.full_size import write_tiny
+from tests.support.merging import in_float64, plan_of, same_bits
+
+pytestmark = pytest.mark.newest_only
 
 COUNT = 14
 SHARES = tuple(n / 105 for n in range(1, COUNT + 1))  # they sum to 1
@@ -40,7 +42,7 @@ def exactly(files: Sequence[Path], shares: Sequence[float]) -> Tensor:
 
 
 def test_fourteen_models_are_one_sum_rounded_once(files: list[Path]) -> None:
-    plan = mixed(files, shares=SHARES)
+    plan = mixed(files, model_weights=SHARES)
     expression = plan.slots["OUT05"]
     assert isinstance(expression, Combination)
     assert len(expression.terms) == COUNT
@@ -53,9 +55,9 @@ def test_fourteen_models_are_one_sum_rounded_once(files: list[Path]) -> None:
 
 def test_shares_are_taken_as_they_are_unless_a_word_asks_to_normalise_them(files: list[Path]) -> None:
     ones = (1.0,) * COUNT
-    as_given = mixed(files, shares=ones)
+    as_given = mixed(files, model_weights=ones)
     assert any("the amounts sum to 14 and not to 1" in note for note in as_given.notes)
-    mean = mixed(files, shares=ones, normalise=True)
+    mean = mixed(files, model_weights=ones, normalize=True)
     assert not any("sum to" in note for note in mean.notes)
     torch.testing.assert_close(
         merge_to_memory(mean)[KEY].float(), exactly(files, [1 / COUNT] * COUNT).float(), rtol=1e-3, atol=1e-6
@@ -76,7 +78,7 @@ def test_thirteen_steps_over_fourteen_models_fold_into_one_sum(files: list[Path]
 
 def test_each_share_may_follow_rules_of_its_own(files: list[Path]) -> None:
     shares = (parse_rules("1; attn2.to_k: 0"), parse_rules("attn2.to_k: 1"), *(0.0,) * (COUNT - 2))
-    got = merge_to_memory(mixed(files, shares=shares))
+    got = merge_to_memory(mixed(files, model_weights=shares))
     first, second = load_file(files[0]), load_file(files[1])
     other = KEY.replace("attn2", "attn1")
     assert same_bits(got[KEY], second[KEY])
@@ -88,17 +90,17 @@ def test_fourteen_models_on_the_command_line(
 ) -> None:
     shares = " ".join("1" for _ in files)
     target = tmp_path / "mix.safetensors"
-    words = [
+    arguments = [
         "merge",
         *map(str, files),
         "--method",
         "weighted_models",
-        "--shares",
+        "--model-weights",
         shares,
-        "--normalise",
+        "--normalize",
         "true",
     ]
-    assert main([*words, "-o", str(target)]) == 0
+    assert main([*arguments, "-o", str(target)]) == 0
     assert "sum to" not in capsys.readouterr().err
     mean = exactly(files, [1 / COUNT] * COUNT)
     torch.testing.assert_close(load_file(target)[KEY], mean, rtol=1e-3, atol=1e-6)

@@ -12,10 +12,21 @@ import pytest
 
 from lib_merge.dtypes import BF16, F16, F32, I64
 from lib_merge.errors import MergeError, PlanError
-from lib_merge.plan import Combination, KeyPlan, Plan, Source, plan_as_text, summaries
-from lib_merge.recipe import Ingredient, Numbers, Recipe, Slots, Step, parse_recipe
-from tests.full_size import write_tiny
-from tests.merging import plan_of, simple_recipe
+from lib_merge.plan import Combination, KeyPlan, Plan, Source, render_plan, slot_summaries
+from lib_merge.recipe import (
+    Amount,
+    Ingredient,
+    Numbers,
+    Recipe,
+    Setting,
+    Slots,
+    Step,
+    parse_recipe,
+    parse_rules,
+    read_weights,
+)
+from tests.support.full_size import write_tiny
+from tests.support.merging import plan_of, simple_recipe
 
 RAMP = tuple(n / 100 for n in range(26))
 CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
@@ -102,24 +113,24 @@ def test_a_vae_file_is_baked_in(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_model_without_vae_stays_without(tiny: Tiny, tmp_path: Path) -> None:
     plan = plan_of(simple_recipe([tiny("a", parts=("unet", "text")), tiny("b")]), tmp_path)
     assert len(plan.keys) == 1131 - 248
-    assert any("B has what A lacks" in note for note in plan.notes)
+    assert any("in B and not in A, so left out" in note for note in plan.notes)
 
 
-def test_what_another_model_lacks_stays_as_in_a_and_is_told(tiny: Tiny, tmp_path: Path) -> None:
+def test_what_another_model_lacks_stays_as_in_a_and_is_noted(tiny: Tiny, tmp_path: Path) -> None:
     missing = "model.diffusion_model.out.2.bias"
     plan = plan_of(simple_recipe([tiny("a"), tiny("b", without=[missing])], alpha=0.5), tmp_path)
     assert entry(plan, missing).expression == Source(0)
-    assert f"B lacks what A has, which stays A's: {missing}" in plan.notes
+    assert f"missing in B, so they stay A's: {missing}" in plan.notes
 
 
-def test_averages_and_schedules_are_left_out_and_told(tiny: Tiny, tmp_path: Path) -> None:
+def test_ema_weights_and_schedules_are_left_out_and_noted(tiny: Tiny, tmp_path: Path) -> None:
     extra = {"state_dict_leftover": (1,)}
     plan = plan_of(simple_recipe([tiny("a", ema=True, schedule=True, extra=extra), tiny("b")]), tmp_path)
     assert len(plan.keys) == 1131
     assert sum("left out" in note for note in plan.notes) == 3
 
 
-def test_position_ids_are_written_as_whole_numbers_whatever_the_input(tiny: Tiny, tmp_path: Path) -> None:
+def test_position_ids_are_written_as_integers_whatever_the_input(tiny: Tiny, tmp_path: Path) -> None:
     plan = plan_of(simple_recipe([tiny("a"), tiny("b")], dtype=BF16, alpha=0.5), tmp_path)
     assert entry(plan, IDS) == KeyPlan(IDS, "BASE", I64, (1, 77), None)
 
@@ -133,7 +144,7 @@ def test_formats_follow_a_unless_one_is_chosen(tiny: Tiny, tmp_path: Path) -> No
 def test_an_inpainting_a_takes_a_plain_b_into_its_first_channels(tiny: Tiny, tmp_path: Path) -> None:
     plan = plan_of(simple_recipe([tiny("a", variant="inpaint"), tiny("b")], alpha=0.5), tmp_path)
     assert (entry(plan, CONV_IN).channels, entry(plan, CONV_IN).shape[1]) == (4, 9)
-    assert "A has 9 input channels: the first 4 are merged, the rest stay" in plan.notes
+    assert "A has 9 input channels: the first 4 are merged, the others stay A's" in plan.notes
 
 
 def test_an_inpainting_b_is_refused_with_a_way_out(tiny: Tiny, tmp_path: Path) -> None:
@@ -158,21 +169,21 @@ def test_models_of_two_families_are_refused_in_one_sentence(tiny: Tiny, tmp_path
 
 def test_a_vae_file_is_no_model(tiny: Tiny, tmp_path: Path) -> None:
     (problem,) = problems(simple_recipe([tiny("a"), tiny("b", parts=("vae",))]), tmp_path)
-    assert problem.what == "B holds a VAE and no model"
+    assert problem.what == "B contains a VAE and no model"
 
 
-def test_all_problems_are_told_at_once(tiny: Tiny, tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tiny: Tiny, tmp_path: Path) -> None:
     keys = ["model.diffusion_model.out.2.bias", "model.diffusion_model.out.0.bias"]
     files = [tiny("a"), tiny("b", misshape=dict.fromkeys(keys, (9, 9)))]
-    found = problems(simple_recipe(files, alpha=0.5), tmp_path)
-    assert sorted(problem.where for problem in found) == sorted(keys)
+    all_problems = problems(simple_recipe(files, alpha=0.5), tmp_path)
+    assert sorted(problem.where for problem in all_problems) == sorted(keys)
 
 
-def test_wrong_lists_and_slots_are_told_with_what_would_fit(tiny: Tiny, tmp_path: Path) -> None:
+def test_wrong_lists_and_slots_are_refused_with_what_would_fit(tiny: Tiny, tmp_path: Path) -> None:
     files = [tiny("a"), tiny("b"), tiny("c")]
     amount = {"alpha": Numbers("supermerger", RAMP[:24]), "beta": Slots((("IN12", 0.5),))}
     first, second = problems(simple_recipe(files, "triple_sum", **amount), tmp_path)
-    assert "24 numbers were given; Stable Diffusion 1 takes 26" in first.what
+    assert "the list has 24 numbers, but Stable Diffusion 1 takes 26" in first.what
     assert (second.what, "IN11" in second.hint) == ("Stable Diffusion 1 has no slot 'IN12'", True)
 
 
@@ -215,31 +226,64 @@ def test_a_coefficient_that_cancels_is_gone(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_difference_of_models_is_not_saved(tiny: Tiny, tmp_path: Path) -> None:
     files = [tiny("a"), tiny("b")]
-    (problem,) = problems(simple_recipe(files, "weighted_models", shares=(1.0, -1.0)), tmp_path)
+    (problem,) = problems(simple_recipe(files, "weighted_models", model_weights=(1.0, -1.0)), tmp_path)
     assert problem.what == "'M' is a difference of models, not a model"
 
 
-def test_shares_that_do_not_sum_to_one_are_taken_as_they_are_and_told(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("alpha", "where", "hint"),
+    [
+        (
+            read_weights("OUT05: 0.03", layout="supermerger"),
+            "slots BASE, IN00",
+            '1 keeps them: --weights "*: 1; OUT05: 0.03"',
+        ),
+        (Slots((("IN03", 0.0),), rest=1.0), "slots IN03", "1 keeps it"),
+        (0.0, "", "1 keeps it"),
+    ],
+    ids=["rules", "one slider", "one number"],
+)
+def test_what_scaling_by_0_removes_is_named_with_the_amount_that_keeps_it(
+    tiny: Tiny, tmp_path: Path, alpha: Setting, where: str, hint: str
+) -> None:
+    (problem,) = problems(simple_recipe([tiny("a")], "self", alpha=alpha), tmp_path)
+    removed = {"": "the model", "slots IN03": "this block"}.get(where, "these blocks")
+    assert (problem.what, problem.hint) == (f"with alpha 0, self removes {removed} entirely", hint)
+    assert problem.where.startswith(where)
+    assert bool(problem.where) == bool(where)
+
+
+def test_models_whose_amounts_are_all_0_leave_nothing(tiny: Tiny, tmp_path: Path) -> None:
     files = [tiny("a"), tiny("b")]
-    plan = plan_of(simple_recipe(files, "weighted_models", shares=(0.5, 0.3)), tmp_path)
+    (problem,) = problems(simple_recipe(files, "weighted_models", model_weights=(0.0, 0.0)), tmp_path)
+    assert problem.what == "nothing is left of the model: the amounts sum to 0"
+
+
+def test_shares_that_do_not_sum_to_one_are_taken_as_they_are_and_noted(tiny: Tiny, tmp_path: Path) -> None:
+    files = [tiny("a"), tiny("b")]
+    plan = plan_of(simple_recipe(files, "weighted_models", model_weights=(0.5, 0.3)), tmp_path)
     assert any("sum to 0.8 and not to 1" in note for note in plan.notes)
-    even = plan_of(simple_recipe(files, "weighted_models", shares=(0.5, 0.3), normalise=True), tmp_path)
+    even = plan_of(
+        simple_recipe(files, "weighted_models", model_weights=(0.5, 0.3), normalize=True), tmp_path
+    )
     assert not even.notes
     assert amounts(even)["M00"] == 0.375
 
 
 def test_a_plan_is_readable(tiny: Tiny, tmp_path: Path) -> None:
     plan = plan_of(simple_recipe([tiny("a"), tiny("b")], alpha=Slots((("OUT05", 0.3),))), tmp_path)
-    text = plan_as_text(plan, threads=2)
+    text = render_plan(plan, threads=2)
     assert "0.7 A + 0.3 B" in text
     assert "1131 keys, 1130 fp16, 1 int64" in text
-    assert sum(count for _, _, count, _ in summaries(plan)) == 1131
+    assert sum(count for _, _, count, _ in slot_summaries(plan)) == 1131
 
 
 @pytest.mark.parametrize("command", ["plan", "inspect", "methods"])
 def test_headers_and_plans_need_no_tensor_library(command: str, tiny: Tiny) -> None:
-    words = {"plan": [tiny("a"), tiny("b"), "--alpha", "0.3"], "inspect": [tiny("a")], "methods": []}[command]
-    arguments = [command, *map(str, words)]
+    options = {"plan": [tiny("a"), tiny("b"), "--alpha", "0.3"], "inspect": [tiny("a")], "methods": []}[
+        command
+    ]
+    arguments = [command, *map(str, options)]
     probe = f"import sys; from lib_merge.cli import main; main({arguments!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
@@ -251,3 +295,31 @@ def test_ingredients_may_be_one_file_twice(tiny: Tiny, tmp_path: Path) -> None:
         (Ingredient("A", file), Ingredient("B", file)), (Step("M", "weighted_sum", ("A", "B")),), "M"
     )
     assert len(plan_of(recipe, tmp_path).keys) == 1131
+
+
+@pytest.mark.parametrize(
+    ("amount", "note"),
+    [
+        (2.0, "alpha 2 is outside of the usual 0 to 1"),
+        (-1.0, "alpha -1 is outside of the usual 0 to 1"),
+        (Numbers("supermerger", (*RAMP[:25], 1.5)), "alpha 1.5 is outside of the usual 0 to 1"),
+        (Slots((("OUT05", 30.0),), rest=1.2), "alpha 30 is outside of the usual 0 to 1"),
+        (parse_rules("OUT: 0.5; attn1: -3"), "alpha -3 is outside of the usual 0 to 1"),
+        (1.0, ""),
+    ],
+    ids=["2", "-1", "list", "slots", "rules", "1"],
+)
+def test_a_number_outside_of_the_usual_range_is_noted(
+    amount: Amount, note: str, tiny: Tiny, tmp_path: Path
+) -> None:
+    plan = plan_of(simple_recipe([tiny("a"), tiny("b")], alpha=amount), tmp_path)
+    assert [text for text in plan.notes if "usual" in text] == ([note] if note else [])
+
+
+def test_a_note_on_an_unusual_number_names_its_step_where_there_are_several(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny("a"), tiny("b")
+    text = 'A = "a.safetensors"\nB = "b.safetensors"\nM = weighted_sum(A, B, alpha = 0.5)\n'
+    plan = plan_of(parse_recipe(f"{text}N = weighted_sum(M, B, alpha = 2)\n"), tmp_path)
+    assert "alpha 2 is outside of the usual 0 to 1 (step 'N')" in plan.notes

@@ -1,4 +1,4 @@
-"""The markers of what a model predicts follow the U-Net, a mixture is told, and the user may set them."""
+"""The prediction markers follow the U-Net, a mixture is reported, and the user may set them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lib_merge.checkpoint import read_header
+from lib_merge.architectures import read_header
 from lib_merge.dtypes import F32
 from lib_merge.errors import PlanError, RecipeError
 from lib_merge.execute import merge_to_file
 from lib_merge.plan import KeyPlan, Plan, Source, make_plan, replan
 from lib_merge.recipe import Recipe, Setting, Slots, parse_recipe, print_recipe
-from tests.full_size import write_tiny
-from tests.merging import plan_of, simple_recipe
+from tests.support.full_size import write_tiny
+from tests.support.merging import plan_of, simple_recipe
+
+pytestmark = pytest.mark.newest_only
 
 PREDICTION_TYPE = "modelspec.prediction_type"
 V = {"v_pred": (0,), "ztsnr": (0,)}
@@ -104,17 +106,17 @@ def test_methods_that_are_not_linear_count_as_they_move(files: Files, method: st
     assert planned(two, method, alpha=0.2).prediction == "eps"
 
 
-def test_a_base_and_a_model_beside_it_count_as_task_arithmetic_takes_them(files: Files) -> None:
+def test_a_base_and_a_model_count_as_task_arithmetic_takes_them(files: Files) -> None:
     two = files({}, V)
     assert planned(two, "ties", scale=1.0).prediction == "v"
     assert planned(two, "ties", scale=0.3).prediction == "eps"
 
 
-def test_a_mixture_is_told_with_both_predictions_and_the_way_out(files: Files) -> None:
+def test_a_mixture_is_reported_with_both_predictions_and_the_way_out(files: Files) -> None:
     (note,) = planned(files({}, V), alpha=0.4).notes
     assert note == (
-        "the U-Net mixes models that predict different things (A eps, B v) and may draw well as neither; "
-        "it is marked to predict eps, of which it has most (--prediction sets that)"
+        "the U-Net mixes models of different prediction types (A eps, B v) and may draw badly; "
+        "it is marked to predict eps, the largest share (--prediction changes that)"
     )
     by_block = planned(files({}, V), alpha=Slots((("OUT05", 1.0),)))
     assert any("mixes" in note for note in by_block.notes)
@@ -123,11 +125,11 @@ def test_a_mixture_is_told_with_both_predictions_and_the_way_out(files: Files) -
 @pytest.mark.parametrize(("prediction", "said"), [("b", "v"), ("v", "v"), ("eps", "eps"), ("a", "eps")])
 def test_what_is_said_of_a_mixture_is_what_was_asked_for(files: Files, prediction: str, said: str) -> None:
     notes = planned(files({}, V), prediction=prediction, alpha=0.1).notes
-    assert notes[0].endswith(f"; it is marked to predict {said}, as asked")
-    assert not any("of which it has most" in note for note in notes)
+    assert notes[0].endswith(f"; it is marked to predict {said}, as chosen")
+    assert not any("the largest share" in note for note in notes)
 
 
-def test_a_change_of_prediction_without_a_mixture_is_told(files: Files) -> None:
+def test_a_change_of_prediction_without_a_mixture_is_reported(files: Files) -> None:
     (note,) = planned(files({}, V), "replace").notes
     assert note.endswith("the result is saved with the markers v_pred, ztsnr")
     (note,) = planned(files(V, {}), "replace").notes
@@ -154,10 +156,10 @@ def test_the_recipe_may_set_it(files: Files, prediction: str, marked: dict[str, 
         assert markers(planned(files({}, V), prediction=prediction, alpha=alpha)) == marked
 
 
-def test_what_contradicts_the_u_net_is_told(files: Files) -> None:
+def test_what_contradicts_the_u_net_is_reported(files: Files) -> None:
     (note,) = planned(files({}, V), "replace", prediction="eps").notes
     assert note.startswith(
-        "the result is marked to predict eps as asked, though its U-Net is mostly that of B"
+        "the result is marked to predict eps as chosen, though its U-Net is mostly that of B"
     )
 
 
@@ -173,7 +175,7 @@ def test_a_marker_that_no_file_has_is_written_empty_as_comfyui_does(files: Files
 
 
 @pytest.mark.parametrize(
-    ("marks", "options", "told"),
+    ("marks", "options", "prediction_type"),
     [
         (("epsilon", "v"), {"alpha": 1.0}, "v"),
         (("v", "epsilon"), {"alpha": 1.0}, "epsilon"),
@@ -184,10 +186,13 @@ def test_a_marker_that_no_file_has_is_written_empty_as_comfyui_does(files: Files
     ],
 )
 def test_the_metadata_says_what_the_markers_say(
-    files: Files, marks: tuple[dict[str, tuple[int, ...]] | str, ...], options: dict[str, object], told: str
+    files: Files,
+    marks: tuple[dict[str, tuple[int, ...]] | str, ...],
+    options: dict[str, object],
+    prediction_type: str,
 ) -> None:
     plan = planned(files(*marks), **options)  # type: ignore[arg-type]
-    assert plan.metadata.get(PREDICTION_TYPE) == told
+    assert plan.metadata.get(PREDICTION_TYPE) == prediction_type
 
 
 def test_the_metadata_of_sd2_names_the_architecture_that_predicts_v(files: Files) -> None:
@@ -196,7 +201,7 @@ def test_the_metadata_of_sd2_names_the_architecture_that_predicts_v(files: Files
 
 
 def test_a_family_without_markers_has_nothing_to_choose(files: Files) -> None:
-    with pytest.raises(PlanError, match=r"what Flux\.1 predicts cannot be chosen"):
+    with pytest.raises(PlanError, match=r"the prediction of Flux\.1 cannot be chosen"):
         planned(files({}, {}, family="flux"), prediction="v", alpha=0.5)
 
 
@@ -219,5 +224,5 @@ def test_a_recipe_keeps_it_in_its_text() -> None:
 
 
 def test_an_unknown_prediction_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(RecipeError, match="'vee' is nothing that a model predicts"):
+    with pytest.raises(RecipeError, match="'vee' is not a prediction type"):
         Recipe((), (), "A", prediction="vee")

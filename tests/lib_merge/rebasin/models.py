@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lib_merge.architectures import (
     ClipTopology,
+    GroupPermutation,
     Heads,
-    InGroups,
     OpenClipTopology,
     Topology,
     UNetTopology,
@@ -20,7 +20,7 @@ from lib_merge.architectures import (
     family_by_id,
 )
 from lib_merge.checkpoint import Checkpoint, Header, TensorInfo
-from lib_merge.checkpoint.reader import LoadedCheckpoint
+from lib_merge.checkpoint.legacy_tensors import LoadedCheckpoint
 from lib_merge.dtypes import from_torch
 from lib_merge.rebasin import ArrangedCheckpoint, Arrangement, Group, Options, groups_of
 from tests.lib_merge.rebasin import networks
@@ -108,22 +108,25 @@ def arranged(
 def at_random(groups: Iterable[Group], seed: int, *, turned: bool = False) -> dict[str, Arrangement]:
     """An arrangement for every part, drawn from all that its structure allows."""
     chance = torch.Generator().manual_seed(seed)
-    found: dict[str, Arrangement] = {}
+    arrangements: dict[str, Arrangement] = {}
     for group in groups:
         size, structure = group.parts[0].size, group.structure
-        count = group.heads or (structure.count if isinstance(structure, InGroups) else 1)
+        count = group.heads or (structure.count if isinstance(structure, GroupPermutation) else 1)
         blocks = torch.randperm(count, generator=chance)
         for part in group.parts:
             inner = [torch.randperm(size // count, generator=chance) for _ in range(count)]
             order = torch.cat(
-                [int(block) * (size // count) + each for block, each in zip(blocks, inner, strict=True)]
+                [
+                    int(block) * (size // count) + channels
+                    for block, channels in zip(blocks, inner, strict=True)
+                ]
             )
             turns = None
             if turned and isinstance(structure, Heads):
                 noise = torch.randn(count, *2 * (size // count,), generator=chance, dtype=torch.float64)
                 turns = torch.linalg.qr(noise)[0]
-            found[part.id] = Arrangement(order, turns)
-    return found
+            arrangements[part.id] = Arrangement(order, turns)
+    return arrangements
 
 
 def outputs(family: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -139,18 +142,20 @@ def outputs(family: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     heads = (lambda _: 8) if family == "sd1" else (lambda channels: channels // 64)
     label = noise(1, topology.label) if topology.label else None
     times, text = torch.tensor([413]), noise(1, 7, topology.context)
-    found = {"unet": networks.unet(networks.under(state, UNET), noise(1, 4, 8, 8), times, text, heads, label)}
+    results = {
+        "unet": networks.unet(networks.under(state, UNET), noise(1, 4, 8, 8), times, text, heads, label)
+    }
     vae = networks.under(state, VAE)
-    found["encoder"] = networks.encode(vae, noise(1, 3, 8, 8))
-    found["decoder"] = networks.decode(vae, noise(1, 4, 4, 4))
+    results["encoder"] = networks.encode(vae, noise(1, 3, 8, 8))
+    results["decoder"] = networks.decode(vae, noise(1, 4, 4, 4))
     ids = torch.tensor([[1, 30, 7, 7, 2]])
     for prefix in MODELS[family].parts:
         own = networks.under(state, prefix)
         if isinstance(MODELS[family].parts[prefix], ClipTopology):
-            found[prefix] = networks.clip(networks.under(own, "text_model."), ids, heads=12)
+            results[prefix] = networks.clip(networks.under(own, "text_model."), ids, heads=12)
         elif isinstance(MODELS[family].parts[prefix], OpenClipTopology):
-            found[prefix] = networks.open_clip(own, ids, heads=2)
-    return found
+            results[prefix] = networks.open_clip(own, ids, heads=2)
+    return results
 
 
 def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lib_merge.architectures.topology import Shapes
+from lib_merge.architectures.part_topology import ShapeMap
 
 State = Mapping[str, Tensor]
 HeadsOf = Callable[[int], int]
 
 
-def random_state(shapes: Shapes, seed: int) -> dict[str, Tensor]:
+def random_state(shapes: ShapeMap, seed: int) -> dict[str, Tensor]:
     """Weights in float64 that keep signals at a size of one."""
     chance = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
@@ -41,8 +41,8 @@ def under(state: State, prefix: str) -> dict[str, Tensor]:
 
 
 def _numbers(state: State, prefix: str) -> list[int]:
-    found = {key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)}
-    return sorted(int(each) for each in found if each.isdigit())
+    names = {key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)}
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _linear(w: State, name: str, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def _layer_norm(w: State, name: str, x: Tensor) -> Tensor:
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """[n, tokens, channels] each."""
-    q, k, v = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (q, k, v))
+    q, k, v = (projection.unflatten(-1, (heads, -1)).transpose(1, 2) for projection in (q, k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     scores = scores if mask is None else scores + mask
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
@@ -159,7 +159,7 @@ def clip(w: State, ids: Tensor, heads: int) -> Tensor:
     for layer in _numbers(w, "encoder.layers."):
         name = f"encoder.layers.{layer}"
         h = _layer_norm(w, f"{name}.layer_norm1", x)
-        q, k, v = (_linear(w, f"{name}.self_attn.{each}_proj", h) for each in "qkv")
+        q, k, v = (_linear(w, f"{name}.self_attn.{letter}_proj", h) for letter in "qkv")
         x = x + _linear(w, f"{name}.self_attn.out_proj", _attend(q, k, v, heads, mask))
         h = _linear(w, f"{name}.mlp.fc1", _layer_norm(w, f"{name}.layer_norm2", x))
         x = x + _linear(w, f"{name}.mlp.fc2", h * torch.sigmoid(1.702 * h))
@@ -218,6 +218,6 @@ def _vae_residual(w: State, name: str, x: Tensor) -> Tensor:
 def _vae_middle(w: State, x: Tensor) -> Tensor:
     x = _vae_residual(w, "mid.block_1", x)
     h = _group_norm(w, "mid.attn_1.norm", x, 1e-6)
-    q, k, v = (_conv(w, f"mid.attn_1.{each}", h).flatten(2).transpose(1, 2) for each in "qkv")
+    q, k, v = (_conv(w, f"mid.attn_1.{letter}", h).flatten(2).transpose(1, 2) for letter in "qkv")
     h = _attend(q, k, v, heads=1).transpose(1, 2).unflatten(2, x.shape[2:])
     return _vae_residual(w, "mid.block_2", x + _conv(w, "mid.attn_1.proj_out", h))

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_merge.rebasin import Arrangement
@@ -21,6 +21,7 @@ from tests.lib_merge.rebasin.models import (
     shapes_of,
 )
 from tests.lib_merge.rebasin.networks import random_state
+from tests.support.examples import examples
 
 EXACT = 1e-10
 FAMILIES = sorted(MODELS)
@@ -48,29 +49,31 @@ def test_every_group_at_once_moves_the_weights_far_and_the_output_not_at_all(
     far = sum(float((moved[key] - state[key]).norm() ** 2) for key in touched)
     whole = sum(float(state[key].norm() ** 2) for key in touched)
     assert far / whole > 1  # further than from nothing at all
-    assert all(each < EXACT for each in change(outputs_of(family), outputs(family, moved)).values())
+    assert all(
+        difference < EXACT for difference in change(outputs_of(family), outputs(family, moved)).values()
+    )
 
 
-@settings(max_examples=5)
+@examples(5)
 @given(seed=st.integers(0, 2**31), turned=st.booleans(), picks=st.sets(st.integers(0, 200), min_size=1))
 def test_so_does_any_choice_of_groups(seed: int, turned: bool, picks: set[int]) -> None:
     state = state_of("sd1")
     every = every_group("sd1", state)
     groups = [every[number % len(every)] for number in sorted(picks)]
     moved = arranged(state, every, at_random(groups, seed, turned=turned))
-    assert all(each < EXACT for each in change(outputs_of("sd1"), outputs("sd1", moved)).values())
+    assert all(difference < EXACT for difference in change(outputs_of("sd1"), outputs("sd1", moved)).values())
 
 
 def _breaking(kind: str) -> dict[str, Arrangement]:
     """For every group of a kind, channels 0 and n / 2 changed round against its structure."""
     state = state_of("sd1")
-    found: dict[str, Arrangement] = {}
+    arrangements: dict[str, Arrangement] = {}
     for group in every_group("sd1", state, groups=(kind,)):
         part = group.parts[0]
         order = torch.arange(part.size)
         order[[0, part.size // 2]] = order[[part.size // 2, 0]]
-        found[part.id] = Arrangement(order)
-    return found
+        arrangements[part.id] = Arrangement(order)
+    return arrangements
 
 
 @pytest.mark.parametrize("kind", ["resblocks", "heads"])
@@ -92,7 +95,7 @@ def test_a_group_with_one_member_forgotten_would_be_noticed(family: str) -> None
             seen.add((group.kind, half))
             member = part.members[-1]
             less = replace(part, members=part.members[:-1])
-            parts = tuple(less if each is part else each for each in group.parts)
+            parts = tuple(less if other is part else other for other in group.parts)
             moved = arranged(state, [replace(group, parts=parts)], {part.id: at_random([group], 3)[part.id]})
             assert max(change(outputs_of(family), outputs(family, moved)).values()) > 1e-6, member
     assert len(seen) >= 6

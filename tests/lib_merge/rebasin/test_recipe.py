@@ -12,21 +12,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lib_merge.architectures import family_by_id
-from lib_merge.checkpoint import open_checkpoint, read_header
+from lib_merge.architectures import family_by_id, open_checkpoint, read_header
 from lib_merge.errors import PlanError, StoppedError
-from lib_merge.execute import merge_to_file, merge_to_memory
+from lib_merge.execute import MergeOptions, merge_to_file, merge_to_memory
 from lib_merge.hosts.drawing import draw, pipeline_of
 from lib_merge.live import LiveSession
-from lib_merge.plan import Plan, make_plan, plan_as_text
-from lib_merge.progress import Silent
+from lib_merge.plan import Plan, make_plan, render_plan
+from lib_merge.progress import NoProgress
 from lib_merge.rebasin import Alignments, ArrangedCheckpoint, Options, align
 from lib_merge.recipe import parse_recipe, print_recipe
 from samples.assemble import assemble
 from tests.lib_merge.rebasin import networks
 from tests.lib_merge.rebasin.models import UNET
-from tests.live_model import Memory
-from tests.merging import same_bits
+from tests.support.live_model import Memory
+from tests.support.merging import same_bits
 
 QUICK = 'layers = "M00, IN07, TIME", sweeps = 2'
 HEAD = """merge-desk recipe 2
@@ -46,18 +45,18 @@ def plan_of(text: str, models: Path) -> Plan:
     return make_plan(recipe, {file: read_header(models / file) for file in recipe.files})
 
 
-class Heard(Silent):
+class Heard(NoProgress):
     """Remembers what it was told of."""
 
     def __init__(self, stop_at: str = "") -> None:
-        self.words: list[str] = []
+        self.phases: list[str] = []
         self.stop_at = stop_at
 
     def start(self, total: int, what: str) -> None:
-        self.words.append(what.split(",")[0])
+        self.phases.append(what.split(",")[0])
 
     def stopped(self) -> bool:
-        return bool(self.words) and self.words[-1] == self.stop_at
+        return bool(self.phases) and self.phases[-1] == self.stop_at
 
 
 @cache
@@ -121,7 +120,7 @@ def test_the_same_recipe_gives_the_same_bytes_with_any_number_of_threads(
     )
     plan = plan_of(text, models)
     for threads in (1, 2):
-        merge_to_file(plan, tmp_path / f"{threads}.safetensors", threads=threads)
+        merge_to_file(plan, tmp_path / f"{threads}.safetensors", MergeOptions(threads=threads))
     assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
     again = parse_recipe(read_header(tmp_path / "1.safetensors").metadata["merge_desk.recipe"])
     assert again == plan.recipe
@@ -140,18 +139,18 @@ def test_a_fine_tune_and_its_base_moved_alike_keep_their_difference(models: Path
         open_checkpoint(models / "base.safetensors") as a,
         open_checkpoint(models / "other.safetensors") as b,
     ):
-        options = recipe.ingredients[3].aligned.options  # type: ignore[union-attr]
-        found = align(family_by_id("sd1"), a, b, options, Silent())
+        options = recipe.ingredients[3].alignment.options  # type: ignore[union-attr]
+        solution = align(family_by_id("sd1"), a, b, options, NoProgress())
         with open_checkpoint(models / "ink.safetensors") as c:
-            seen = ArrangedCheckpoint(c, found.groups, found.arrangements)
-            assert found.moved
+            seen = ArrangedCheckpoint(c, solution.groups, solution.arrangements)
+            assert solution.moved
             assert all(same_bits(moved[key], seen.tensor(key)) for key in moved if key in seen.header.tensors)
 
 
 def test_the_plan_says_what_is_aligned_and_what_that_costs(models: Path) -> None:
     plan = plan_of("B2 = rebasin(B, to = A, by = C)\nM = weighted_sum(A, B2)\nsave M", models)
-    assert "  B2 = other.safetensors, aligned to A as C is" in plan_as_text(plan, 1)
-    assert any("LoRAs trained on that fit it no more" in note for note in plan.notes)
+    assert "  B2 = other.safetensors, aligned to A as C is" in render_plan(plan, 1)
+    assert any("LoRAs trained on that no longer fit" in note for note in plan.notes)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +158,13 @@ def test_the_plan_says_what_is_aligned_and_what_that_costs(models: Path) -> None
     [
         ('B2 = rebasin(B, to = A, layers = "IN99")', "has no slot 'IN99'"),
         ('B2 = rebasin(B, to = A, groups = "hads")', "there is no group 'hads' to align"),
-        ("B2 = rebasin(B, to = D)", "only whole files can be aligned, and 'D' is none"),
+        ("B2 = rebasin(B, to = D)", "only files can be aligned, and 'D' is not a file"),
         (
             "M = weighted_sum(A, B)\nB2 = rebasin(M, to = A)",
-            "only whole files can be aligned, and 'M' is none",
+            "only files can be aligned, and 'M' is not a file",
         ),
         ("B2 = rebasin(B, to = B)", "'B' cannot be aligned to itself"),
-        ("B2 = rebasin(B)", "does not say to which model"),
+        ("B2 = rebasin(B)", "has no model to align to"),
         ("B2 = rebasin(B, to = A, sweeps = 0)", "sweeps is 0"),
         ("B2 = rebasin(B, to = A, sweeps = 1.5)", "sweeps is 1.5"),
         ("B2 = rebasin(B, to = A, speed = 2)", "takes no 'speed'"),
@@ -189,7 +188,7 @@ def test_a_family_nobody_has_worked_out_is_refused() -> None:
 def test_a_merge_that_is_stopped_while_aligning_writes_nothing(models: Path, tmp_path: Path) -> None:
     plan = plan_of(f"B2 = rebasin(B, to = A, {QUICK})\nsave B2", models)
     with pytest.raises(StoppedError):
-        merge_to_file(plan, tmp_path / "x.safetensors", progress=Heard(stop_at="aligning"))
+        merge_to_file(plan, tmp_path / "x.safetensors", MergeOptions(progress=Heard(stop_at="aligning")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,25 +205,25 @@ def copies(models: Path, tmp_path: Path) -> Path:
 def merged(folder: Path, alignments: Alignments) -> tuple[dict[str, Tensor], list[str]]:
     heard = Heard()
     plan = plan_of(f"B2 = rebasin(B, to = A, {QUICK}, procrustes = true)\nsave B2", folder)
-    return merge_to_memory(plan, progress=heard, alignments=alignments), heard.words
+    return merge_to_memory(plan, MergeOptions(progress=heard, alignments=alignments)), heard.phases
 
 
 def test_a_solution_is_kept_in_memory_and_on_disk_and_gives_the_same_numbers(copies: Path) -> None:
     kept = copies / "kept"
-    first, words = merged(copies, Alignments(kept))
-    assert "aligning" in words
+    first, phases = merged(copies, Alignments(kept))
+    assert "aligning" in phases
     for alignments in (Alignments(kept), Alignments(kept)):
-        again, words = merged(copies, alignments)
-        assert words == ["merging"]
+        again, phases = merged(copies, alignments)
+        assert phases == ["merging"]
         assert all(same_bits(first[key], again[key]) for key in first)
 
 
-def test_a_changed_file_or_a_damaged_store_is_solved_anew(copies: Path) -> None:
+def test_a_changed_file_or_a_damaged_store_is_solved_again(copies: Path) -> None:
     kept = copies / "kept"
     alignments = Alignments(kept)
     merged(copies, alignments)
-    (place,) = kept.iterdir()
-    place.write_bytes(place.read_bytes()[:200])
+    (file,) = kept.iterdir()
+    file.write_bytes(file.read_bytes()[:200])
     assert "aligning" in merged(copies, Alignments(kept))[1]
     assert merged(copies, Alignments(kept))[1] == ["merging"]
     os.utime(copies / "base.safetensors", (1, 1))
@@ -249,9 +248,9 @@ def test_a_live_model_gets_the_bytes_of_the_file_and_the_search_is_made_once(mod
         plan = plan_of(swap.format(QUICK, alpha), models)
         headers = dict(zip(plan.recipe.files, plan.sources, strict=True))
         session.apply(model, loaded, plan.recipe, headers, progress)
-        expected = merge_to_memory(plan, alignments=session.alignments)
+        expected = merge_to_memory(plan, MergeOptions(alignments=session.alignments))
         assert all(same_bits(model.weights[key], expected[key]) for key in model.weights)
-        assert ("aligning" in progress.words) == (progress is first)
+        assert ("aligning" in progress.phases) == (progress is first)
 
 
 def test_a_live_model_tells_the_aligned_file_from_the_file(models: Path) -> None:

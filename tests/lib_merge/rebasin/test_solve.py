@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lib_merge.architectures import family_by_id
-from lib_merge.errors import NumbersError
-from lib_merge.progress import Silent
+from lib_merge.errors import NumericalError
+from lib_merge.progress import NoProgress
 from lib_merge.rebasin import ArrangedCheckpoint, Options, Solution, align
 from tests.lib_merge.rebasin.models import SHALLOW, arranged, at_random, checkpoint, every_group
 from tests.lib_merge.rebasin.networks import random_state
@@ -29,10 +29,10 @@ def model(family: str, seed: int = 1) -> State:
 
 
 def solve(
-    b: State, a: State, family: str = "sd1", progress: Silent | None = None, **options: object
+    b: State, a: State, family: str = "sd1", progress: NoProgress | None = None, **options: object
 ) -> Solution:
     settings = Options(**options)
-    return align(family_by_id(family), checkpoint(b), checkpoint(a), settings, progress or Silent())
+    return align(family_by_id(family), checkpoint(b), checkpoint(a), settings, progress or NoProgress())
 
 
 def after(solution: Solution, b: State) -> State:
@@ -63,13 +63,13 @@ def test_a_hidden_arrangement_of_all_groups_is_found_to_the_bit(family: str) -> 
     a = model(family)
     groups = every_group(family, a)
     hidden = arranged(a, groups, at_random(groups, seed=4))
-    found = solve(hidden, a, family)
-    assert len(found.moved) == len(groups)
-    assert found.settled
-    assert found.likeness[0] < 0.5
-    assert found.likeness[-1] == pytest.approx(1, abs=1e-12)
-    assert found.distance[1] == pytest.approx(0, abs=1e-5)
-    back = after(found, hidden)
+    solution = solve(hidden, a, family)
+    assert len(solution.moved) == len(groups)
+    assert solution.settled
+    assert solution.similarity[0] < 0.5
+    assert solution.similarity[-1] == pytest.approx(1, abs=1e-12)
+    assert solution.distance[1] == pytest.approx(0, abs=1e-5)
+    back = after(solution, hidden)
     assert [key for key in a if not torch.equal(back[key], a[key])] == []
 
 
@@ -95,33 +95,33 @@ def test_turns_of_heads_are_found_as_well() -> None:
     groups = every_group("sd1", a)
     hidden = arranged(a, groups, at_random(groups, seed=4, turned=True))
     permuted, turned = solve(hidden, a), solve(hidden, a, procrustes=True)
-    assert turned.likeness[-1] == pytest.approx(1, abs=1e-6)
-    assert permuted.likeness[-1] < 0.95  # no permutation undoes a turn
+    assert turned.similarity[-1] == pytest.approx(1, abs=1e-6)
+    assert permuted.similarity[-1] < 0.95  # no permutation undoes a turn
     assert turned.distance[1] < 1e-4
 
 
 @pytest.mark.parametrize("procrustes", [False, True])
-def test_the_objective_never_falls_and_is_what_is_told(procrustes: bool) -> None:
+def test_the_objective_never_falls_and_is_what_is_reported(procrustes: bool) -> None:
     a, b = model("sd1", 1), model("sd1", 2)
     objectives: list[float] = [product(a, b)]
     for limit in (1, 5, 20, 0):
-        found = solve(b, a, limit=limit, procrustes=procrustes)
-        objectives.append(product(a, after(found, b)))
+        solution = solve(b, a, limit=limit, procrustes=procrustes)
+        objectives.append(product(a, after(solution, b)))
     assert objectives == sorted(objectives)
     assert objectives[0] < objectives[1]
-    assert list(found.likeness) == sorted(found.likeness)
-    keys = {key for group in found.groups for key in group.keys}
-    part = [{key: state[key] for key in keys} for state in (a, b, after(found, b))]
+    assert list(solution.similarity) == sorted(solution.similarity)
+    keys = {key for group in solution.groups for key in group.keys}
+    part = [{key: state[key] for key in keys} for state in (a, b, after(solution, b))]
     sizes = math.sqrt(product(part[0], part[0]) * product(part[1], part[1]))
-    assert found.likeness[0] == pytest.approx(product(part[0], part[1]) / sizes, abs=1e-9)
-    assert found.likeness[-1] == pytest.approx(product(part[0], part[2]) / sizes, abs=1e-6)
+    assert solution.similarity[0] == pytest.approx(product(part[0], part[1]) / sizes, abs=1e-9)
+    assert solution.similarity[-1] == pytest.approx(product(part[0], part[2]) / sizes, abs=1e-6)
 
 
 @pytest.mark.parametrize("procrustes", [False, True])
 def test_equal_models_come_back_untouched(procrustes: bool) -> None:
-    found = solve(model("sd1"), dict(model("sd1")), procrustes=procrustes)
-    assert (found.moved, found.likeness, found.distance) == ((), (1.0,), (0.0, 0.0))
-    assert found.settled
+    solution = solve(model("sd1"), dict(model("sd1")), procrustes=procrustes)
+    assert (solution.moved, solution.similarity, solution.distance) == ((), (1.0,), (0.0, 0.0))
+    assert solution.settled
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_ties_go_to_staying(kind: str, procrustes: bool) -> None:
         if kind == "a touch of noise"
         else {key: 2 * value for key, value in a.items()}
     )
-    found = solve(b, a, procrustes=procrustes)
-    assert found.moved == () or (procrustes and kind == "a touch of noise")
-    if found.moved:  # a turn fits noise a little better; no channel changes its place
-        assert all(torch.equal(x.order, x.order.sort().values) for x in found.arrangements.values())
+    solution = solve(b, a, procrustes=procrustes)
+    assert solution.moved == () or (procrustes and kind == "a touch of noise")
+    if solution.moved:  # a turn fits noise a little better; no channel changes its place
+        assert all(torch.equal(x.order, x.order.sort().values) for x in solution.arrangements.values())
 
 
 def test_the_same_models_and_options_give_the_same_arrangement() -> None:
     a, b = model("sd1", 1), model("sd1", 2)
     first, second = (solve(b, a, sweeps=2) for _ in range(2))
-    assert first.likeness == second.likeness
+    assert first.similarity == second.similarity
     assert first.arrangements.keys() == second.arrangements.keys()
     assert all(
         torch.equal(first.arrangements[id].order, second.arrangements[id].order) for id in first.arrangements
@@ -164,10 +164,10 @@ def test_sweeps_and_a_limit_end_it_early_and_say_so() -> None:
     whole, short, limited = solve(b, a), solve(b, a, sweeps=1), solve(b, a, limit=7)
     assert whole.settled
     assert not short.settled
-    assert short.turns == len(short.groups)
-    assert (limited.turns, limited.settled) == (7, False)
+    assert short.visits == len(short.groups)
+    assert (limited.visits, limited.settled) == (7, False)
     assert len(limited.moved) <= 7
-    assert whole.likeness[-1] >= short.likeness[-1] > limited.likeness[-1]
+    assert whole.similarity[-1] >= short.similarity[-1] > limited.similarity[-1]
 
 
 def test_another_seed_takes_another_way() -> None:
@@ -187,14 +187,14 @@ def test_another_seed_takes_another_way() -> None:
 def test_only_what_is_selected_moves(options: dict, fits: object) -> None:
     a = model("sd1")
     groups = every_group("sd1", a)
-    found = solve(arranged(a, groups, at_random(groups, seed=4)), a, sweeps=1, **options)
-    assert found.groups == tuple(group for group in groups if fits(group))  # type: ignore[operator]
-    assert {id.partition(":")[0] for id in found.arrangements} <= {
-        g.id.partition(":")[0] for g in found.groups
+    solution = solve(arranged(a, groups, at_random(groups, seed=4)), a, sweeps=1, **options)
+    assert solution.groups == tuple(group for group in groups if fits(group))  # type: ignore[operator]
+    assert {id.partition(":")[0] for id in solution.arrangements} <= {
+        g.id.partition(":")[0] for g in solution.groups
     }
 
 
-class StopAfter(Silent):
+class StopAfter(NoProgress):
     """Asks to stop after so many groups."""
 
     def __init__(self, count: int) -> None:
@@ -210,11 +210,11 @@ class StopAfter(Silent):
 def test_whoever_stops_has_the_best_so_far_and_can_repeat_it_by_its_limit() -> None:
     a, b = model("sd1", 1), model("sd1", 2)
     stopped = solve(b, a, progress=StopAfter(9))
-    assert (stopped.stopped, stopped.settled, stopped.turns) == (True, False, 9)
-    assert stopped.likeness[-1] > stopped.likeness[0]
+    assert (stopped.stopped, stopped.settled, stopped.visits) == (True, False, 9)
+    assert stopped.similarity[-1] > stopped.similarity[0]
     again = solve(b, a, limit=9)
     assert not again.stopped
-    assert again.likeness == stopped.likeness
+    assert again.similarity == stopped.similarity
     left, right = after(stopped, b), after(again, b)
     assert all(torch.equal(left[key], right[key]) for key in b)
 
@@ -225,12 +225,12 @@ def test_nan_and_infinity_are_refused_by_name(value: float) -> None:
     key = "model.diffusion_model.middle_block.0.in_layers.2.weight"
     b[key] = b[key].clone()
     b[key][3, 2, 1, 0] = value
-    with pytest.raises(NumbersError, match="holds NaN or infinity") as caught:
+    with pytest.raises(NumericalError, match="holds NaN or infinity") as caught:
         solve(b, model("sd1"))
     assert caught.value.where == key
 
 
-def test_number_formats_may_differ_between_the_two_files() -> None:
+def test_dtypes_may_differ_between_the_two_files() -> None:
     a = model("sd1")
     groups = every_group("sd1", a)
     hidden = arranged(a, groups, at_random(groups, seed=4))
@@ -241,8 +241,8 @@ def test_number_formats_may_differ_between_the_two_files() -> None:
 
 def test_what_has_no_group_is_an_answer_too() -> None:
     a = model("sd1")
-    found = solve(a, a, layers=("IN02",))
-    assert (found.groups, found.moved, found.settled) == ((), (), True)
+    solution = solve(a, a, layers=("IN02",))
+    assert (solution.groups, solution.moved, solution.settled) == ((), (), True)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -250,6 +250,8 @@ def test_a_gpu_finds_the_same() -> None:
     a = model("sd1")
     groups = every_group("sd1", a)
     hidden = arranged(a, groups, at_random(groups, seed=4))
-    found = align(family_by_id("sd1"), checkpoint(hidden), checkpoint(a), Options(), Silent(), device="cuda")
-    back = after(found, hidden)
+    solution = align(
+        family_by_id("sd1"), checkpoint(hidden), checkpoint(a), Options(), NoProgress(), device="cuda"
+    )
+    back = after(solution, hidden)
     assert all(torch.equal(back[key], a[key]) for key in a)

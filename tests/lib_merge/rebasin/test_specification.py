@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 
-from lib_merge.architectures import FAMILIES, SYMMETRY_KINDS, Family, Role, family_by_id, matcher, role_of
+from lib_merge.architectures import FAMILIES, SYMMETRY_KINDS, Family, Role, family_by_id, key_regex, role_of
 from lib_merge.checkpoint import TensorInfo
 from lib_merge.dtypes import F16, I64
 from lib_merge.rebasin import Group, Options, groups_of, strange_keys
 
-ALIGNABLE = [family for family in FAMILIES if family.symmetries.moves]
+pytestmark = pytest.mark.newest_only
+
+ALIGNABLE = [family for family in FAMILIES if family.symmetries.permutable]
 NAMES = [family.id for family in ALIGNABLE]
 
 
@@ -37,7 +39,7 @@ def test_every_axis_moves_in_a_group_or_stays_for_a_reason_and_never_both(family
         for part in group.parts
         for member in part.members
     }
-    stays = [(matcher(kept.key), kept.axes) for kept in family.symmetries.stays]
+    stays = [(key_regex(kept.key), kept.axes) for kept in family.symmetries.fixed]
     for key, shape in family.shapes.items():
         for axis in range(min(2, len(shape))):
             if role_of(family, key) is Role.WEIGHT:
@@ -91,7 +93,7 @@ def test_there_are_as_many_groups_as_the_networks_have(
 
 
 @pytest.mark.parametrize(
-    ("family", "place", "heads"),
+    ("family", "module", "heads"),
     [
         ("sd1", "model.diffusion_model.input_blocks.1.1.", 8),
         ("sd1", "model.diffusion_model.middle_block.1.", 8),
@@ -103,9 +105,9 @@ def test_there_are_as_many_groups_as_the_networks_have(
         ("sd1", "first_stage_model.", 1),
     ],
 )
-def test_heads_are_counted_as_the_network_counts_them(family: str, place: str, heads: int) -> None:
+def test_heads_are_counted_as_the_network_counts_them(family: str, module: str, heads: int) -> None:
     groups = [
-        each for each in every_group(family_by_id(family), groups=("heads",)) if each.id.startswith(place)
+        group for group in every_group(family_by_id(family), groups=("heads",)) if group.id.startswith(module)
     ]
     assert {group.heads for group in groups} == {heads}
 
@@ -113,29 +115,29 @@ def test_heads_are_counted_as_the_network_counts_them(family: str, place: str, h
 def test_a_module_with_a_tensor_that_the_family_does_not_know_is_left_alone() -> None:
     family = family_by_id("sd1")
     plain = infos(family)
-    place = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2"
-    adapted = plain | {f"{place}.to_k_ip.weight": TensorInfo(F16, (320, 768))}
-    assert strange_keys(family, adapted) == [f"{place}.to_k_ip.weight"]
+    module = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2"
+    adapted = plain | {f"{module}.to_k_ip.weight": TensorInfo(F16, (320, 768))}
+    assert strange_keys(family, adapted) == [f"{module}.to_k_ip.weight"]
     grouping = groups_of(family, adapted, plain, Options())
-    told = [note.partition(": ")[0] for note in grouping.left_out]
+    left_out = [note.partition(": ")[0] for note in grouping.left_out]
     everything = {group.id for group in every_group(family)}
-    assert {group.id for group in grouping.groups} == everything - set(told)
-    assert f"{place}.to_q:heads" in told
+    assert {group.id for group in grouping.groups} == everything - set(left_out)
+    assert f"{module}.to_q:heads" in left_out
     assert all("to_k_ip" in note for note in grouping.left_out)
-    assert any(":embedding" in each for each in told)  # its place is the whole U-Net
+    assert any(":embedding" in group_id for group_id in left_out)  # its module is the whole U-Net
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "reason"),
     [
         (None, "is not in both files"),
         (TensorInfo(F16, (320, 300, 1, 1)), "has another number of channels"),
         (TensorInfo(F16, (640, 320, 1, 1)), "has another shape"),
-        (TensorInfo(I64, (320, 320, 1, 1)), "holds whole numbers"),
+        (TensorInfo(I64, (320, 320, 1, 1)), "holds integers"),
     ],
 )
 def test_a_group_that_does_not_fit_the_other_file_is_left_out_and_named(
-    change: TensorInfo | None, words: str
+    change: TensorInfo | None, reason: str
 ) -> None:
     family = family_by_id("sd1")
     key = "model.diffusion_model.input_blocks.1.1.proj_out.weight"
@@ -145,7 +147,7 @@ def test_a_group_that_does_not_fit_the_other_file_is_left_out_and_named(
         other[key] = change
     for pair in ((infos(family), other), (other, infos(family))):
         grouping = groups_of(family, *pair, Options())
-        assert [note for note in grouping.left_out if key in note and words in note]
+        assert [note for note in grouping.left_out if key in note and reason in note]
         assert not any(key in group.keys for group in grouping.groups)
 
 

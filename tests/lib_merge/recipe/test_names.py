@@ -17,9 +17,11 @@ from lib_merge.cli import main
 from lib_merge.errors import MergeError
 from lib_merge.recipe import Ingredient, Recipe, parse_recipe, print_recipe
 from lib_merge.recipe.ingredients import find_ingredients
-from lib_merge.recipe.names import distinct, files_in, fitting, labels, told_apart
+from lib_merge.recipe.names import checkpoint_files, distinct_files, match_name, short_labels, unique_names
 from lib_merge.recipe.reading import read_recipe
-from tests.full_size import write_tiny
+from tests.support.full_size import write_tiny
+
+pytestmark = pytest.mark.newest_only
 
 Capture = pytest.CaptureFixture[str]
 
@@ -61,13 +63,13 @@ def test_a_windows_path_in_quotes_is_the_file_that_it_names(
     recipe = parse_recipe(text if "+" in text or "slerp" in text else f"merge-desk recipe 2\n{text}")
     assert parse_recipe(print_recipe(recipe)) == recipe
     wanted = recipe.ingredients[0].file.removesuffix(" [0123456789]")
-    found = find_ingredients(
+    located = find_ingredients(
         parse_recipe(f"merge-desk recipe 2\nA = {json.dumps(wanted)}\n"),
-        lambda each: fitting(each.file, files_in(models)),
+        lambda recorded: match_name(recorded.file, checkpoint_files(models)),
         list,
         hash_file,
     )
-    assert list(found.paths.values()) == [models / f"{file}.safetensors"]
+    assert list(located.paths.values()) == [models / f"{file}.safetensors"]
 
 
 def test_an_escape_that_could_be_two_files_is_refused(models: Path) -> None:
@@ -79,7 +81,7 @@ def test_an_escape_that_could_be_two_files_is_refused(models: Path) -> None:
 
 
 def fits(folder: Path, name: str) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in fitting(name, files_in(folder)).files]
+    return [path.relative_to(folder).as_posix() for path in match_name(name, checkpoint_files(folder)).files]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +110,10 @@ def test_a_name_fits_every_file_whose_path_ends_so(models: Path, name: str, file
     assert fits(models, name) == files
 
 
-def test_a_file_of_exactly_the_name_is_meant_and_the_others_are_told(models: Path) -> None:
-    found = fitting("z", files_in(models))
-    assert found.files == (models / "z.safetensors",)
-    assert found.also == (models / "a" / "z.safetensors",)
+def test_a_file_of_exactly_the_name_is_meant_and_the_others_are_named(models: Path) -> None:
+    match = match_name("z", checkpoint_files(models))
+    assert match.files == (models / "z.safetensors",)
+    assert match.others == (models / "a" / "z.safetensors",)
 
 
 def test_links_to_one_file_are_one_file(models: Path) -> None:
@@ -127,13 +129,13 @@ def test_the_shortest_name_that_fits_no_other_file_is_taken(models: Path) -> Non
         models / "ink.ckpt",
         models / "z.safetensors",
     ]
-    assert told_apart(files) == ["a/x.safetensors", "b/x.safetensors", "ink.ckpt", "z.safetensors"]
+    assert unique_names(files) == ["a/x.safetensors", "b/x.safetensors", "ink.ckpt", "z.safetensors"]
 
 
 def test_labels_tell_apart_what_is_different(models: Path) -> None:
-    assert labels(["a/x.safetensors", "b/x.safetensors"]) == ["a/x", "b/x"]
-    assert labels(["sd15/ink.safetensors", "pastel.ckpt", "pastel.ckpt"]) == ["ink", "pastel"]
-    assert labels(["ink.safetensors", "ink.ckpt"]) == ["ink.safetensors", "ink.ckpt"]
+    assert short_labels(["a/x.safetensors", "b/x.safetensors"]) == ["a/x", "b/x"]
+    assert short_labels(["sd15/ink.safetensors", "pastel.ckpt", "pastel.ckpt"]) == ["ink", "pastel"]
+    assert short_labels(["ink.safetensors", "ink.ckpt"]) == ["ink.safetensors", "ink.ckpt"]
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ def test_two_files_of_one_name_are_merged_named_and_rebuilt_as_two(two: Path) ->
     assert main(["merge", "a/x.safetensors", "b/x.safetensors", "--alpha", "0.3", "-o", "m.safetensors"]) == 0
     recipe = read_recipe("m.safetensors")
     assert recipe.files == ("a/x.safetensors", "b/x.safetensors")
-    assert len({each.sha256 for each in recipe.ingredients}) == 2
+    assert len({ingredient.sha256 for ingredient in recipe.ingredients}) == 2
     assert main(["merge", "--recipe", "m.safetensors", "--models", str(two), "-o", "again.safetensors"]) == 0
     assert Path("again.safetensors").read_bytes() == Path("m.safetensors").read_bytes()
     for name in "ab":  # without folders of those names, the hashes are enough
@@ -163,22 +165,22 @@ def test_a_name_that_fits_two_files_is_refused_with_both_of_them(two: Path, caps
     assert (
         main(["merge", "--recipe", "x x 0.5 + x x 0.5 = M", "--models", str(two), "-o", "m.safetensors"]) == 2
     )
-    told = capsys.readouterr().err
-    assert "'x' fits 2 files" in told
-    assert "a/x.safetensors, b/x.safetensors" in told
+    stderr = capsys.readouterr().err
+    assert "'x' fits 2 files" in stderr
+    assert "a/x.safetensors, b/x.safetensors" in stderr
     assert not Path("m.safetensors").exists()
 
 
 def test_hashes_tell_two_files_of_one_name_apart(two: Path) -> None:
     assert main(["merge", "a/x.safetensors", "b/x.safetensors", "--alpha", "0.3", "-o", "m.safetensors"]) == 0
     recipe = read_recipe("m.safetensors")
-    a, b = (each.sha256 for each in recipe.ingredients)
+    a, b = (ingredient.sha256 for ingredient in recipe.ingredients)
     text = f'merge-desk recipe 2\nA = "x", sha256 = "{a}"\nB = "x.safetensors", sha256 = "{b}"\n'
     text += "M = weighted_sum(A, B, alpha = 0.3)\nsave M"
     assert main(["merge", "--recipe", text, "--models", ".", "-o", "again.safetensors"]) == 0
     assert read_recipe("again.safetensors").files == recipe.files
-    made, again = load_file("m.safetensors"), load_file("again.safetensors")
-    assert all(torch.equal(made[key], again[key]) for key in made)
+    first, again = load_file("m.safetensors"), load_file("again.safetensors")
+    assert all(torch.equal(first[key], again[key]) for key in first)
 
 
 def test_one_stem_with_two_endings_is_refused_until_the_ending_is_written(two: Path, capsys: Capture) -> None:
@@ -223,7 +225,7 @@ def test_a_file_of_an_odd_name_is_found_by_it_with_and_without_ending(tmp_path: 
     path = tmp_path / f"{stem}.safetensors"
     path.touch()
     for name in (stem, path.name):
-        assert fitting(name, files_in(tmp_path)).files == (path,)
+        assert match_name(name, checkpoint_files(tmp_path)).files == (path,)
 
 
 def test_the_hash_behind_a_name_in_a_sum_chooses_the_file_and_must_be_right(
@@ -263,8 +265,8 @@ def test_two_files_of_other_folders_do_not_become_one(two: Path, capsys: Capture
 def test_the_command_line_takes_and_shows_a_name_that_is_not_utf8(two: Path, capsys: Capture) -> None:
     odd = os.fsdecode(b"mod\xe8le.safetensors")
     Path("a/x.safetensors").rename(odd)
-    for words in (["inspect", odd], ["inspect", odd, "--json"], ["plan", odd, "b/x.safetensors"]):
-        assert main(words) == 0
+    for arguments in (["inspect", odd], ["inspect", odd, "--json"], ["plan", odd, "b/x.safetensors"]):
+        assert main(arguments) == 0
         assert "\\xe8le" in capsys.readouterr().out.replace("\\udce8", "\\xe8")
     data = ["--data", str(two / "data")]
     assert main(["merge", odd, "b/x.safetensors", "--alpha", "0.3", "-o", "m.safetensors", *data]) == 0
@@ -274,7 +276,7 @@ def test_the_command_line_takes_and_shows_a_name_that_is_not_utf8(two: Path, cap
     assert Path("again.safetensors").read_bytes() == Path("m.safetensors").read_bytes()
 
 
-def test_a_path_that_no_system_has_is_told_apart_like_any_other() -> None:
+def test_a_path_that_no_system_has_is_distinguished_like_any_other() -> None:
     paths = [Path("x/a\0b.safetensors"), Path("y/a\0b.safetensors")]
-    assert told_apart(paths) == ["x/a\0b.safetensors", "y/a\0b.safetensors"]
-    assert distinct(paths) == tuple(paths)
+    assert unique_names(paths) == ["x/a\0b.safetensors", "y/a\0b.safetensors"]
+    assert distinct_files(paths) == tuple(paths)

@@ -1,0 +1,1 @@
+"""The pages of the mixer's guide, and what draws their pictures."""

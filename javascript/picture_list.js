@@ -1,0 +1,66 @@
+"use strict";
+/* The pictures of this page, in the order in which they were generated. Pure; tests/javascript/pictures.test.js
+ * runs it. */
+{
+  const MOST = 40; // pictures that are kept besides those that are marked
+
+  class PictureList {
+    /** The oldest first. @type {ListedPicture[]} */
+    all = [];
+    #count = 0;
+    #changesBetween;
+
+    /** @param {(typeof import("./picture_changes.js"))["changesBetween"]} changesBetween */
+    constructor(changesBetween) {
+      this.#changesBetween = changesBetween;
+    }
+    get last() {
+      return this.all.at(-1) ?? null;
+    }
+    /** One that was made with the same as an earlier one takes its place.
+     * @param {DeskPicture} picture @param {DeskPicture | null} before on which it follows @returns {ListedPicture} */
+    add(picture, before) {
+      const known = this.all.find((each) => this.#isSame(each, picture));
+      if (known) return Object.assign(known, picture);
+      const changes = this.#changesBetween(before, picture);
+      const added = { ...picture, number: ++this.#count, changes, pinned: false, starred: false, note: "" };
+      this.all.push(added);
+      this.#forget();
+      return added;
+    }
+    /** @param {DeskPicture} one @param {DeskPicture} other */
+    #isSame(one, other) {
+      const [made, wanted] = [one, other].map(({ made }) =>
+        JSON.stringify([made?.selection, made?.parameters]),
+      );
+      return made === wanted && this.#changesBetween(one, other)[0] === this.#changesBetween(one, one)[0];
+    }
+    /** Forgets the oldest that nobody has marked or written a note on. */
+    #forget() {
+      const free = this.all.filter(({ pinned, starred, note }) => !pinned && !starred && !note);
+      const over = free.slice(0, Math.max(0, free.length - MOST));
+      this.all = this.all.filter((each) => !over.includes(each));
+    }
+    /** @param {{ src: string } | null} picture as it was added */
+    of(picture) {
+      return this.all.findLast(({ src }) => src === picture?.src) ?? null;
+    }
+    /** @param {number} number */
+    numbered(number) {
+      return this.all.find((each) => each.number === number) ?? null;
+    }
+    /** The one some places later, or the first or last of all. @param {ListedPicture | null} from @param {number} step */
+    next(from, step) {
+      const at = from ? this.all.findIndex(({ number }) => number === from.number) : this.all.length - 1;
+      return this.all[Math.min(this.all.length - 1, Math.max(0, at + step))] ?? null;
+    }
+    /** @param {ListedPicture} picture */
+    place(picture) {
+      return `${this.all.indexOf(picture) + 1} of ${this.all.length}`;
+    }
+  }
+
+  const pictureList = { PictureList, MOST };
+  if (typeof module !== "undefined") module.exports = pictureList;
+  else globalThis.mergeDesk = { ...globalThis.mergeDesk, pictureList };
+}

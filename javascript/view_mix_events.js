@@ -1,0 +1,60 @@
+"use strict";
+/* The tab Mix: what happens elsewhere on the page and matters to the merge. The user changes the fields of a picture's
+ * settings, comes back to this window, or chooses a checkpoint in the WebUI's own list. */
+{
+  const HOST_LISTS = ":is(#setting_sd_model_checkpoint, .model_selection:not(#setting_sd_modules))"; // the WebUI's own list of checkpoints, which has no id in Forge
+  const HOST_SETTLED = 1000; // ms after a click elsewhere in which the WebUI has done what it asks for
+  const FIELD_SETTLED = 250; // ms after a change of a field until Gradio has its value
+
+  /** @param {DeskPage} page
+   * @param {{ refreshOnFocus: () => void, fieldChanged: () => void }} given */
+  function listen({ state, wire, mix }, { refreshOnFocus, fieldChanged }) {
+    let fieldTimer = 0;
+
+    /** A click outside of our tab may have chosen a checkpoint, which Forge loads with its next picture only.
+     * @param {MouseEvent} event */
+    function refreshAfterHost(event) {
+      const inside = !(event.target instanceof Element) || event.target.closest("#tab_merge_desk");
+      if (!inside) setTimeout(refreshOnFocus, HOST_SETTLED);
+    }
+    /** Since Gradio 4 a list tells nobody that its selected entry was selected again. A merge that was loaded
+     * over that checkpoint is unloaded, as AUTOMATIC1111's list does it.
+     * @param {EventTarget | null} target */
+    async function unloadAfterHost(target) {
+      const major = parseInt(/** @type {any} */ (window).gradio_config?.version ?? "");
+      const selected = target instanceof Element && target.closest(`${HOST_LISTS} li[aria-selected=true]`);
+      if (!(major >= 4) || !selected) return;
+      const data = { parameters: {}, engaged: state.engaged ?? "" };
+      const response = await wire.ask("mix.effects", data, { latest: true });
+      if (!response?.status?.engaged) return;
+      if (state.ui) mix.send("unload");
+      else wire.ask("mix.unload", data); // the tab was not opened yet
+    }
+    /** The same by keyboard: Enter in such a list chooses its active entry.
+     * @param {KeyboardEvent} event */
+    function unloadAfterEnter(event) {
+      if (event.key !== "Enter" || !(event.target instanceof Element)) return;
+      const entry = event.target.closest(HOST_LISTS)?.querySelector("li.active[aria-selected=true]");
+      if (entry) unloadAfterHost(entry);
+    }
+    /** Something was done to the fields of a picture's settings, which Gradio takes over in a moment.
+     * @param {Event} event */
+    function refreshAfterField(event) {
+      const inside = event.target instanceof Element && event.target.closest("#merge_desk_drawing");
+      if (!inside) return;
+      fieldChanged();
+      clearTimeout(fieldTimer);
+      fieldTimer = window.setTimeout(mix.refreshEffects, FIELD_SETTLED);
+    }
+    for (const name of ["change", "focusout"]) document.addEventListener(name, refreshAfterField);
+    document.addEventListener("mousedown", ({ target }) => unloadAfterHost(target), true);
+    document.addEventListener("keydown", unloadAfterEnter, true);
+    document.addEventListener("click", refreshAfterHost);
+    window.addEventListener("focus", refreshOnFocus);
+    document.addEventListener("visibilitychange", refreshOnFocus);
+  }
+
+  const mixEvents = { listen };
+  if (typeof module !== "undefined") module.exports = mixEvents;
+  else globalThis.mergeDesk = { ...globalThis.mergeDesk, mixEvents };
+}

@@ -1,0 +1,1 @@
+"""The lists above all tabs, and what the page shows for what they say."""

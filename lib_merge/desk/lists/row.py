@@ -1,0 +1,118 @@
+"""The row above all tabs: A, B, C, the method and the VAE; and the events that it causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, cast
+
+from lib_merge.desk.lists.view import AlignmentNote, c_label
+from lib_merge.desk.protocol import ID_PREFIX, Response
+from lib_merge.desk.selection import DTYPE_OF_A, VAE_OF_A, ListOptions, method_by_title
+from lib_merge.desk.tab import Binding, Lists, Page, component
+from lib_merge.recipe.options import ALIGN_OPTION, DTYPE_OPTION, VAE_OPTION
+
+ALIGN_LABEL = "Align to A first"
+
+
+@dataclass(frozen=True)
+class ListRow:
+    """The other components of the row: buttons and notes."""
+
+    swap: Any
+    refresh: Any
+    note: Any
+    unreadable: Any
+
+
+def build_lists(gr: Any, options: ListOptions) -> tuple[Lists, ListRow]:
+    """Builds the row; the lists are filled when the page opens."""
+
+    def dropdown(name: str, label: str, choices: Sequence[str], value: str | None = None, **more: Any) -> Any:
+        more = {"scale": 4, "min_width": 130, "allow_custom_value": True, **more}
+        return component(gr.Dropdown, name, label=label, choices=list(choices), value=value, **more)
+
+    def tool(name: str, sign: str) -> Any:
+        look = {"elem_classes": ["merge-desk-tool"], "scale": 0, "min_width": 40}
+        return gr.Button(sign, elem_id=ID_PREFIX + name, **look)
+
+    with gr.Row(elem_id=f"{ID_PREFIX}lists"):
+        a = dropdown("a", "A, start from", options.checkpoints, options.loaded or None)
+        swap = tool("lists_swap", "\u21c4")
+        b = dropdown("b", "B, mix in", options.checkpoints)
+        c = dropdown("c", "C", options.checkpoints, visible=False)
+        refresh = tool("lists_refresh", "\u21bb")
+        method = dropdown("method", "Method", options.methods, options.methods[0])
+        vae = dropdown(VAE_OPTION.name, "VAE", options.vaes, VAE_OF_A)
+    with gr.Row(elem_id=f"{ID_PREFIX}align_row"):
+        align = component(
+            gr.Checkbox, ALIGN_OPTION.name, label=ALIGN_LABEL, value=False, scale=0, min_width=200
+        )
+        note = gr.HTML("", elem_id=f"{ID_PREFIX}align_note")
+    unreadable = gr.HTML(_unreadable(options), elem_id=f"{ID_PREFIX}unreadable")
+    dtype = dropdown(DTYPE_OPTION.name, "Precision", options.dtypes, DTYPE_OF_A, scale=1, render=False)
+    return Lists(a, b, c, method, vae, dtype, align), ListRow(swap, refresh, note, unreadable)
+
+
+def list_bindings(page: Page, row: ListRow) -> dict[str, Binding]:
+    """The components that the endpoints of the lists set."""
+    lists = page.lists
+    filled = [lists.a, lists.b, lists.c, lists.vae, row.unreadable]
+    fill = _filler(page.gr)
+    c_is_used = _c_is_used(page.gr)
+    return {
+        "lists.open": Binding(outputs=filled, updates=fill, sets_lists=True),
+        "lists.refresh": Binding(row.refresh, outputs=filled, updates=fill, sets_lists=True),
+        "lists.changed": Binding(outputs=[lists.c], updates=c_is_used),
+        "lists.settled": Binding(outputs=[lists.c], updates=c_is_used),
+        "lists.align": Binding(outputs=[row.note], updates=lambda answer: [_note(alignment_note(answer))]),
+    }
+
+
+def swapped(a: str | None, b: str | None) -> tuple[str | None, str | None]:
+    """B and A: the values of the two lists after *Swap*."""
+    return b, a
+
+
+def _filler(gr: Any) -> Callable[[Response], Sequence[Any]]:
+    def fill(response: Response) -> Sequence[Any]:
+        if response.data is None:
+            return [gr.update()] * 5
+        options = cast("ListOptions", response.data)
+        names = list(options.checkpoints)
+        first = options.loaded or (names[0] if names else None)
+        return [
+            gr.update(choices=names) if response.selection.a else gr.update(choices=names, value=first),
+            gr.update(choices=names),
+            gr.update(choices=names),
+            gr.update(choices=list(options.vaes)),
+            _unreadable(options),
+        ]
+
+    return fill
+
+
+def _c_is_used(gr: Any) -> Callable[[Response], Sequence[Any]]:
+    def shown(response: Response) -> Sequence[Any]:
+        method = method_by_title(response.selection.method)
+        return [gr.update(visible=(method.max_models or 3) > 2, label=c_label(method))]
+
+    return shown
+
+
+def alignment_note(response: Response) -> str:
+    """The result of aligning, or why it failed."""
+    problem = response.problem
+    if problem is not None:
+        return " ".join(filter(None, (f"Not aligned: {problem.what}.", problem.where, problem.hint)))
+    return cast("AlignmentNote", response.data).text if response.data else ""
+
+
+def _unreadable(options: ListOptions) -> str:
+    """The files that are not listed because they cannot be read."""
+    return _note(f"Cannot be read: {options.unreadable}" if options.unreadable else "")
+
+
+def _note(text: str) -> str:
+    return f'<p class="merge-desk-note">{escape(text)}</p>' if text else ""

@@ -1,0 +1,23 @@
+"""Every tab of the page, one line each; desk/tab.py says what follows from a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lib_merge.desk.lists import handlers
+from lib_merge.desk.protocol import Endpoint, endpoints_of
+from lib_merge.desk.tab import Tab
+from lib_merge.desk.tabs.grid.tab import GRID_TAB
+from lib_merge.desk.tabs.history.tab import HISTORY_TAB
+from lib_merge.desk.tabs.methods.tab import METHODS_TAB
+from lib_merge.desk.tabs.mix.tab import MIX_TAB
+from lib_merge.desk.tabs.report.tab import REPORT_TAB
+from lib_merge.desk.tabs.weights.tab import WEIGHTS_TAB
+
+LIST_ENDPOINTS: tuple[Endpoint, ...] = endpoints_of(handlers)  # of the lists above the tabs
+TABS: tuple[Tab, ...] = (MIX_TAB, WEIGHTS_TAB, METHODS_TAB, REPORT_TAB, GRID_TAB, HISTORY_TAB)
+
+
+def endpoints(tabs: Sequence[Tab] = TABS) -> tuple[Endpoint, ...]:
+    """Every endpoint of the page."""
+    return (*LIST_ENDPOINTS, *(endpoint for tab in tabs for endpoint in tab.endpoints))

@@ -1,0 +1,1 @@
+"""Grid: merges and settings against each other, as a sheet of pictures."""

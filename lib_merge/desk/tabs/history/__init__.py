@@ -1,0 +1,1 @@
+"""History: what was merged, and what is pasted or dropped on the page."""

@@ -1,0 +1,1 @@
+"""Methods: cards that show what each method does."""

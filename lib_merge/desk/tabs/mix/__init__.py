@@ -1,0 +1,1 @@
+"""Mix: the faders, the pictures and saving."""

@@ -1,0 +1,129 @@
+"""The tab *Mix*: faders, pictures, what they are drawn with, and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from lib_merge.desk.protocol import ID_PREFIX, Response, element_id, endpoints_of
+from lib_merge.desk.route import routes_of
+from lib_merge.desk.selection import default_draw_settings, options_of
+from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
+from lib_merge.desk.tabs.mix import api, handlers, kept
+from lib_merge.desk.tabs.mix.engaged import EngagedMerge
+from lib_merge.desk.tabs.mix.kept import ListsAndFields, ResumedDesk
+from lib_merge.recipe.options import CHECKBOXES
+from lib_merge.save.saving import SAVE_FORMATS
+
+FIELDS = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed", "styles")
+HOST_SETTINGS_NOTE = "Pictures are generated with the settings of the txt2img tab and this seed."
+
+
+def _build(page: Page) -> Mapping[str, Binding]:
+    gr, lists = page.gr, page.lists
+    with gr.Row(elem_id=f"{ID_PREFIX}mix_columns"):
+        with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}left"):
+            page.mount("faders", skip_to="preview", host_fields=bool(page.host_fields), stop=True)
+            page.fields.update(_fields(page))
+            saving = _saving(page)
+        with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}right"):
+            for name in ("preview", "stage", "strip"):
+                page.mount(name)
+
+    def engaged_updates(response: Response) -> Sequence[Any]:
+        engaged = cast("EngagedMerge", response.data) if response.data else EngagedMerge()
+        values: Mapping[str, str] = engaged.setup.lists if engaged.setup else {}
+        align = gr.update(value=engaged.align) if values else gr.update()
+        return [*page.set_lists(values), align]
+
+    def list_updates(response: Response) -> Sequence[Any]:
+        choices = list(options_of(page.service.merging).checkpoints)
+        overwrite = gr.update(value=False) if response.problem is None else gr.update()  # for that file
+        return [*(gr.update(choices=choices) for _ in "abc"), overwrite]
+
+    own_fields = {name: page.fields[name] for name in page.fields if name not in page.host_fields}
+
+    def set_updates(lists: Mapping[str, str], align: Any, drawing: Mapping[str, object]) -> Sequence[Any]:
+        values = {name: value for name, value in drawing.items() if _is_offered(page, name, value)}
+        fields = [gr.update(value=values[name]) if name in values else gr.update() for name in own_fields]
+        return [*page.set_lists(lists), align, *fields]
+
+    def resumed_updates(response: Response) -> Sequence[Any]:
+        desk = cast("ResumedDesk", response.data) if response.data else ResumedDesk()
+        lists = {name: value for name, value in desk.lists.items() if value}
+        return set_updates(lists, gr.update(value=desk.align) if desk.page else gr.update(), desk.drawing)
+
+    def set_up_updates(response: Response) -> Sequence[Any]:
+        if response.data is None:
+            return set_updates({}, gr.update(), {})
+        wanted = cast("ListsAndFields", response.data)
+        return set_updates(wanted.lists, gr.update(value=wanted.align), wanted.drawing)
+
+    outputs = [*(getattr(lists, name) for name in RECIPE_LISTS), lists.align]
+    everything = [*outputs, *own_fields.values()]
+    button = saving.pop("button")
+    return {
+        "mix.load_engaged": Binding(outputs=outputs, updates=engaged_updates, sets_lists=True),
+        "mix.resume": Binding(outputs=everything, updates=resumed_updates, sets_lists=True),
+        "mix.set_up": Binding(outputs=everything, updates=set_up_updates, sets_lists=True),
+        "mix.save": Binding(button, saving, [lists.a, lists.b, lists.c, saving["overwrite"]], list_updates),
+    }
+
+
+def _fields(page: Page) -> dict[str, Any]:
+    """The fields of a preview's settings: the host's own where it has them on its page, else ours."""
+    gr, host_fields, merging = page.gr, page.host_fields, page.service.merging
+    usual, can = default_draw_settings(merging), merging.host.capabilities()
+    own: dict[str, Any] = {}
+
+    def field(name: str, kind: Any, label: str, **options: Any) -> None:
+        if name not in host_fields:
+            own[name] = page.component(kind, name, label=label, value=getattr(usual, name), **options)
+
+    with gr.Group(elem_id=f"{ID_PREFIX}drawing"):
+        if "prompt" in host_fields:
+            gr.HTML(f'<p class="merge-desk-note">{HOST_SETTINGS_NOTE}</p>')
+        field("prompt", gr.Textbox, "Prompt", lines=2, max_lines=6)
+        field("negative", gr.Textbox, "Negative prompt", lines=1, max_lines=4)
+        with gr.Row():
+            if can.samplers:
+                field("sampler", gr.Dropdown, "Sampler", choices=list(can.samplers), min_width=100)
+            if can.schedulers:
+                field("scheduler", gr.Dropdown, "Schedule", choices=list(can.schedulers), min_width=100)
+        with gr.Row():
+            field("steps", gr.Number, "Steps", precision=0, min_width=60)
+            field("cfg", gr.Number, "CFG", min_width=60)
+            field("width", gr.Number, "Width", precision=0, min_width=60)
+            field("height", gr.Number, "Height", precision=0, min_width=60)
+            field("seed", gr.Number, "Seed", precision=0, min_width=60)
+    components = {**host_fields, **own}
+    return {name: components[name] for name in FIELDS if name in components}
+
+
+def _saving(page: Page) -> dict[str, Any]:
+    """The fields of SaveRequest, and the button."""
+    gr, component = page.gr, page.component
+    with gr.Accordion("Save the merge", open=False, elem_id=f"{ID_PREFIX}saving"):
+        name = component(gr.Textbox, "name", label="Name", placeholder="my-mix", max_lines=1)
+        with gr.Row():
+            page.lists.dtype.render()
+            kinds = {"choices": list(SAVE_FORMATS), "value": SAVE_FORMATS[0], "min_width": 200}
+            format = component(gr.Radio, "format", label="File format", **kinds)
+        checkboxes = {"choices": list(CHECKBOXES), "value": []}
+        save_options = component(gr.CheckboxGroup, "save_options", label="Include / Prune", **checkboxes)
+        with gr.Row(equal_height=True):
+            overwrite = component(gr.Checkbox, "overwrite", label="Overwrite", value=False, min_width=120)
+            button = gr.Button("Save", variant="primary", elem_id=element_id("mix.save"), min_width=120)
+        gr.HTML('<div class="merge-desk" data-part="fact-sheet"></div>', elem_id=f"{ID_PREFIX}fact_sheet")
+    fields = {"name": name, "format": format, "overwrite": overwrite, "save_options": save_options}
+    return {**fields, "button": button}
+
+
+def _is_offered(page: Page, name: str, value: object) -> bool:
+    """Whether a field can have a value: a list of this host may lack it."""
+    can = page.service.merging.host.capabilities()
+    choices = {"sampler": can.samplers, "scheduler": can.schedulers}
+    return value is not None and (name not in choices or value in choices[name])
+
+
+MIX_TAB = Tab("mix", "Mix", (*endpoints_of(handlers), *endpoints_of(kept)), routes_of(api), _build)

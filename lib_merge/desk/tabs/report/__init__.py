@@ -1,0 +1,1 @@
+"""Report: how models differ, and what is broken in one."""

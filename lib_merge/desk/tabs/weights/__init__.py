@@ -1,0 +1,1 @@
+"""Weights: rules, random numbers and Adjust."""

@@ -1,0 +1,1 @@
+"""The text form of a recipe: canonical, shorthand, and sums of models."""

@@ -1,0 +1,1 @@
+"""Block weights: lists, rules, presets, and the notations of other tools."""

@@ -1,0 +1,1 @@
+"""Similarity of models, by tensor and by block."""

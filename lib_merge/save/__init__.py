@@ -1,0 +1,1 @@
+"""Saves merges as files and folders."""

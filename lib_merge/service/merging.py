@@ -1,0 +1,386 @@
+"""Merges in the host's model and to files, for the desk, the HTTP API and the always-on script.
+
+Everything that touches the model runs inside a job of the host; requests are validated before that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lib_merge.checkpoint import ALL_HASHES, Hashes, Header, hash_file
+from lib_merge.errors import MergeError, PlanError
+from lib_merge.execute import MergeOptions, Overflow
+from lib_merge.hosts.host import (
+    DrawSettings,
+    Host,
+    HostError,
+    ListedFile,
+    Picture,
+)
+from lib_merge.library.history import SAVED, History
+from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
+from lib_merge.plan import Plan, make_plan
+from lib_merge.progress import NoProgress, Progress
+from lib_merge.rebasin import Alignments
+from lib_merge.recipe import Recipe
+from lib_merge.recipe.hashing import InputHashes
+from lib_merge.save.saving import (
+    DIFFUSERS_FORMAT,
+    SAVE_FORMATS,
+    copy_yaml,
+    file_name,
+    save_merge,
+    saving_problems,
+    size_of,
+    yaml_problems,
+)
+from lib_merge.service.activity import GENERATING, LOADING, Activity
+from lib_merge.service.host_files import HostFiles
+from lib_merge.service.request import MergeRequest, Resolved
+from lib_merge.service.server_paths import without_paths
+
+log = logging.getLogger(__name__)
+WEIGHTS_ALTERED = (
+    "another extension has changed them; a merge, or choosing another checkpoint and back, undoes that"
+)
+RESTORING_MERGE = "restoring the engaged merge"  # the place that error messages name
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is in memory.
+
+    base                the loaded checkpoint, "" for none
+    live                the merge in memory, None where the model is the checkpoint
+    last_report         what the last change of the model did
+    unavailable_reason  why no merge can be loaded into the model, "" where one can
+    note                warnings: weights that differ from the file, failures inside the host's jobs
+    next_base           the selected checkpoint that the host loads with its next picture, "" for none
+    """
+
+    base: str
+    live: MergeIdent | None
+    last_report: SwapReport | None
+    unavailable_reason: str
+    note: str = ""
+    next_base: str = ""
+
+
+@dataclass(frozen=True)
+class SavedMerge:
+    """A saved file, its hashes (none for a folder), and the values that overflowed and were clamped."""
+
+    checkpoint: ListedFile
+    plan: Plan
+    nbytes: int
+    hashes: Hashes
+    overflow: Overflow = field(default_factory=Overflow)
+
+
+@dataclass(frozen=True)
+class PreparedMerge:
+    """A validated merge: its files are found and their headers read.
+
+    request  the request that it was read from; None for a recipe, which is never engaged
+    """
+
+    resolved: Resolved[ListedFile]
+    headers: Mapping[str, Header]
+    request: MergeRequest | None = None
+
+
+class MergeJob:
+    """Exclusive use of the model in memory; created by `MergeService.job` and `.current`.
+
+    progress  the host's progress bar and *Interrupt*
+    engages   whether merges of this job are engaged: loaded again whenever the host reloads its checkpoint
+    applied   the last engaged merge, for the history
+    picture   the last picture of that merge
+    entry     once the job has ended: the id of that merge in the history, 0 for none
+    """
+
+    def __init__(self, service: MergeService, progress: Progress, *, engages: bool = False) -> None:
+        self.progress = progress
+        self._service, self._engages = service, engages
+        self.applied: Resolved[ListedFile] | None = None
+        self.picture: Picture | None = None
+        self.entry = 0
+
+    def apply(self, merge: PreparedMerge) -> SwapReport:
+        """Write a merge into the model, completely or not at all.
+
+        Raises MergeError, after which the model is what it was before; where that could not be restored
+        (BrokenModelError) the host has loaded its checkpoint.
+        """
+        if isinstance(self.progress, Activity):
+            self.progress.begin(LOADING)
+        report = self._service.apply_merge(merge, self.progress)
+        if self._engages:
+            self._service.engaged = merge.request
+            self._service.failures.pop(RESTORING_MERGE, None)
+            self.applied, self.picture = merge.resolved, None
+        return report
+
+    def draw(self, settings: DrawSettings) -> Picture:
+        """Generate a picture with the model in memory."""
+        if isinstance(self.progress, Activity):
+            self.progress.begin(GENERATING, settings.steps)
+        picture = self._service.host.draw(settings)
+        if self._engages:
+            self.picture = picture
+        return picture
+
+    def restore(self) -> SwapReport | None:
+        """Restore the weights of the loaded checkpoint in place; where that fails the host loads it."""
+        if self._engages:
+            self._service.disengage()
+        return self._service.restore_checkpoint(self.progress)
+
+    @contextmanager
+    def preserving(self) -> Generator[None]:
+        """Afterwards the model is what it was before, however the block ends; the block engages nothing.
+
+        Where the host has loaded another checkpoint meanwhile, an engaged merge is applied to that one, and
+        without one the checkpoint stays. Where the merge cannot be restored (one of its files is missing) it
+        is disengaged, the checkpoint is restored, and the status says why.
+        """
+        ident_before, engages = self._service.live_ident(), self._engages
+        self._engages = False
+        try:
+            yield
+        finally:
+            self._engages = engages
+            self._put_back(ident_before)
+
+    def _put_back(self, ident_before: MergeIdent | None) -> None:
+        """Restores without the job's progress, because a stop of the block must not stop this."""
+        service = self._service
+        if ident_before is not None and service.live_ident() == ident_before:
+            return
+        quiet = service.current()
+        if ident_before is not None and service.engaged is not None:
+            try:
+                service.host.ensure_loaded()  # Forge still holds the checkpoint of the block's last job
+                quiet.apply(service.prepare(service.engaged))
+            except Exception as failure:  # the model must not keep the block's last merge, whatever fails
+                service.report_failure(RESTORING_MERGE, failure)
+                service.disengage()
+            else:
+                return
+        quiet.restore()
+
+
+class MergeService(HostFiles):
+    """The merges of one host; thread-safe.
+
+    threads  worker threads of merges, as in MergeOptions, whose other fields are those of the host
+    """
+
+    def __init__(self, host: Host, *, threads: int | None = None) -> None:
+        super().__init__(host)
+        alignments = Alignments(lambda: host.data_dir() / "alignments")
+        self.session = LiveSession(device=host.device(), threads=threads, alignments=alignments)
+        self.engaged: MergeRequest | None = None  # applied again whenever the host reloads its checkpoint
+        self.job_merge: MergeIdent | None = None  # the merge of the recipe that the host's last job carried
+        self.failures: dict[str, str] = {}  # place of a failure inside the host -> message for the page
+        self._threads = threads
+        self._last: SwapReport | None = None
+        self._lock = threading.RLock()
+        self.history = History(host.data_dir())
+        self.activity: Activity | None = None  # of the job that runs
+
+    # --- status ---
+
+    def status(self) -> Status:
+        """What is in memory; does not touch the model."""
+        loaded = self.host.loaded()
+        live = self.live_ident()
+        base = loaded.checkpoint.name if loaded.checkpoint else ""
+        notes = list(self.failures.values())
+        if base and live is None and not loaded.unavailable_reason and self.host.weights_altered():
+            notes.insert(0, f"The weights in memory are not those of {base}'s file: {WEIGHTS_ALTERED}.")
+        if live and self._last:
+            notes += [f"{note[:1].upper()}{note[1:]}." for note in self._last.notes]
+        following = loaded.next_checkpoint.name if loaded.next_checkpoint else ""
+        report = self._last if live else None
+        return Status(base, live, report, loaded.unavailable_reason, " ".join(notes), following)
+
+    def report_failure(self, where: str, failure: Exception) -> None:
+        """Log an error inside the host's own job, which continues, and show it in the status."""
+        log.exception("Merge Desk failed at %s", where, exc_info=failure)
+        why = without_paths(str(failure)) or type(failure).__name__
+        self.failures[where] = f"Merge Desk failed at {where}, and the WebUI went on without it: {why}."
+
+    def is_live(self) -> bool:
+        """Whether the host's model holds the last merge; cheap, takes no lock."""
+        if self.session.ident is None:
+            return False
+        loaded = self.host.loaded()
+        if loaded.checkpoint is None or loaded.unavailable_reason:
+            return False
+        return self.session.is_live(self.host.model())
+
+    def live_ident(self) -> MergeIdent | None:
+        """The merge in memory, None where the model is the checkpoint."""
+        return self.session.ident if self.is_live() else None
+
+    def _write_down(self, recipe: Recipe, **facts: Any) -> int:
+        """Add a merge to the history; the id of its entry, 0 where that fails, which is only logged."""
+        try:
+            return self.history.add(recipe, **facts)
+        except MergeError as problem:
+            log.warning("%s", problem)
+            return 0
+
+    # --- the live model ---
+
+    def prepare(self, merge: MergeRequest | Resolved[ListedFile]) -> PreparedMerge:
+        """Validate a merge for `MergeJob.apply`: finds its files and reads their headers."""
+        if isinstance(merge, Resolved):
+            return PreparedMerge(merge, self.headers(merge))
+        resolved = self.resolve(merge)
+        return PreparedMerge(resolved, self.headers(resolved), merge)
+
+    @contextmanager
+    def job(self, label: str, task: str = "") -> Generator[MergeJob]:
+        """A job of the host with exclusive use of the model; its merges are engaged.
+
+        label  for the host's list of jobs
+        task   the id under which the host's page asks for progress
+        Afterwards the applied merge is added to the history, with its last picture, unless the job raised an
+        error.
+        """
+        with self.host.job(f"Merge Desk: {label}", task) as progress:
+            self.activity = Activity(progress)
+            job = MergeJob(self, self.activity, engages=True)
+            try:
+                yield job
+            finally:
+                self.activity = None
+        if job.applied is not None:
+            picture = job.picture
+            facts = {"picture": picture.image, "infotext": picture.infotext} if picture else {}
+            job.entry = self._write_down(self.with_known_hashes(job.applied), **facts)
+
+    def current(self, progress: Progress | None = None) -> MergeJob:
+        """For a caller inside a job of the host: starts no second job, engages nothing."""
+        return MergeJob(self, progress or NoProgress())
+
+    def activity_text(self) -> str:
+        """What the running job does now; "" where none runs."""
+        activity = self.activity
+        return activity.text(self.host.sampling_step()) if activity else ""
+
+    def disengage(self) -> None:
+        """Engage no merge, from the next batch of a running job on; `MergeJob.restore` restores the
+        checkpoint.
+        """
+        self.engaged = None
+
+    def apply_merge(self, merge: PreparedMerge, progress: Progress) -> SwapReport:
+        """Inside a job of the host; see MergeJob.apply."""
+        loaded = self.host.loaded()
+        if loaded.unavailable_reason:
+            raise HostError(loaded.unavailable_reason, hint="save the merge to a file and load that")
+        if loaded.checkpoint is None:
+            raise HostError("no checkpoint is loaded yet", hint="choose one in the WebUI")
+        with self._lock:
+            model, recipe = self.host.model(), self.with_known_hashes(merge.resolved)
+            try:
+                self._last = self.session.apply(
+                    model, loaded.checkpoint.path, recipe, merge.headers, progress
+                )
+            except BrokenModelError:
+                self.host.load()
+                raise
+            self.hash_cache.compute_in_background([file.path for file in merge.resolved.files.values()])
+            return self._last
+
+    def restore_checkpoint(self, progress: Progress) -> SwapReport | None:
+        """Inside a job of the host; see MergeJob.restore."""
+        with self._lock:
+            loaded = self.host.loaded().checkpoint if self.is_live() else None
+            if loaded is None:
+                self.session.forget()
+                self._last = None
+                return None
+            try:
+                self._last = self.session.restore(self.host.model(), loaded.path, progress)
+            except MergeError:
+                self.session.forget()
+                self.host.load()
+                return None
+            return self._last
+
+    # --- saving ---
+
+    def save(
+        self,
+        request: MergeRequest,
+        name: str,
+        *,
+        format: str = SAVE_FORMATS[0],
+        overwrite: bool = False,
+        task: str = "",
+    ) -> SavedMerge:
+        """Save a merge as a file of this name in the host's folder; the name is never a path.
+
+        format     one of SAVE_FORMATS
+        overwrite  replace a file of this name; the other fields of MergeOptions are not the caller's: device,
+                   progress and alignments are those of the host
+        task       see `job`
+        """
+        resolved = self.resolve(request)
+        plan = make_plan(resolved.recipe, self.headers(resolved))
+        target = self._target_folder(format) / file_name(name, format)
+        loaded = self.host.loaded().checkpoint
+        inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
+        problems = saving_problems(plan, target, format, inputs=inputs, overwrite=overwrite)
+        base = plan.sources[plan.predictor if plan.prediction_notes else plan.base].path
+        if format != DIFFUSERS_FORMAT:
+            problems += yaml_problems(base, target, overwrite=overwrite)
+        if problems:
+            raise PlanError(problems)
+        device = self.host.device()
+        with self.host.job("Merge Desk: saving", task, model=False) as progress:
+            hashing = InputHashes(
+                self.hash_cache, {file: listed.path for file, listed in resolved.files.items()}
+            )
+            plan = make_plan(hashing.with_known_hashes(resolved.recipe), self.headers(resolved))
+            with hashing:
+                overflow = save_merge(
+                    plan,
+                    target,
+                    format,
+                    MergeOptions(
+                        device=device,
+                        threads=self._threads,
+                        progress=progress,
+                        alignments=self.session.alignments,
+                        overwrite=overwrite,
+                    ),
+                    recorded=hashing.with_all_hashes,
+                )
+                plan = replace(plan, recipe=hashing.with_all_hashes(plan.recipe))
+            if format == DIFFUSERS_FORMAT:  # which is not in the host's list of checkpoints
+                self._write_down(plan.recipe, kind=SAVED, file=target.name)
+                return SavedMerge(ListedFile(target.name, target), plan, size_of(target), Hashes(), overflow)
+            hashes = hash_file(target, progress=progress)
+        self.hash_cache.record(target, hashes, ALL_HASHES)
+        self._write_down(plan.recipe, kind=SAVED, file=target.name, sha256=hashes.sha256 or "")
+        copy_yaml(base, target, overwrite=overwrite)
+        return SavedMerge(self.host.register(target), plan, size_of(target), hashes, overflow)
+
+    def _target_folder(self, format: str) -> Path:
+        """The host's checkpoint folder; diffusers folders go elsewhere, or their parts would be listed."""
+        if format != DIFFUSERS_FORMAT:
+            return self.host.folders()[0]
+        folder = self.host.data_dir() / DIFFUSERS_FORMAT
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

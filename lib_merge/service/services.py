@@ -1,0 +1,16 @@
+"""The services of one host, which all pages and the HTTP API share: merges, grids, reports."""
+
+from __future__ import annotations
+
+from lib_merge.service.grid_jobs import Grids
+from lib_merge.service.merging import MergeService
+from lib_merge.service.reports import Reports
+
+
+class Services:
+    """The services that handlers and routes use; one object for each host, thread-safe."""
+
+    def __init__(self, merging: MergeService) -> None:
+        self.merging = merging
+        self.grids = Grids(merging)
+        self.reports = Reports(merging)

@@ -1,0 +1,59 @@
+"""What every browser test stands on: the samples, the page of the standalone desk, and a browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samples.assemble import assemble
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder drives a browser, and is skipped where there is none."""
+    for item in items:
+        if HERE in item.path.parents:
+            from tests.browser.driver import needs_chromium  # which skips a module without playwright
+
+            needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
+            for mark in (pytest.mark.browser, pytest.mark.timeout(600), needs_chromium, needs_gradio):
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples in a folder of this module's own; a module that wants more adds to it."""
+    folder = tmp_path_factory.mktemp("desk") / "models"
+    assemble(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server_words() -> tuple[str, ...]:
+    """What the page's process is started with besides folders and port: see page.py."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def address(models: Path, server_words: tuple[str, ...]) -> Generator[str]:
+    """Where the page is, in a process of its own; its output is beside the models."""
+    from tests.browser.driver import start, stop
+
+    server, address = start(sys.executable, models, models.parent / "output", *server_words)
+    yield address
+    stop(server)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Any]:
+    """A browser without a window."""
+    from tests.browser.driver import chromium_browser
+
+    with chromium_browser() as browser:
+        yield browser

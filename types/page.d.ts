@@ -1,0 +1,147 @@
+/* The one global name of the page's scripts, and what each tab's script is given. */
+
+interface MergeDesk {
+  state: typeof import("../javascript/state.js");
+  undo: typeof import("../javascript/undo.js");
+  engaged: typeof import("../javascript/engaged.js");
+  edits: typeof import("../javascript/edits.js");
+  faderHistory: typeof import("../javascript/fader_history.js");
+  faderGroups: typeof import("../javascript/fader_groups.js");
+  numberInput: typeof import("../javascript/number_input.js");
+  keptState: typeof import("../javascript/kept_state.js");
+  mixEvents: typeof import("../javascript/view_mix_events.js");
+  keeping: typeof import("../javascript/view_mix_keeping.js");
+  numberList: typeof import("../javascript/number_list.js");
+  wire: typeof import("../javascript/wire.js");
+  colours: typeof import("../javascript/colours.js");
+  dom: typeof import("../javascript/dom.js");
+  mix: typeof import("../javascript/view_mix.js");
+  faders: typeof import("../javascript/view_mix_faders.js");
+  fader: typeof import("../javascript/view_mix_fader.js");
+  faderCard: typeof import("../javascript/view_mix_fader_card.js");
+  selectionBar: typeof import("../javascript/view_mix_selection.js");
+  curve: typeof import("../javascript/view_mix_curve.js");
+  faderEvents: typeof import("../javascript/view_mix_fader_events.js");
+  numbers: typeof import("../javascript/view_mix_numbers.js");
+  presets: typeof import("../javascript/view_mix_presets.js");
+  pictures: typeof import("../javascript/view_mix_pictures.js");
+  pictureChanges: typeof import("../javascript/picture_changes.js");
+  pictureList: typeof import("../javascript/picture_list.js");
+  stage: typeof import("../javascript/view_mix_stage.js");
+  firstPicture: typeof import("../javascript/view_mix_first_picture.js");
+  strip: typeof import("../javascript/view_mix_strip.js");
+  fullScreen: typeof import("../javascript/view_mix_full_screen.js");
+  menu: typeof import("../javascript/menu.js");
+  axisValues: typeof import("../javascript/axis_values.js");
+  gridLook: typeof import("../javascript/view_grid_look.js");
+  gridSaved: typeof import("../javascript/view_grid_saved.js");
+  gridAxes: typeof import("../javascript/view_grid_axes.js");
+  gridSheet: typeof import("../javascript/view_grid_sheet.js");
+  reportDrawing: typeof import("../javascript/view_report_drawing.js");
+  reportResult: typeof import("../javascript/view_report_result.js");
+  views: Record<string, { create: (page: DeskPage) => DeskTab }>;
+  /** Brings a tab into sight. */
+  open: (tab: string) => void;
+  /** What Gradio calls with the inputs of an event on its way to Python. */
+  fill: (given: unknown[], count: number, name: keyof Desk.Results) => unknown[];
+  /** What Gradio calls when an event has ended. */
+  ended: (name: string) => unknown[];
+}
+
+declare var mergeDesk: MergeDesk;
+
+/** A response, and when Python said it. */
+type DeskResponse<N extends keyof Desk.Results> = Omit<Desk.Response, "data"> & {
+  data: Desk.Results[N] | null;
+  at: number;
+};
+
+/** What the scripts of the tabs share. */
+interface DeskPage {
+  state: InstanceType<MergeDesk["state"]["DeskState"]>;
+  wire: InstanceType<MergeDesk["wire"]["Wire"]>;
+  mix: DeskMix;
+  /** Brings a tab into sight. */
+  open: (tab: string) => void;
+  /** The lists above the tabs say something else. */
+  reselected: () => void;
+}
+
+/** What a picture was made with; `snapshot` is the state of the page. */
+interface DeskMade {
+  selection: Desk.Selection;
+  parameters: Desk.FaderAmounts["parameters"];
+  snapshot: string;
+}
+
+/** A picture. src: a data URL, "" until it is asked for again; id: under which the server keeps it;
+ * made: null for one of A alone */
+interface DeskPicture {
+  src: string;
+  id: string;
+  infotext: string;
+  comparison_key: string;
+  seed: number;
+  history_id: number;
+  made: DeskMade | null;
+}
+
+/** One of the pictures of this page, and how it differs from the one before it. */
+interface ListedPicture extends DeskPicture {
+  number: number;
+  changes: string[];
+  pinned: boolean;
+  starred: boolean;
+  note: string;
+}
+
+type DeskAct = "apply" | "compare" | "unload";
+
+/** What Python says the desk is to be set up with. */
+type DeskSetup = Pick<Desk.PageSetup, "amounts" | "scalars" | "extras">;
+
+/** The faders, for the scripts of all tabs. */
+interface DeskMix {
+  /** Whatever `act` does to the state of the faders is shown, and sent where the desk is live. */
+  edit: (act: () => unknown) => void;
+  show: () => void;
+  /** Sends the faders a little later, where they say something else than what was sent. */
+  scheduleApply: () => void;
+  send: (act: DeskAct) => void;
+  stop: () => void;
+  /** Sets this page up as the merge in memory is. */
+  loadEngaged: () => void;
+  /** What a response of this tab says of the merge in memory; `changes` is how it differs from this page. */
+  showResponse: (response: DeskResponse<any>, changes?: string) => void;
+  /** Asks what is in memory, and what shapes the merge besides the faders. */
+  refreshEffects: () => void;
+  /** The lists are being set as Python said in a response of this revision; the faders follow once they are.
+   * quiet: it is in memory already, and nothing is to be drawn */
+  applySetup: (setup: DeskSetup, how: { revision: number; quiet?: boolean; done?: () => void }) => void;
+  /** Rules (weights) or Adjust, which go along with every move; "" takes them back. */
+  applyExtra: (name: string, value: string) => void;
+  /** The listener gets what was set, by whomever. */
+  onExtra: (listener: (name: string, value: string) => void) => void;
+  /** Other marks than how far A and B differ, with words for what they say; until A or B changes. */
+  mark: (marks: Record<string, number>, words: string) => void;
+  /** Has `finish` run once the lists are set as Python said in a response of this revision. */
+  afterLists: (revision: number, finish: () => void) => void;
+  showPictures: () => void;
+  /** One step of undo or redo; where it changes lists or fields, Python sets these first. */
+  travel: (step: "undo" | "redo") => void;
+  /** The state is that of a snapshot: lists and fields follow, and everything is shown. */
+  restored: () => void;
+  /** An empty desk: B, C, sliders and rules as a new page has them, as one step of undo. */
+  startOver: () => void;
+  /** The whole state is another one: everything is drawn, and other tabs get their settings. */
+  showAll: () => void;
+  /** The merge in memory was changed by another tab of this very page. */
+  mergeChangedHere: () => void;
+  listen: (root: HTMLElement) => void;
+}
+
+/** A tab: fills its place each time that it is made, and hears when it comes into sight. */
+interface DeskTab {
+  draw: (place: HTMLElement) => void;
+  shown?: () => void;
+}
