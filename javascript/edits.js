@@ -17,6 +17,12 @@
   function clearToggle(state, kind) {
     state.change(() => state.toggles[kind].clear());
   }
+  /** What the lists say now, where an answer to their change has not come yet: the change is a step of undo.
+   * @param {State} state @param {Desk.Selection} selection */
+  function noteSelection(state, selection) {
+    if (JSON.stringify(selection) === JSON.stringify(state.selection)) return;
+    if (state.recording && !state.expected) state.change(() => void (state.selection = selection), "lists");
+  }
   /** Every slider and setting as on a new page. @param {State} state */
   function startOver(state) {
     state.change(() => {
@@ -27,7 +33,7 @@
     });
   }
 
-  const edits = { soloOnly, muteAlso, clearToggle, startOver };
+  const edits = { soloOnly, muteAlso, clearToggle, noteSelection, startOver };
   if (typeof module !== "undefined") module.exports = edits;
   else globalThis.mergeDesk = { ...globalThis.mergeDesk, edits };
 }

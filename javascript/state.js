@@ -49,6 +49,7 @@
 
     live = true;
     stale = false;
+    scheduled = false; // whether a merge is about to be sent
     /** What the fields of a picture's settings hold, and held for the last picture, as Python says it. */
     drawing = { now: "", drawn: "" };
     /** Whether the user has unloaded the merge: the next one is asked for with Generate. */

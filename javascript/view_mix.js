@@ -81,11 +81,13 @@
     function scheduleApply() {
       if (!state.ui || state.ui.next_step || state.expected) return;
       clearTimeout(timer);
-      if (state.compareSent() && state.live) timer = window.setTimeout(() => send("apply"), DELAY);
+      state.scheduled = state.compareSent() && state.live;
+      if (state.scheduled) timer = window.setTimeout(() => send("apply"), DELAY);
       pictures.showState();
     }
     /** @param {DeskAct} act */
     async function send(act) {
+      state.scheduled = false;
       if (state.busy) {
         state.queued = act;
         return;
@@ -215,8 +217,12 @@
       if (state.wanted) setUp(state.wanted);
       else edit(() => {});
     }
-    function startOver() {
+    async function startOver() {
       if (!firstSelection) return;
+      // a list that was changed a moment ago may not be known here yet, and the step of undo is to have it
+      const response = await wire.ask("mix.effects", { parameters: state.parameters() });
+      if (response?.data) state.setFields(response.data.fields);
+      if (response) edits.noteSelection(state, response.selection);
       edits.startOver(state);
       tellExtras();
       setUp({ selection: { ...firstSelection, a: state.selection?.a ?? "" }, fields: {} });
@@ -297,6 +303,8 @@
       }
       const { first, redraw, reselected, pair } = state.setUi(ui, selection, !pending);
       if (pair) faders.showMarks();
+      const board = mount("faders");
+      if (board) board.dataset.method = ui.method.title; // whose sliders these are
       if (first) {
         firstSelection = selection;
         keeping.resume(status?.engaged ?? "");

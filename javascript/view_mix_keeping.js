@@ -16,15 +16,25 @@
     function keep(fields) {
       if (!open || !state.ui) return;
       if (fields) kept = "";
+      mark(false);
       clearTimeout(timer);
       timer = window.setTimeout(send, KEPT_AFTER);
     }
-    function send() {
+    /** The page says whether all of it is kept. @param {boolean} all */
+    function mark(all) {
+      const board = mount("faders");
+      if (board) board.dataset.kept = String(all);
+    }
+    async function send() {
+      timer = 0;
       const text = pack(state);
       const now = JSON.stringify([text, state.selection, state.engaged]);
-      if (now === kept || state.busy) return;
+      if (state.busy) return; // what follows a response keeps it
+      if (now === kept) return mark(true);
       kept = now;
-      wire.ask("mix.keep", { page: text, engaged: state.engaged ?? "" }, { latest: true });
+      const data = { page: text, engaged: state.engaged ?? "" };
+      const response = await wire.ask("mix.keep", data, { latest: true });
+      if (response && !timer) mark(true);
     }
     /** Loads what was kept, as a page is opened; `engaged` is the merge in memory.
      * @param {string} engaged */

@@ -115,6 +115,8 @@
       if (live) live.checked = state.live;
       find("[data-act=generate]")?.classList.toggle("md-pending", engaged.isDue(state));
       find("[data-frame=now]")?.classList.toggle("md-busy", !!busy);
+      const waits = busy || state.queued || state.scheduled || state.expected;
+      part("stage")?.setAttribute("aria-busy", String(!!waits));
       stage.showFirst();
       const note = part("busy");
       const seconds = busy ? ((Date.now() - busy.since) / 1000).toFixed(0) : "";

@@ -134,9 +134,26 @@ class Desk:
             box.click()
             with suppress(sync_api.TimeoutError):
                 option.click(timeout=LIST_OPEN)
+                if field == "method":  # its sliders are drawn once Python has answered
+                    expect(self.page.locator("[data-mount=faders]")).to_have_attribute("data-method", name)
                 return
             box.blur()
         raise AssertionError(f"there is no {name} to choose for {field}")
+
+    def fill(self, field: str, value: str) -> None:
+        """A number of a picture's settings, until the page knows that Python has it."""
+        box = self.page.locator(f"#merge_desk_{field} :is(input, textarea)").first
+        box.fill(value)
+        box.press("Tab")
+        response = "document.querySelector('#merge_desk_mix_effects_response [data-merge-desk]')"
+        fields = f"JSON.parse({response}?.dataset.mergeDesk || 'null')?.data?.fields"
+        self.page.wait_for_function(
+            f"([field, value]) => String({fields}?.[field]) === value", arg=[field, value]
+        )
+
+    def kept(self) -> None:
+        """Until the server has all of the page."""
+        expect(self.page.locator("[data-mount=faders]")).to_have_attribute("data-kept", "true")
 
     def begin(self, a: str = "ink", b: str = "pastel", *, live: bool = False) -> None:
         self.choose("b", b)
@@ -197,4 +214,5 @@ class Desk:
             expect(self.part("status")).not_to_contain_text("(unsaved)", timeout=DRAWN)
 
     def idle(self) -> None:
-        expect(self.page.locator("[data-frame=now]:not(.md-busy)")).to_be_visible(timeout=DRAWN)
+        """Until nothing is being made, and nothing is about to be sent."""
+        expect(self.part("stage")).to_have_attribute("aria-busy", "false", timeout=DRAWN)

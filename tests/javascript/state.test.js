@@ -480,6 +480,15 @@ describe("undo of lists and fields", () => {
   test("has no step for fields that are read for the first time", () => {
     assert.equal(state.canUndo, false);
   });
+  test("has a step for a list whose answer had not come when the desk was emptied", () => {
+    edits.noteSelection(state, selection({ method: "Cosine A" }));
+    edits.noteSelection(state, selection({ method: "Cosine A" }));
+    edits.startOver(state);
+    assert.equal(state.selection?.method, "Cosine A");
+    state.undo();
+    assert.notEqual(state.wanted?.selection.method, "Cosine A");
+    assert.equal(state.canUndo, false);
+  });
   test("brings back all that New has emptied, in one step", () => {
     state.change(() => void state.setExtra("weights", "OUT: 0.5"));
     moveTo("IN00", 0.5);
