@@ -57,3 +57,14 @@ def chromium() -> Generator[Any]:
 
     with chromium_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def desk(chromium: Any, address: str) -> Generator[Any]:
+    """A page of its own; a module whose pages begin otherwise has a fixture of its own."""
+    from tests.browser.driver import Desk
+
+    opened = Desk(chromium, address)
+    yield opened
+    opened.take_out()
+    opened.page.close()
