@@ -7,7 +7,7 @@
   /** What the fields of a picture's settings hold now.
    * @param {State} state @param {string} key @returns {boolean} whether a picture is due */
   function setDrawing(state, key) {
-    const fresh = !state.busy && key !== state.drawing.now;
+    const fresh = (!state.busy || state.busy.act === "further") && key !== state.drawing.now;
     state.drawing.now = key;
     return fresh && state.applied && state.compareSent();
   }
@@ -20,7 +20,7 @@
     const made = { selection, parameters: state.parameters(), snapshot: state.snapshot() };
     return selection && JSON.parse(JSON.stringify(made));
   }
-  /** @param {State} state @param {DeskAct} act @param {string} task */
+  /** @param {State} state @param {DeskAct | "further"} act @param {string} task */
   function begin(state, act, task) {
     if (act === "apply") Object.assign(state, { stale: false, unloaded: false, sent: state.requested() });
     const busy = { act, task, since: state.now(), made: copyOfRequest(state), doing: "" };
@@ -28,7 +28,7 @@
     return busy;
   }
   /** The response to what made the page busy has come.
-   * @param {State} state @param {DeskAct} act @param {DeskResponse<"mix.apply">} response
+   * @param {State} state @param {DeskAct | "further"} act @param {DeskResponse<"mix.apply">} response
    * @returns {DeskAct | ""} what was asked for meanwhile */
   function finish(state, act, { data, problem, status, at, selection }) {
     const queued = state.queued;
@@ -51,7 +51,7 @@
   function fail(state) {
     Object.assign(state, { busy: null, queued: "", stale: true, sent: "" });
   }
-  /** @param {State} state @param {DeskAct} act @param {Desk.MixResult} result @param {DeskMade | null} made */
+  /** @param {State} state @param {DeskAct | "further"} act @param {Desk.MixResult} result @param {DeskMade | null} made */
   function takePicture(state, act, result, made) {
     const { picture: src, picture_id: id, infotext, comparison_key, seed, drawing_key, history_id } = result;
     const shown = { src, id, infotext, comparison_key, seed, history_id };

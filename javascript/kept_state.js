@@ -16,6 +16,7 @@
     "fields",
     "live",
     "applied",
+    "sheet",
   ]);
 
   /** @param {DeskState} state @returns {string} */

@@ -8,8 +8,8 @@
   /** @typedef {"apply" | "compare" | "unload"} Act what is asked of the model in memory */
   /** @typedef {Record<string, Record<string, number>>} Amounts parameter -> slot -> amount */
   /** @typedef {Record<string, any>} Scalars parameters with one value for the whole model */
-  /** @typedef {{ act: Act, task: string, since: number, made: DeskMade | null, doing: string }} Busy
-   *   doing: what Python says that it does now */
+  /** @typedef {{ act: Act | "further", task: string, since: number, made: DeskMade | null, doing: string }} Busy
+   *   further: one more picture of the contact sheet; doing: what Python says that it does now */
   /** @typedef {{ selection: Desk.Selection, fields: Record<string, string | number | boolean> }} Wanted */
   /** @typedef {{ text: string, recipe: string, other: string }} Notice `other` is a merge that the page may take */
 
@@ -76,6 +76,9 @@
     /** Whether changes of lists and fields are steps of undo: not while the page is being opened or set up. */
     recording = false;
 
+    /** How many pictures are drawn of a merge, and in what they differ.
+     * @type {SheetSettings} */
+    sheet = { count: 1, by: "seeds", prompts: "" };
     /** @type {DeskPicture | null} */
     picture = null;
     /** @type {DeskPicture | null} */

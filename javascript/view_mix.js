@@ -90,6 +90,7 @@
       state.scheduled = false;
       if (state.busy) {
         state.queued = act;
+        if (state.busy.act === "further" && act !== "compare") pictures.furtherPictures.cancel();
         return;
       }
       if (!state.ui || (state.ui.next_step && act !== "unload")) return;
@@ -115,12 +116,15 @@
       if (response.data?.changed_elsewhere) state.engaged = response.status?.engaged ?? state.engaged;
       show();
       pictures.showNotice();
+      if (response.action === "mix.apply" && response.data?.picture) pictures.furtherPictures.begin();
       pictures.showPictures();
       if (queued) send(queued);
+      else pictures.furtherPictures.next();
     }
     function stop() {
       const waiting = state.busy;
       state.queued = "";
+      pictures.furtherPictures.end();
       wire.ask("mix.stop");
       setTimeout(() => {
         if (!waiting || state.busy !== waiting) return;

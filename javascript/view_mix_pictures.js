@@ -114,16 +114,18 @@
       const live = field("[data-act=live]");
       if (live) live.checked = state.live;
       find("[data-act=generate]")?.classList.toggle("md-pending", engaged.isDue(state));
-      find("[data-frame=now]")?.classList.toggle("md-busy", !!busy);
-      const waits = busy || state.queued || state.scheduled || state.expected;
+      const acting = busy?.act === "further" ? null : busy; // the sheet says it in its tiles
+      find("[data-frame=now]")?.classList.toggle("md-busy", !!acting);
+      const waits = acting || state.queued || state.scheduled || state.expected;
       part("stage")?.setAttribute("aria-busy", String(!!waits));
       stage.showFirst();
+      stage.sheet.follow();
       const note = part("busy");
-      const seconds = busy ? ((Date.now() - busy.since) / 1000).toFixed(0) : "";
+      const seconds = acting ? ((Date.now() - acting.since) / 1000).toFixed(0) : "";
       if (note)
         Object.assign(note, {
-          hidden: !busy,
-          textContent: busy ? `${busy.doing || DOING[busy.act]} … ${seconds} s` : "",
+          hidden: !acting,
+          textContent: acting ? `${acting.doing || DOING[acting.act]} … ${seconds} s` : "",
         });
     }
     /** @param {Desk.StatusView} status @param {string} [done] a sentence on what was just done */
@@ -198,7 +200,18 @@
         );
     }
 
-    return { draw, showPictures, showState, showStatus, showProblem, showNotice, showSaving, showSheet };
+    const { sheet: furtherPictures } = stage;
+    return {
+      draw,
+      furtherPictures,
+      showPictures,
+      showState,
+      showStatus,
+      showProblem,
+      showNotice,
+      showSaving,
+      showSheet,
+    };
   }
 
   const pictures = { create };

@@ -41,6 +41,7 @@
     const list = new globalThis.mergeDesk.pictureList.PictureList(changesBetween);
     const strip = globalThis.mergeDesk.strip.create(page, list, lookAtTwo);
     const first = globalThis.mergeDesk.firstPicture.create(page);
+    const sheet = globalThis.mergeDesk.sheet.create(page, () => show());
     const fullScreen = globalThis.mergeDesk.fullScreen.create({ walk, closed: backToNow });
     /** @type {View} */
     let view = "now";
@@ -62,11 +63,19 @@
 
     /** @param {Layer} layer @returns {Shown | null} */
     function pictureOf(layer) {
+      const { now, before, ofA, comparison } = atHand();
       const picture = {
-        ...{ now: (holding && state.comparison) || state.picture, before: state.pictureBefore },
-        ...{ a: state.shownOfA, first: looked[0], second: looked[1] },
+        ...{ now: (holding && comparison) || now, before, a: ofA },
+        ...{ first: looked[0], second: looked[1] },
       }[layer];
       return picture?.src ? picture : null; // the server may not have given it yet
+    }
+    /** The pictures of now, or those of a tile of the contact sheet. */
+    function atHand() {
+      const tile = sheet.tileShown();
+      if (tile) return { now: tile.picture, before: tile.before, ofA: tile.ofA, comparison: tile.ofA };
+      const { picture: now, pictureBefore: before, shownOfA: ofA, comparison } = state;
+      return { now, before, ofA, comparison };
     }
     /** The layers in sight: one, or the two that are compared. @returns {Layer[]} */
     function inSight() {
@@ -86,7 +95,7 @@
     }
     /** @param {Layer} layer */
     function nameOf(layer) {
-      if (layer === "now") return holding && state.comparison ? "A" : "now";
+      if (layer === "now") return holding && atHand().comparison ? "A" : "now";
       if (layer === "before") return "previous";
       if (layer === "a") return "A";
       const picture = looked[layer === "first" ? 0 : 1];
@@ -111,7 +120,7 @@
       if (looked.length === 2) return compareTwo(wanted);
       mode = mode === wanted ? "" : wanted;
       if (view !== "now") other = view;
-      else if (!state.pictureBefore) other = "a";
+      else if (!atHand().before) other = "a";
       view = mode ? other : "now";
       drawA();
       show();
@@ -123,14 +132,14 @@
     }
     /** A's picture is generated once for these settings, when it is asked for. */
     function drawA() {
-      const wanted = view === "a" && !state.shownOfA && state.ui && !state.ui.next_step;
-      if (wanted) mix.send("compare");
+      const wanted = view === "a" && !atHand().ofA && state.ui && !state.ui.next_step;
+      if (wanted && !sheet.wantA()) mix.send("compare");
     }
     /** @param {boolean} down */
     function hold(down) {
       if (holding === down) return;
       holding = down;
-      if (down && state.picture && !state.comparison) mix.send("compare");
+      if (down && state.picture && !atHand().comparison && !sheet.wantA()) mix.send("compare");
       show();
     }
     /** Looks at another picture of this page. @param {number} step */
@@ -258,6 +267,7 @@
         ),
       );
       moveWipe(wipe);
+      sheet.draw();
       strip.draw();
       show();
     }
@@ -270,10 +280,12 @@
         list.add(seen, state.pictureBefore);
         [view, looked] = [mode ? other : "now", []];
         strip.clear();
+        sheet.choose(0);
       }
       showLayers();
       showBar();
       showCaptions();
+      sheet.show();
       strip.show();
       first.show();
     }
@@ -329,7 +341,8 @@
       if (!picture) return make("p", {}, "");
       const { prompt, facts } = readInfotext(picture.infotext);
       const ofA = nameOf(layer) === "A";
-      const changes = ofA ? ["A alone"] : (list.of(picture)?.changes ?? []);
+      const listed = list.of(layer === "now" ? state.picture : picture); // a tile has the changes of its sheet
+      const changes = ofA ? ["A alone"] : (listed?.changes ?? []);
       const short = prompt.length > PROMPT ? `${prompt.slice(0, PROMPT)} …` : prompt;
       return make(
         "p",
@@ -339,7 +352,7 @@
         prompt ? make("span", { title: prompt }, ` · ${short}`) : "",
       );
     }
-    return { draw, show, hold, showFirst: first.show };
+    return { draw, show, hold, showFirst: first.show, sheet };
   }
 
   const stage = { create };

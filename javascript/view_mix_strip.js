@@ -17,7 +17,7 @@
     /** Sets lists, fields and sliders as they were for this picture, and shows it.
      * @param {ListedPicture} picture */
     function goBack(picture) {
-      if (!picture.made?.snapshot || state.busy) return;
+      if (!picture.made?.snapshot || (state.busy && state.busy.act !== "further")) return;
       if (chosen.length) choose([]);
       state.goBack(picture);
       mix.restored();

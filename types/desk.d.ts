@@ -115,6 +115,18 @@ declare namespace Desk {
     text: string;
     actions: FaderAction[];
   }
+  interface FurtherPicture {
+    engaged: string;
+    drawing: string;
+    seed: number;
+    prompt: string | null;
+    of_a: boolean;
+  }
+  interface FurtherResult {
+    picture: string;
+    infotext: string;
+    seed: number;
+  }
   interface GridFile {
     name: string;
     url: string;
@@ -570,6 +582,7 @@ declare namespace Desk {
     "mix.rename_preset": PresetRename;
     "mix.delete_preset": PresetName;
     "mix.numbers": NumberText;
+    "mix.further_picture": FurtherPicture;
     "mix.keep": PageToKeep;
     "mix.resume": EmptyRequest;
     "mix.set_up": ListsAndFields;
@@ -633,6 +646,7 @@ declare namespace Desk {
     "mix.rename_preset": PresetsResult;
     "mix.delete_preset": PresetsResult;
     "mix.numbers": NumbersResult;
+    "mix.further_picture": FurtherResult;
     "mix.keep": EmptyRequest;
     "mix.resume": ResumedDesk;
     "mix.set_up": ListsAndFields;

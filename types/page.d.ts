@@ -27,6 +27,8 @@ interface MergeDesk {
   pictures: typeof import("../javascript/view_mix_pictures.js");
   pictureChanges: typeof import("../javascript/picture_changes.js");
   pictureList: typeof import("../javascript/picture_list.js");
+  pictureSheet: typeof import("../javascript/picture_sheet.js");
+  sheet: typeof import("../javascript/view_mix_sheet.js");
   stage: typeof import("../javascript/view_mix_stage.js");
   firstPicture: typeof import("../javascript/view_mix_first_picture.js");
   strip: typeof import("../javascript/view_mix_strip.js");
@@ -84,6 +86,13 @@ interface DeskPicture {
   seed: number;
   history_id: number;
   made: DeskMade | null;
+}
+
+/** What a contact sheet draws: how many pictures, and in what they differ; `prompts` has one a line. */
+interface SheetSettings {
+  count: number;
+  by: "seeds" | "prompts";
+  prompts: string;
 }
 
 /** One of the pictures of this page, and how it differs from the one before it. */

@@ -1,8 +1,9 @@
 """The desk as a page for a browser test, on whatever Gradio the interpreter has.
 
-    python tests/browser/page.py MODELS OUTPUT PORT [--paper]
+    python tests/browser/page.py MODELS OUTPUT PORT [--paper] [--slow]
 
 --paper draws and merges nothing and needs no torch: for the Gradio of a WebUI in an environment of its own.
+--slow has each of those pictures take a while, which Stop ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,31 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lib_merge.desk.serve import head, serve
 
+SLOW = 1.5  # seconds of a picture
+
+
+def slow_host(models: Path, output: Path) -> Any:
+    """A host whose pictures take a while."""
+    import threading
+
+    from lib_merge.errors import StoppedError
+    from lib_merge.hosts.host import DrawSettings, Picture
+    from tests.support.desk_host import PaperHost
+
+    class Slow(PaperHost):
+        stop = threading.Event()
+
+        def interrupt(self) -> None:
+            self.stop.set()
+
+        def draw(self, settings: DrawSettings) -> Picture:
+            self.stop.clear()
+            if self.stop.wait(SLOW):
+                raise StoppedError("stopped")
+            return super().draw(settings)
+
+    return Slow(models, output)
+
 
 def paper(models: Path, output: Path, port: int) -> None:
     """The tab as a WebUI shows it, script and style put into the page as a WebUI does."""
@@ -24,7 +50,8 @@ def paper(models: Path, output: Path, port: int) -> None:
     from lib_merge.service.services import Services
     from tests.support.desk_host import PaperHost, PaperService
 
-    page: Any = build(Services(PaperService(PaperHost(models, output))))
+    host = slow_host(models, output) if "--slow" in sys.argv else PaperHost(models, output)
+    page: Any = build(Services(PaperService(host)))
     if int(gradio.__version__.split(".")[0]) >= 6:
         page.launch(server_port=port, server_name="127.0.0.1", quiet=True, head=head())
         return

@@ -34,6 +34,7 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "mix.compare": MIX,
     "mix.unload": MIX,
     "mix.effects": MIX,
+    "mix.further_picture": {"engaged": "merge-1", "drawing": "0123", "seed": 4, "prompt": "a cat"},
     "mix.keep": {"page": '{"version": 1}', "engaged": "merge-1"},
     "mix.set_up": {"lists": {"b": "", "method": "TIES"}, "align": True, "drawing": {"seed": 3}},
     "mix.picture": {"id": "0123456789abcdef"},

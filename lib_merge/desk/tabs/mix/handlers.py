@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 
 from lib_merge.architectures import Family, family_by_id
-from lib_merge.desk.common import data_url
 from lib_merge.desk.lists.handlers import DEFAULT_FAMILY_ID, presets_of
 from lib_merge.desk.protocol import Action, EmptyRequest, action
 from lib_merge.desk.selection import (
@@ -31,7 +26,9 @@ from lib_merge.desk.tabs.mix.effects import (
     render_override_text,
 )
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge, engaged_merge, render_changes_text
+from lib_merge.desk.tabs.mix.further import only_a
 from lib_merge.desk.tabs.mix.numbers import read_list
+from lib_merge.desk.tabs.mix.pictures import PictureKeys, drawing_key
 from lib_merge.desk.tabs.mix.view import (
     EffectsResult,
     FaderAmounts,
@@ -49,24 +46,19 @@ from lib_merge.desk.tabs.mix.view import (
     SaveResult,
     fact_sheet,
 )
-from lib_merge.errors import MergeError, OutputError, RecipeError
-from lib_merge.hosts.host import DrawSettings, Picture
-from lib_merge.hosts.pictures import png_text
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.library import presets
-from lib_merge.library.desk_state import keep_picture, plain_values
+from lib_merge.library.desk_state import plain_values
 from lib_merge.library.presets import NamedPreset
 from lib_merge.picture import RANDOM_SEED, with_seed
 from lib_merge.recipe import options
 from lib_merge.report.render.sheet import render_model_card
 from lib_merge.service.merging import MergeService
-from lib_merge.service.request import MergeRequest
 from lib_merge.service.services import Services
 
 MAX_NOTES = 3  # rows of a preset file that are named one by one
 SHOWN_FOLDERS = 2  # of the path of a saved file, the last ones
 MAX_AMOUNT = 1e9  # of a fader in a preset
-
-log = logging.getLogger(__name__)
 
 
 # --- the model in memory ---
@@ -78,7 +70,7 @@ def apply(service: Services, action: Action[FaderAmounts]) -> MixResult:
     merging, selection = service.merging, action.selection
     parameters = action.data.parameters
     settings = with_seed(drawing_settings(merging, action.drawing))
-    keys = _Keys(_comparison_key(selection, settings), drawing_key(action.drawing), settings.seed)
+    keys = PictureKeys.of(selection, settings, action.drawing)
     if _is_changed_elsewhere(merging, action.data):  # do not replace it
         changes = _changes(merging, action.data, selection)
         return replace(keys.result(service), changed_elsewhere=True, changes=changes)
@@ -105,12 +97,11 @@ def compare(service: Services, action: Action[FaderAmounts]) -> MixResult:
     if settings.seed == RANDOM_SEED and action.data.seed is not None:
         settings = replace(settings, seed=action.data.seed)
     settings = with_seed(settings)
-    only_a = MergeRequest(models=(selection.a, selection.b or selection.a), settings={"alpha": 0.0})
-    merge = merging.prepare(only_a)
+    merge = merging.prepare(only_a(selection))
     with merging.job("preview", action.task) as job, job.preserving():
         job.apply(merge)
         picture = job.draw(settings)
-    keys = _Keys(_comparison_key(selection, settings), drawing_key(action.drawing), settings.seed)
+    keys = PictureKeys.of(selection, settings, action.drawing)
     return keys.result(service, picture)
 
 
@@ -254,40 +245,6 @@ def _note(merging: MergeService, overridden: str) -> str:
     status = merging.status()
     nothing = status.live is not None and status.last_report is not None and not status.last_report.slots
     return overridden or (changed_line(status) if nothing else "")
-
-
-def _comparison_key(selection: Selection, settings: DrawSettings) -> str:
-    return json.dumps([selection.a, repr(settings)])
-
-
-def drawing_key(fields: Mapping[str, object]) -> str:
-    """Equal for two states of the page exactly where the fields of a picture's settings hold the same."""
-    text = json.dumps(fields, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """What a result says of the settings it was made with: see MixResult."""
-
-    comparison: str
-    drawing: str
-    seed: int
-
-    def result(self, service: Services, picture: Picture | None = None) -> MixResult:
-        """The result with a picture as a PNG that carries its generation parameters, as WebUIs write them."""
-        keys = MixResult(comparison_key=self.comparison, drawing_key=self.drawing, seed=self.seed)
-        if picture is None:
-            return keys
-        stream = BytesIO()
-        picture.image.save(stream, format="PNG", pnginfo=png_text(picture.infotext))
-        png, kept = stream.getvalue(), ""
-        try:
-            kept = keep_picture(_folder(service), png)
-        except OutputError as cause:
-            log.info("a picture is not kept: %s", cause)
-        url = data_url(png, "image/png")
-        return replace(keys, picture=url, picture_id=kept, infotext=picture.infotext)
 
 
 def _family(name: str) -> Family:

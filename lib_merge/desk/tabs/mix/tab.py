@@ -9,7 +9,7 @@ from lib_merge.desk.protocol import ID_PREFIX, Response, element_id, endpoints_o
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.selection import default_draw_settings, options_of
 from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
-from lib_merge.desk.tabs.mix import api, handlers, kept
+from lib_merge.desk.tabs.mix import api, further, handlers, kept
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge
 from lib_merge.desk.tabs.mix.kept import ListsAndFields, ResumedDesk
 from lib_merge.recipe.options import CHECKBOXES
@@ -25,6 +25,7 @@ def _build(page: Page) -> Mapping[str, Binding]:
         with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}left"):
             page.mount("faders", skip_to="preview", host_fields=bool(page.host_fields), stop=True)
             page.fields.update(_fields(page))
+            page.mount("pictures")
             saving = _saving(page)
         with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}right"):
             for name in ("preview", "stage", "strip"):
@@ -126,4 +127,5 @@ def _is_offered(page: Page, name: str, value: object) -> bool:
     return value is not None and (name not in choices or value in choices[name])
 
 
-MIX_TAB = Tab("mix", "Mix", (*endpoints_of(handlers), *endpoints_of(kept)), routes_of(api), _build)
+ENDPOINTS = (*endpoints_of(handlers), *endpoints_of(further), *endpoints_of(kept))
+MIX_TAB = Tab("mix", "Mix", ENDPOINTS, routes_of(api), _build)
