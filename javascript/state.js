@@ -5,13 +5,8 @@
   const ALL = "ALL"; // the fader that moves all others
 
   /** @typedef {"link" | "lock" | "solo" | "mute"} Toggle */
-  /** @typedef {"apply" | "compare" | "unload"} Act what is asked of the model in memory */
   /** @typedef {Record<string, Record<string, number>>} Amounts parameter -> slot -> amount */
   /** @typedef {Record<string, any>} Scalars parameters with one value for the whole model */
-  /** @typedef {{ act: Act | "further", task: string, since: number, made: DeskMade | null, doing: string }} Busy
-   *   further: one more picture of the contact sheet; doing: what Python says that it does now */
-  /** @typedef {{ selection: Desk.Selection, fields: Record<string, string | number | boolean> }} Wanted */
-  /** @typedef {{ text: string, recipe: string, other: string }} Notice `other` is a merge that the page may take */
 
   /** @param {number} x @param {number} low @param {number} high */
   const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
@@ -56,28 +51,27 @@
     unloaded = false;
     applied = false;
     sent = "";
-    /** @type {Busy | null} */
+    /** @type {DeskBusy | null} */
     busy = null;
-    /** @type {Act | ""} */
+    /** @type {DeskAct | ""} */
     queued = "";
     /** The merge in memory as far as this page knows; null takes over whatever there is.
      * @type {string | null} */
     engaged = null;
     respondedAt = 0;
-    /** @type {Notice} */
+    /** @type {DeskNotice} */
     notice = { text: "", recipe: "", other: "" };
 
-    /** The fields of a picture's settings, as far as they are plain values. @type {Wanted["fields"]} */
+    /** The fields of a picture's settings, as far as they are plain values. @type {DeskWanted["fields"]} */
     fields = {};
-    /** The lists and fields that undo asks for, where they are others. @type {Wanted | null} */
+    /** The lists and fields that undo asks for, where they are others. @type {DeskWanted | null} */
     wanted = null;
-    /** The lists and fields that Python is setting. @type {Wanted | null} */
+    /** The lists and fields that Python is setting. @type {DeskWanted | null} */
     expected = null;
     /** Whether changes of lists and fields are steps of undo: not while the page is being opened or set up. */
     recording = false;
 
-    /** How many pictures are drawn of a merge, and in what they differ.
-     * @type {SheetSettings} */
+    /** @type {SheetSettings} */
     sheet = { count: 1, by: "seeds", prompts: "" };
     /** @type {DeskPicture | null} */
     picture = null;
@@ -188,7 +182,7 @@
     get #records() {
       return this.recording && !this.expected;
     }
-    /** The lists and fields of the page as they are now. @param {Wanted["fields"]} fields */
+    /** The lists and fields of the page as they are now. @param {DeskWanted["fields"]} fields */
     setFields(fields) {
       const before = this.snapshot();
       const known = Object.keys(this.fields).length > 0;

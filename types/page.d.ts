@@ -106,6 +106,29 @@ interface ListedPicture extends DeskPicture {
 
 type DeskAct = "apply" | "compare" | "unload";
 
+/** What the page waits for. further: one more picture of the contact sheet; task: the id under which the host's page
+ * asks for progress; doing: what Python says that it does now */
+interface DeskBusy {
+  act: DeskAct | "further";
+  task: string;
+  since: number;
+  made: DeskMade | null;
+  doing: string;
+}
+
+/** Lists and fields as they are to be. */
+interface DeskWanted {
+  selection: Desk.Selection;
+  fields: Record<string, string | number | boolean>;
+}
+
+/** What the page says of the merge in memory; `other` is one that the page may load. */
+interface DeskNotice {
+  text: string;
+  recipe: string;
+  other: string;
+}
+
 /** What Python says the desk is to be set up with. */
 type DeskSetup = Pick<Desk.PageSetup, "amounts" | "scalars" | "extras">;
 
