@@ -75,7 +75,7 @@ declare namespace Desk {
     effects: Effects;
     changes: string;
     drawing_key: string;
-    fields: Record<string, string | number | number | boolean>;
+    fields: Record<string, string | number | number | boolean | string[]>;
   }
   interface EmptyRequest {
   }
@@ -247,7 +247,7 @@ declare namespace Desk {
   interface ListsAndFields {
     lists: Record<string, string>;
     align: boolean;
-    drawing: Record<string, string | number | number | boolean>;
+    drawing: Record<string, string | number | number | boolean | string[]>;
   }
   interface MethodCard {
     id: string;
@@ -469,7 +469,8 @@ declare namespace Desk {
     engaged: string;
     lists: Record<string, string>;
     align: boolean;
-    drawing: Record<string, string | number | number | boolean>;
+    drawing: Record<string, string | number | number | boolean | string[]>;
+    present: Record<string, string | number | number | boolean | string[]>;
   }
   interface RuleOverride {
     complete: boolean;

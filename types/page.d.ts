@@ -119,7 +119,7 @@ interface DeskBusy {
 /** Lists and fields as they are to be. */
 interface DeskWanted {
   selection: Desk.Selection;
-  fields: Record<string, string | number | boolean>;
+  fields: Record<string, string | number | boolean | string[]>;
 }
 
 /** What the page says of the merge in memory; `other` is one that the page may load. */

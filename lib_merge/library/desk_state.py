@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 from lib_merge.checkpoint import write_data_file
 from lib_merge.errors import RecipeError
@@ -21,7 +22,7 @@ MAX_PICTURES = 64  # files of the folder
 MAX_PAGE = 4 << 20  # characters of what the page keeps for itself
 PICTURE_ID = re.compile(r"[0-9a-f]{16}")
 
-FieldValue = str | int | float | bool
+FieldValue = str | int | float | bool | tuple[str, ...]  # the last of the host's list of styles
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,16 @@ class KeptDesk:
 
 def plain_values(fields: Mapping[str, object]) -> Mapping[str, FieldValue]:
     """The fields whose values can be kept."""
-    return {name: value for name, value in fields.items() if isinstance(value, FieldValue)}
+    values = {name: _plain(value) for name, value in fields.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> FieldValue | None:
+    if isinstance(value, list | tuple):
+        entries = cast("Sequence[object]", value)
+        texts = tuple(entry for entry in entries if isinstance(entry, str))
+        return texts if len(texts) == len(entries) else None
+    return value if isinstance(value, str | int | float | bool) else None
 
 
 def read_desk(folder: Path) -> KeptDesk | None:

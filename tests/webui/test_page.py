@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,23 @@ def choose_a_small_picture(desk: Desk) -> None:
     desk.complaints.clear()  # the WebUI's own page complains when width and height are typed, without us too
 
 
+def set_steps(desk: Desk, steps: int) -> None:
+    """On the host's own txt2img tab."""
+    open_tab(desk.page, "txt2img")
+    desk.page.locator("#txt2img_steps input[type=number]").fill(str(steps))
+    open_tab(desk.page, "Merge Desk")
+
+
+def open_page_again(desk: Desk, before_the_tab: Callable[[], None] = lambda: None) -> None:
+    """Reload the page, and come back to our tab."""
+    desk.page.wait_for_timeout(SECOND)  # until the last change is kept
+    desk.open_again()
+    desk.page.wait_for_selector("#txt2img_prompt textarea")
+    before_the_tab()
+    open_tab(desk.page, "Merge Desk")
+    expect(desk.page.locator("[data-mount=faders][data-resumed]")).to_be_attached()
+
+
 def wait_until_unloaded(desk: Desk, ui: WebUI) -> None:
     """Until no merge is in memory."""
     for _ in range(WAIT // SECOND):
@@ -122,6 +139,81 @@ def test_choosing_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: D
     desk.page.locator("ul.options li:visible").filter(has_text="ink.safetensors").first.click()
     wait_until_unloaded(desk, ui)
     assert ui.draw() == before
+
+
+def test_enter_on_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: Desk, ui: WebUI) -> None:
+    before = ui.draw()
+    for keys in (("Enter",), ("ArrowDown", "ArrowUp", "Enter")):
+        ui.desk("apply", method="weighted_sum", a="ink", b="pastel", alpha=0.5)
+        box = desk.page.locator(ui.kind.chooser)
+        box.click()
+        entry = desk.page.locator("ul.options li:visible[aria-selected=true]")
+        expect(entry).to_contain_text("ink.safetensors")
+        for key in keys:
+            box.press(key)
+        wait_until_unloaded(desk, ui)
+    assert ui.draw() == before
+
+
+def test_a_page_that_is_opened_again_is_as_it_was_left(desk: Desk, ui: WebUI) -> None:
+    choose_a_small_picture(desk)
+    desk.begin("ink", "pastel", live=True)
+    desk.drag("OUT05", 0.9)
+    desk.idle()
+    amounts, merge = desk.text(), ui.status()["live"]["id"]
+    picture = desk.picture().get_attribute("src")
+    open_page_again(desk)
+    expect(desk.picture()).to_have_attribute("src", picture)
+    assert desk.text() == amounts
+    fields = [
+        desk.page.locator(f"#txt2img_{name} input[type=number]") for name in ("steps", "width", "height")
+    ]
+    assert [field.input_value() for field in fields] == ["4", "128", "128"]
+    assert desk.page.locator("#txt2img_prompt textarea").input_value() == "a red circle"
+    desk.page.wait_for_timeout(3 * SECOND)
+    expect(desk.part("busy")).to_be_hidden()  # nothing has changed, so nothing is generated again
+    expect(desk.part("status")).to_contain_text("Loaded: ink + pastel (unsaved)")
+    assert ui.status()["live"]["id"] == merge
+    desk.act("unload").click()
+    expect(desk.part("status")).not_to_contain_text("(unsaved)")
+    assert ui.status()["live"] is None
+    assert ours(desk) == []
+
+
+def test_a_prompt_that_was_typed_before_our_tab_was_opened_stays(desk: Desk) -> None:
+    choose_a_small_picture(desk)
+    desk.begin("ink", "pastel")
+    desk.drag("OUT05", 0.9)
+    prompt = desk.page.locator("#txt2img_prompt textarea")
+    open_page_again(desk, lambda: prompt.fill("a blue square"))
+    assert desk.at("OUT05") > 0
+    desk.page.wait_for_timeout(2 * SECOND)
+    assert prompt.input_value() == "a blue square"
+
+
+def test_undo_brings_the_hosts_prompt_back(desk: Desk) -> None:
+    choose_a_small_picture(desk)
+    desk.begin("ink", "pastel")
+    prompt = desk.page.locator("#txt2img_prompt textarea")
+    open_tab(desk.page, "txt2img")
+    prompt.fill("a blue square")
+    open_tab(desk.page, "Merge Desk")
+    expect(desk.act("undo")).to_be_enabled()
+    desk.page.wait_for_timeout(2 * SECOND)
+    desk.act("undo").click()
+    expect(prompt).to_have_value("a red circle")
+    desk.act("redo").click()
+    expect(prompt).to_have_value("a blue square")
+
+
+def test_the_page_counts_the_steps_of_a_picture(desk: Desk) -> None:
+    choose_a_small_picture(desk)
+    set_steps(desk, 60)
+    desk.begin("ink", "pastel", live=True)
+    desk.drag("OUT05", 0.9)
+    expect(desk.part("busy")).to_contain_text(re.compile(r"step \d+ of 60"), timeout=DRAWN)
+    desk.idle()
+    assert ours(desk) == []
 
 
 def test_our_words_go_through_the_hosts_localisation(ui: WebUI, chromium: Any) -> None:

@@ -33,13 +33,17 @@ class PageToKeep:
 
 @dataclass(frozen=True)
 class ResumedDesk:
-    """The desk that was kept; `page` is "" where none was. The response sets lists and fields itself."""
+    """The desk that was kept; `page` is "" where none was. The response sets lists and fields itself.
+
+    present  what the fields hold now
+    """
 
     page: str = ""
     engaged: str = ""
     lists: Mapping[str, str] = field(default_factory=dict[str, str])
     align: bool = False
     drawing: Mapping[str, FieldValue] = field(default_factory=dict[str, FieldValue])
+    present: Mapping[str, FieldValue] = field(default_factory=dict[str, FieldValue])
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def keep(service: Services, action: Action[PageToKeep]) -> EmptyRequest:
     return EmptyRequest()
 
 
-@action("mix.resume")
+@action("mix.resume", drawing=True)
 def resume(service: Services, action: Action[EmptyRequest]) -> ResumedDesk:
     """The desk as it was kept, for a page that is opened."""
     desk = read_desk(service.merging.host.data_dir())
@@ -84,7 +88,8 @@ def resume(service: Services, action: Action[EmptyRequest]) -> ResumedDesk:
         return ResumedDesk()
     files = {file.name for file in service.merging.host.checkpoints()}
     gone = {name: "" for name in "abc" if desk.lists.get(name, "") not in files}
-    return ResumedDesk(desk.page, desk.engaged, {**desk.lists, **gone}, desk.align, desk.drawing)
+    present = plain_values(action.drawing)
+    return ResumedDesk(desk.page, desk.engaged, {**desk.lists, **gone}, desk.align, desk.drawing, present)
 
 
 @action("mix.set_up")

@@ -16,6 +16,7 @@ from lib_merge.recipe.options import CHECKBOXES
 from lib_merge.save.saving import SAVE_FORMATS
 
 FIELDS = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed", "styles")
+PROMPTS = ("prompt", "negative")
 HOST_SETTINGS_NOTE = "Pictures are generated with the settings of the txt2img tab and this seed."
 
 
@@ -42,17 +43,17 @@ def _build(page: Page) -> Mapping[str, Binding]:
         overwrite = gr.update(value=False) if response.problem is None else gr.update()  # for that file
         return [*(gr.update(choices=choices) for _ in "abc"), overwrite]
 
-    own_fields = {name: page.fields[name] for name in page.fields if name not in page.host_fields}
-
     def set_updates(lists: Mapping[str, str], align: Any, drawing: Mapping[str, object]) -> Sequence[Any]:
-        values = {name: value for name, value in drawing.items() if _is_offered(page, name, value)}
-        fields = [gr.update(value=values[name]) if name in values else gr.update() for name in own_fields]
+        offered = {name: value for name, value in drawing.items() if _is_offered(page, name, value)}
+        fields = [_field_update(gr, offered.get(name)) for name in page.fields]
         return [*page.set_lists(lists), align, *fields]
 
     def resumed_updates(response: Response) -> Sequence[Any]:
         desk = cast("ResumedDesk", response.data) if response.data else ResumedDesk()
         lists = {name: value for name, value in desk.lists.items() if value}
-        return set_updates(lists, gr.update(value=desk.align) if desk.page else gr.update(), desk.drawing)
+        left = () if _is_unprompted(page, desk.present) else tuple(page.host_fields)
+        drawing = {name: value for name, value in desk.drawing.items() if name not in left}
+        return set_updates(lists, gr.update(value=desk.align) if desk.page else gr.update(), drawing)
 
     def set_up_updates(response: Response) -> Sequence[Any]:
         if response.data is None:
@@ -61,7 +62,7 @@ def _build(page: Page) -> Mapping[str, Binding]:
         return set_updates(wanted.lists, gr.update(value=wanted.align), wanted.drawing)
 
     outputs = [*(getattr(lists, name) for name in RECIPE_LISTS), lists.align]
-    everything = [*outputs, *own_fields.values()]
+    everything = [*outputs, *page.fields.values()]
     button = saving.pop("button")
     return {
         "mix.load_engaged": Binding(outputs=outputs, updates=engaged_updates, sets_lists=True),
@@ -120,11 +121,32 @@ def _saving(page: Page) -> dict[str, Any]:
     return {**fields, "button": button}
 
 
+def _is_unprompted(page: Page, present: Mapping[str, object]) -> bool:
+    """Whether the host's prompts hold what its page begins with: the user has asked for no picture there yet.
+
+    Its other fields may be others by then, as Forge sets them by its preset.
+    """
+    prompts = {name: page.host_fields[name] for name in PROMPTS if name in page.host_fields}
+    return all((present.get(name) or "") == (field.value or "") for name, field in prompts.items())
+
+
 def _is_offered(page: Page, name: str, value: object) -> bool:
     """Whether a field can have a value: a list of this host may lack it."""
     can = page.service.merging.host.capabilities()
     choices = {"sampler": can.samplers, "scheduler": can.schedulers}
+    if isinstance(value, tuple):
+        entries: Sequence[Any] = getattr(page.fields.get(name), "choices", None) or ()
+        # Gradio 4 keeps pairs of a label and a value
+        names = {entry if isinstance(entry, str) else entry[-1] for entry in entries}
+        return names.issuperset(cast("tuple[str, ...]", value))
     return value is not None and (name not in choices or value in choices[name])
+
+
+def _field_update(gr: Any, value: object) -> Any:
+    """Gradio's update that sets a field to a value; None leaves the field as it is."""
+    if value is None:
+        return gr.update()
+    return gr.update(value=list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value)
 
 
 ENDPOINTS = (*endpoints_of(handlers), *endpoints_of(further), *endpoints_of(kept))

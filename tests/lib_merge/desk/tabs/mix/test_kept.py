@@ -34,10 +34,13 @@ def page(service: PaperService) -> DeskPage:
 def test_a_page_gets_what_the_last_one_has_kept(page: DeskPage, service: PaperService) -> None:
     assert page.data("mix.resume").page == ""
     page.data("mix.keep", page='{"version": 1}', engaged="merge-1")
-    desk = DeskPage(service, Selection()).data("mix.resume")
+    reopened = DeskPage(service, Selection())
+    reopened.drawing = {"prompt": "", "seed": -1}
+    desk = reopened.data("mix.resume")
     assert (desk.page, desk.engaged, desk.align) == ('{"version": 1}', "merge-1", True)
     assert (desk.lists["a"], desk.lists["b"], desk.lists["method"]) == ("ink", "pastel", "TIES")
-    assert desk.drawing == {"prompt": "a cat", "seed": 3}
+    assert desk.drawing == {"prompt": "a cat", "seed": 3, "styles": ("one",)}
+    assert desk.present == {"prompt": "", "seed": -1}
 
 
 def test_a_checkpoint_that_is_gone_is_not_chosen(page: DeskPage, service: PaperService) -> None:
