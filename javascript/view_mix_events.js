@@ -30,12 +30,16 @@
       if (state.ui) mix.send("unload");
       else wire.ask("mix.unload", data); // the tab was not opened yet
     }
-    /** The same by keyboard: Enter in such a list chooses its active entry.
+    /** The same by keyboard: Enter in such a list chooses its active entry, or where none is the one its box names.
      * @param {KeyboardEvent} event */
     function unloadAfterEnter(event) {
-      if (event.key !== "Enter" || !(event.target instanceof Element)) return;
-      const entry = event.target.closest(HOST_LISTS)?.querySelector("li.active[aria-selected=true]");
-      if (entry) unloadAfterHost(entry);
+      if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement)) return;
+      const box = event.target;
+      const list = box.closest(HOST_LISTS);
+      const selected = list?.querySelector("li[aria-selected=true]");
+      const active = list?.querySelector("li.active");
+      if (active ? active === selected : selected?.getAttribute("aria-label") === box.value)
+        unloadAfterHost(selected ?? null);
     }
     /** Something was done to the fields of a picture's settings, which Gradio takes over in a moment.
      * @param {Event} event */

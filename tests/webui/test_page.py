@@ -143,14 +143,13 @@ def test_choosing_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: D
 
 def test_enter_on_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: Desk, ui: WebUI) -> None:
     before = ui.draw()
-    for keys in (("Enter",), ("ArrowDown", "ArrowUp", "Enter")):
+    for _ in range(2):  # at the first time Gradio 4 has an active entry, later none
         ui.desk("apply", method="weighted_sum", a="ink", b="pastel", alpha=0.5)
         box = desk.page.locator(ui.kind.chooser)
         box.click()
         entry = desk.page.locator("ul.options li:visible[aria-selected=true]")
         expect(entry).to_contain_text("ink.safetensors")
-        for key in keys:
-            box.press(key)
+        box.press("Enter")
         wait_until_unloaded(desk, ui)
     assert ui.draw() == before
 
