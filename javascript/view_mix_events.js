@@ -17,20 +17,23 @@
       const inside = !(event.target instanceof Element) || event.target.closest("#tab_merge_desk");
       if (!inside) setTimeout(refreshOnFocus, HOST_SETTLED);
     }
-    /** Since Gradio 4 a list tells nobody that its selected entry was selected again. A merge that was loaded
-     * over that checkpoint is unloaded, as AUTOMATIC1111's list does it.
-     * @param {EventTarget | null} target */
-    async function unloadAfterHost(target) {
-      const major = parseInt(/** @type {any} */ (window).gradio_config?.version ?? "");
-      const selected = target instanceof Element && target.closest(`${HOST_LISTS} li[aria-selected=true]`);
-      if (!(major >= 4) || !selected) return;
+    /** A merge that was loaded over the checkpoint that is selected again is unloaded, as AUTOMATIC1111's list does
+     * it at a click. */
+    async function unloadAfterHost() {
       const data = { parameters: {}, engaged: state.engaged ?? "" };
       const response = await wire.ask("mix.effects", data, { latest: true });
       if (!response?.status?.engaged) return;
       if (state.ui) mix.send("unload");
       else wire.ask("mix.unload", data); // the tab was not opened yet
     }
-    /** The same by keyboard: Enter in such a list chooses its active entry, or where none is the one its box names.
+    /** Since Gradio 4 a list tells nobody that its selected entry was clicked again.
+     * @param {EventTarget | null} target */
+    function unloadAfterClick(target) {
+      const major = parseInt(/** @type {any} */ (window).gradio_config?.version ?? "");
+      const selected = target instanceof Element && target.closest(`${HOST_LISTS} li[aria-selected=true]`);
+      if (major >= 4 && selected) unloadAfterHost();
+    }
+    /** No Gradio tells it of Enter, which chooses the list's active entry, or where none is the one its box names.
      * @param {KeyboardEvent} event */
     function unloadAfterEnter(event) {
       if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement)) return;
@@ -38,8 +41,8 @@
       const list = box.closest(HOST_LISTS);
       const selected = list?.querySelector("li[aria-selected=true]");
       const active = list?.querySelector("li.active");
-      if (active ? active === selected : selected?.getAttribute("aria-label") === box.value)
-        unloadAfterHost(selected ?? null);
+      if (selected && (active ? active === selected : selected.getAttribute("aria-label") === box.value))
+        unloadAfterHost();
     }
     /** Something was done to the fields of a picture's settings, which Gradio takes over in a moment.
      * @param {Event} event */
@@ -51,7 +54,7 @@
       fieldTimer = window.setTimeout(mix.refreshEffects, FIELD_SETTLED);
     }
     for (const name of ["change", "focusout"]) document.addEventListener(name, refreshAfterField);
-    document.addEventListener("mousedown", ({ target }) => unloadAfterHost(target), true);
+    document.addEventListener("mousedown", ({ target }) => unloadAfterClick(target), true);
     document.addEventListener("keydown", unloadAfterEnter, true);
     document.addEventListener("click", refreshAfterHost);
     window.addEventListener("focus", refreshOnFocus);

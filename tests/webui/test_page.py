@@ -21,6 +21,15 @@ GERMAN = {
     "B, mix in": "B, dazu",
     "Undo (Ctrl+Z)": "Zurück",
 }
+# the words of our buttons that the WebUI's own progress bar lies over, once it is there
+UNDER_THE_BAR = """() => {
+    const box = (each) => each.getBoundingClientRect();
+    const bar = document.querySelector("[data-part=progress] .progressDiv");
+    if (!bar || !box(bar).width) return null;
+    const over = (each) => box(bar).top < box(each).bottom && box(bar).bottom > box(each).top;
+    const buttons = [...document.querySelectorAll("#merge_desk_right button")];
+    return { words: buttons.filter((each) => box(each).width && over(each)).map((each) => each.textContent) };
+}"""
 THEIRS = re.compile(r"font|ERR_NAME_NOT_RESOLVED|ERR_INTERNET|ERR_NETWORK|preload|manifest", re.IGNORECASE)
 
 pytestmark = [
@@ -210,7 +219,9 @@ def test_the_page_counts_the_steps_of_a_picture(desk: Desk) -> None:
     set_steps(desk, 60)
     desk.begin("ink", "pastel", live=True)
     desk.drag("OUT05", 0.9)
+    covered = desk.page.wait_for_function(UNDER_THE_BAR).json_value()
     expect(desk.part("busy")).to_contain_text(re.compile(r"step \d+ of 60"), timeout=DRAWN)
+    assert covered["words"] == []
     desk.idle()
     assert ours(desk) == []
 
