@@ -110,6 +110,14 @@ def test_saving_takes_a_name_and_renews_the_lists(wiring: dict[str, Any]) -> Non
     assert save["outputs"] == ["mix_save_response", "a", "b", "c", "overwrite"]
 
 
+def test_what_is_kept_and_undone_sets_the_hosts_fields_but_its_seed(wiring: dict[str, Any]) -> None:
+    for name in ("mix.resume", "mix.set_up"):
+        outputs = event(wiring, name, "within")["outputs"]
+        assert "txt2img_prompt" in outputs
+        assert "txt2img_seed" not in outputs
+        assert "seed" in outputs
+
+
 def test_every_list_draws_the_state_and_then_the_differences(wiring: dict[str, Any]) -> None:
     outputs = [bound["outputs"] for bound in wiring["alone"]]
     assert outputs.count(["lists_changed_response", "c"]) == 6 + 1  # and its own button
