@@ -39,7 +39,7 @@
       if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement)) return;
       const box = event.target;
       const list = box.closest(HOST_LISTS);
-      const selected = list?.querySelector("li[aria-selected=true]");
+      const selected = list?.querySelector("li:is(.selected, [aria-selected=true])");
       const active = list?.querySelector("li.active");
       if (selected && (active ? active === selected : selected.getAttribute("aria-label") === box.value))
         unloadAfterHost();
