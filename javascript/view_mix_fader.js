@@ -16,6 +16,7 @@
   /** @param {DeskPage} page */
   function create({ state }) {
     const { ALL } = globalThis.mergeDesk.state;
+    const { inEffect } = globalThis.mergeDesk;
     const { formatNumber } = globalThis.mergeDesk.numberList;
     const { HOW, amountText, isBeyond } = globalThis.mergeDesk.numberInput;
     const { field, find, make, draw: drawing, updateTrack } = globalThis.mergeDesk.dom;
@@ -103,6 +104,12 @@
       number.disabled = disabled;
       number.title = isBeyond(value, state.range()) ? `${amountText(value, state.range())}. ${HOW}` : HOW;
       if (typing || number.matches("[aria-invalid]")) return;
+      const override = inEffect.overrideOf(state, slotOf(each));
+      if (override?.complete && !disabled) {
+        number.value = override.value;
+        number.title = `${override.text}. The slider stands at ${formatNumber(value)}`;
+        return;
+      }
       const mixed = slotOf(each) === ALL && state.allBlocks().mixed;
       number.value = ui().no_block_weights ? "" : mixed ? "mixed" : String(Math.round(value * 1e3) / 1e3);
     }
@@ -117,7 +124,7 @@
     /** A fader whose block is decided elsewhere says so, and what the block ends with.
      * @param {HTMLElement} each @param {string} slot */
     function showOverride(each, slot) {
-      const override = state.effects.overrides[slot];
+      const override = inEffect.overrideOf(state, slot);
       const words = ui().disabled_faders[slot] ?? override?.text ?? "";
       const slide = find(".md-range", each);
       each.classList.toggle("md-overridden", !!override);

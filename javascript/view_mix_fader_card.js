@@ -7,6 +7,7 @@
   /** @param {DeskPage} page @param {ReturnType<typeof import("./view_mix_fader.js")["create"]>} strip */
   function create({ state, mix }, strip) {
     const { ALL } = globalThis.mergeDesk.state;
+    const { inEffect } = globalThis.mergeDesk;
     const { FaderHistory } = globalThis.mergeDesk.faderHistory;
     const { formatNumber } = globalThis.mergeDesk.numberList;
     const { field, findAll, make, sheet } = globalThis.mergeDesk.dom;
@@ -20,7 +21,7 @@
     /** @param {string} slot @returns {[string, string][]} */
     function facts(slot) {
       const note = state.ui?.block_notes[slot];
-      const held = state.ui?.disabled_faders[slot] ?? state.effects.overrides[slot]?.text ?? "";
+      const held = state.ui?.disabled_faders[slot] ?? inEffect.overrideOf(state, slot)?.text ?? "";
       /** @type {[string, string][]} */
       const rows = [
         ["Place", note?.place ?? ""],

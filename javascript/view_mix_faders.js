@@ -12,7 +12,7 @@
     const { state, mix } = page;
     const { ALL } = globalThis.mergeDesk.state;
     const { formatNumber } = globalThis.mergeDesk.numberList;
-    const { edits } = globalThis.mergeDesk;
+    const { edits, inEffect } = globalThis.mergeDesk;
     const { findAll, field, mount, part, make, button, updateTrack } = globalThis.mergeDesk.dom;
     const strip = globalThis.mergeDesk.fader.create(page);
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
@@ -207,10 +207,7 @@
     function showEffects() {
       const strip = part("effects");
       if (!strip) return;
-      const own = /** @type {("solo" | "mute")[]} */ (["solo", "mute"])
-        .filter((kind) => state.canKeepA && state.toggles[kind].size)
-        .map((kind) => ({ kind, text: `${kind} ${[...state.toggles[kind]].join(", ")}` }));
-      const items = [...state.effects.items, ...own];
+      const items = inEffect.items(state);
       const off = (/** @type {string} */ kind, /** @type {string} */ title) =>
         make("button", { type: "button", title, "aria-label": title, onclick: OFF[kind] }, "✕");
       strip.hidden = !items.length;

@@ -5,6 +5,7 @@
   /** @param {DeskPage} page */
   function create({ state, wire, mix }) {
     const { part, make } = globalThis.mergeDesk.dom;
+    const { inEffect } = globalThis.mergeDesk;
     const { layoutOf, numbersText, deviations } = globalThis.mergeDesk.numberList;
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
 
@@ -69,7 +70,7 @@
     }
     function numbersNote() {
       const { no_block_weights, listed_names } = ui();
-      const overridden = state.slots().filter((slot) => state.effects.overrides[slot]?.complete);
+      const overridden = state.slots().filter((slot) => inEffect.overrideOf(state, slot)?.complete);
       const apart = deviations(state);
       if (no_block_weights) return "";
       if (overridden.length) return `${overridden.length} blocks are set by rules, not by these numbers`;

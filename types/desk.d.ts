@@ -69,7 +69,7 @@ declare namespace Desk {
   }
   interface Effects {
     items: Effect[];
-    overrides: Record<string, RuleOverride>;
+    overrides: Record<string, Record<string, RuleOverride>>;
   }
   interface EffectsResult {
     effects: Effects;

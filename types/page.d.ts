@@ -5,6 +5,7 @@ interface MergeDesk {
   undo: typeof import("../javascript/undo.js");
   engaged: typeof import("../javascript/engaged.js");
   edits: typeof import("../javascript/edits.js");
+  inEffect: typeof import("../javascript/in_effect.js");
   faderHistory: typeof import("../javascript/fader_history.js");
   faderGroups: typeof import("../javascript/fader_groups.js");
   numberInput: typeof import("../javascript/number_input.js");

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from lib_merge.architectures import identify
+from lib_merge.architectures import FAMILIES, identify
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import DrawSettings
 from lib_merge.methods import METHODS
@@ -21,6 +21,8 @@ from lib_merge.service.server_paths import without_paths
 
 # parameters that have a fader for each block; the others are single sliders
 FADER_PARAMETERS = tuple(option.parameter for option in options.LIST_OPTIONS)
+SLOT_IDS = frozenset(slot.id for family in FAMILIES for slot in family.slots)
+TRIAL_AMOUNT = 0.37  # of all faders, for a plan in which no block is A's or B's alone
 VAE_OF_A, VAE_OF_B, VAE_FADER = (options.VAE_OPTION.list_title(word) for word in (KEEP_A, TAKE_B, BLEND))
 DTYPE_OF_A = options.DTYPE_OPTION.list_title(options.DTYPE_OPTION.default)
 
@@ -152,12 +154,13 @@ def merge_request(
     for letter, name in zip("ABC", names, strict=False):
         if not name:
             raise MergeError(f"choose {letter} first", hint=next_step(selection, models))
+    slots = _slots_of(service, selection.a)
     # a U-Net alone is merged without a VAE
-    vae_default = selection.vae == VAE_OF_A and not _holds_vae(service, selection.a)
+    vae_default = selection.vae == VAE_OF_A and slots is not None and VAE_SLOT_ID not in slots
     return MergeRequest.from_page(
         names,
         method,
-        parameters,
+        {name: _without_other_slots(value, slots) for name, value in parameters.items()},
         vae="" if vae_default else selection.vae,
         dtype=selection.dtype,
         align=selection.align,
@@ -193,13 +196,23 @@ def next_step(selection: Selection, models: int) -> str:
     return ""
 
 
-def _holds_vae(service: MergeService, name: str) -> bool:
+def _slots_of(service: MergeService, name: str) -> frozenset[str] | None:
+    """The slots, and names of several, that a checkpoint has tensors in; None for one that cannot be read."""
     try:
         header = service.header(service.checkpoint(name))
         family = identify(header.tensors, metadata=header.metadata, where=name).family
     except MergeError:
-        return True  # the merge says what is wrong with this file
-    return VAE_SLOT_ID in slots_by_key(family, tuple(header.tensors)).values()
+        return None  # the merge says what is wrong with this file
+    slots = frozenset(slots_by_key(family, tuple(header.tensors)).values())
+    return slots | {group for group, members in family.groups.items() if slots.intersection(members)}
+
+
+def _without_other_slots(value: object, slots: frozenset[str] | None) -> object:
+    """The amounts of the faders that A has tensors for: rules refuse a block that the model lacks."""
+    if slots is None or not isinstance(value, Mapping):
+        return value
+    amounts = cast("Mapping[str, object]", value)
+    return {slot: amount for slot, amount in amounts.items() if slot in slots or slot not in SLOT_IDS}
 
 
 # --- pictures ---

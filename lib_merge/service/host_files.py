@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from lib_merge.recipe.names import NameMatch, match_name, shortest_name
 from lib_merge.report.similarity.cache import REPORTS_FOLDER, slot_differences
 from lib_merge.service.request import MergeRequest, Resolved
 
+PLANS_KEPT = 6
 Stamp = tuple[int, int, int]  # inode, bytes, time of change
 
 
@@ -36,6 +38,7 @@ class HostFiles:
         self.host = host
         self.hash_cache = HashCache(host.data_dir())
         self._headers: dict[Path, tuple[Stamp, Header]] = {}
+        self._plans: tuple[tuple[Recipe, tuple[Header, ...], Plan], ...] = ()
         self._unreadable: dict[Path, str] = {}
         self._differences: dict[tuple[Path, Stamp, Path, Stamp], Mapping[str, float]] = {}
 
@@ -116,9 +119,23 @@ class HostFiles:
         )
 
     def plan(self, request: MergeRequest) -> Plan:
-        """The plan of a merge; reads headers only."""
+        """The plan of a merge; reads headers only. The last few plans are kept."""
         resolved = self.resolve(request)
-        return make_plan(resolved.recipe, self.headers(resolved))
+        headers = self.headers(resolved)
+        files = tuple(headers[file] for file in resolved.recipe.files)
+        known = next(
+            (
+                plan
+                for recipe, of, plan in self._plans
+                if recipe == resolved.recipe and all(map(operator.is_, of, files))
+            ),
+            None,
+        )
+        if known is not None:
+            return known
+        plan = make_plan(resolved.recipe, headers)
+        self._plans = ((resolved.recipe, files, plan), *self._plans[: PLANS_KEPT - 1])
+        return plan
 
     def header(self, checkpoint: ListedFile) -> Header:
         """A file's header, read again only when the file has changed."""

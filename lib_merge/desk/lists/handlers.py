@@ -23,6 +23,7 @@ from lib_merge.desk.lists.view import (
 from lib_merge.desk.protocol import Action, EmptyRequest, action
 from lib_merge.desk.selection import (
     FADER_PARAMETERS,
+    TRIAL_AMOUNT,
     VAE_FADER,
     VAE_SLOT_ID,
     ListOptions,
@@ -45,7 +46,6 @@ from lib_merge.service.merging import MergeService
 from lib_merge.service.services import Services
 
 DEFAULT_FAMILY_ID = DEFAULT_FAMILY.id  # shown while no A is chosen
-TRIAL_AMOUNT = 0.37  # of all faders, for a plan in which no block is A's or B's alone
 LORA_NOTE = "LoRAs trained on {} do not fit the result; LoRAs trained on A do."
 
 log = logging.getLogger(__name__)

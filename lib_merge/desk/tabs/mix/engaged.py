@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lib_merge.architectures import DEFAULT_LAYOUT
-from lib_merge.desk.selection import FADER_PARAMETERS, resting_amount
+from lib_merge.desk.selection import FADER_PARAMETERS, Selection, merge_request, resting_amount
 from lib_merge.desk.status import engaged_id
+from lib_merge.desk.tab import RECIPE_LISTS
 from lib_merge.desk.tabs.history.paste import PageSetup, page_setup_of
 from lib_merge.desk.tabs.mix.effects import Effects, effects_of, fader_amounts
 from lib_merge.errors import MergeError
@@ -73,14 +74,21 @@ def engaged_merge(service: MergeService) -> EngagedMerge:
     notes = (
         (f"Not shown on this page, and lost with the next change: {', '.join(hidden)}.",) if hidden else ()
     )
-    effects = effects_of(
-        service,
-        a=next(iter(request.models), "") or setup.lists.get("a", ""),
-        rules=request.block_lists.get(WEIGHTS_OPTION.name) or setup.extras.get(WEIGHTS_OPTION.name, ""),
-        adjust=request.adjust or setup.extras.get(ADJUST_OPTION.name, ""),
-        align=request.align,
+    return EngagedMerge(
+        engaged_id(service), setup, request.align, _effects(service, request, setup), (*notes, *setup.notes)
     )
-    return EngagedMerge(engaged_id(service), setup, request.align, effects, (*notes, *setup.notes))
+
+
+def _effects(service: MergeService, request: MergeRequest, setup: PageSetup) -> Effects:
+    """What is in effect besides the faders; nothing for a recipe that the page has no faders for."""
+    try:
+        if request.whole_recipe is None:
+            return effects_of(service, request)
+        lists = Selection.of([*(setup.lists.get(name, "") for name in RECIPE_LISTS), False])
+        parameters = {**setup.amounts, **setup.scalars, **setup.extras}
+        return effects_of(service, merge_request(service, lists, parameters))
+    except MergeError:
+        return Effects()
 
 
 def render_changes_text(mine: MergeRequest, theirs: MergeRequest) -> str:

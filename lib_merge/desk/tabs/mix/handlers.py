@@ -21,9 +21,10 @@ from lib_merge.desk.status import changed_line, engaged_id
 from lib_merge.desk.tabs.mix.effects import (
     Effects,
     effects_of,
-    ignored_rules,
-    moved_slots,
+    moved_faders,
     render_override_text,
+    requested_effects,
+    unused_rules,
 )
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge, engaged_merge, render_changes_text
 from lib_merge.desk.tabs.mix.further import only_a
@@ -76,7 +77,7 @@ def apply(service: Services, action: Action[FaderAmounts]) -> MixResult:
         return replace(keys.result(service), changed_elsewhere=True, changes=changes)
     request, before = merge_request(merging, selection, parameters), merging.engaged
     effects = _in_effect(merging, selection, parameters)
-    overridden = render_override_text(effects, moved_slots(before, request))
+    overridden = render_override_text(effects, moved_faders(before, request))
     merge = merging.prepare(request)
     if not merging.host.capabilities().draws:
         with merging.job("merging", action.task) as job:
@@ -227,17 +228,18 @@ def _changes(merging: MergeService, faders: FaderAmounts, selection: Selection) 
 def _in_effect(
     merging: MergeService, selection: Selection, parameters: Mapping[str, ParameterValue]
 ) -> Effects:
+    """What the page's merge holds besides the faders; what is asked for, where it cannot be merged yet."""
     method = method_by_title(selection.method)
-    rules = str(parameters.get(options.WEIGHTS_OPTION.name) or "")
-    effects = effects_of(
-        merging,
-        a=selection.a,
-        rules=rules if has_block_weights(method) else "",
-        adjust=str(parameters.get(options.ADJUST_OPTION.name) or ""),
-        align=selection.align,
-    )
-    unused = rules and not has_block_weights(method)
-    return replace(effects, items=(ignored_rules(method), *effects.items)) if unused else effects
+    rules = str(parameters.get(options.WEIGHTS_OPTION.name) or "").strip()
+    is_used = has_block_weights(method)
+    try:
+        in_effect = effects_of(merging, merge_request(merging, selection, parameters))
+    except MergeError:  # B is not chosen yet, or the merge says what is wrong
+        adjust = str(parameters.get(options.ADJUST_OPTION.name) or "")
+        in_effect = requested_effects(rules if is_used else "", adjust, align=selection.align)
+    if not rules or is_used:
+        return in_effect
+    return replace(in_effect, items=(unused_rules(method), *in_effect.items))
 
 
 def _note(merging: MergeService, overridden: str) -> str:
