@@ -41,9 +41,24 @@
       const over = free.slice(0, Math.max(0, free.length - MOST));
       this.all = this.all.filter((each) => !over.includes(each));
     }
-    /** @param {{ src: string } | null} picture as it was added */
+    /** Puts the pictures of an earlier page before those of this one; of one that both have, the marks are loaded.
+     * @param {Omit<ListedPicture, "number">[]} cards */
+    load(cards) {
+      const here = this.all;
+      const loaded = cards.map((card) => {
+        const known = here.find((each) => each.id === card.id);
+        if (!known) return { ...card, number: ++this.#count };
+        const { changes, pinned, starred, note } = card;
+        return Object.assign(known, { changes, pinned, starred, note });
+      });
+      this.all = [...loaded, ...here.filter((each) => !loaded.includes(each))];
+      this.#forget();
+    }
+    /** @param {{ src: string, id?: string } | null} picture as it was added */
     of(picture) {
-      return this.all.findLast(({ src }) => src === picture?.src) ?? null;
+      if (!picture) return null;
+      const { src, id } = picture;
+      return this.all.findLast((each) => (src && each.src === src) || (id && each.id === id)) ?? null;
     }
     /** @param {number} number */
     numbered(number) {

@@ -3,21 +3,38 @@
 {
   /** @param {DeskPage} page */
   function create({ state, wire, mix }) {
+    const { hasOwn, stepsBack } = globalThis.mergeDesk.presetSteps;
     const { clamp } = globalThis.mergeDesk.state;
     const { part, make, draw: drawing, button } = globalThis.mergeDesk.dom;
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
 
-    /** @template {"mix.save_preset" | "mix.import_presets" | "mix.rename_preset" | "mix.delete_preset"} N
-     * @param {N} name @param {Partial<Desk.Requests[N]>} asked */
-    async function change(name, asked) {
+    /** What was done last, and the presets from before it. @type {{ said: string, before: Desk.NamedPreset[] } | null} */
+    let last = null;
+    let renamed = ""; // the preset whose name is being written
+
+    /** @typedef {"mix.save_preset" | "mix.import_presets" | "mix.rename_preset" | "mix.delete_preset"} PresetChange */
+
+    /** @template {PresetChange} N
+     * @param {N} name @param {Partial<Desk.Requests[N]>} asked @param {string} said  what was done, "" for a step back */
+    async function change(name, asked, said) {
+      const before = ui().presets;
       const data = { family: ui().family, ...asked };
-      const response = await wire.ask(name, data, { again: () => change(name, asked) });
-      if (!response) return;
+      const response = await wire.ask(name, data, { again: () => void change(name, asked, said) });
+      if (!response) return false;
       if (response.data) {
-        ui().presets = response.data.presets;
-        draw(response.data.notes);
+        const { presets, notes } = response.data;
+        ui().presets = presets;
+        last = said ? { said: notes.join("; ") || said, before: [...before] } : null;
+        draw();
       }
       mix.showResponse(response);
+      return !!response.data;
+    }
+    async function undo() {
+      if (!last) return;
+      const steps = stepsBack(ui().presets, last.before);
+      for (const { name, data } of steps) if (!(await change(name, data, ""))) return;
+      draw("The presets are as they were.");
     }
     /** @param {Record<string, number>} values */
     function curve(values) {
@@ -32,14 +49,41 @@
         drawing("path", { d: `M${line}`, class: "md-line" }),
       );
     }
-    /** @param {string} old */
-    function rename(old) {
-      const fresh = window.prompt("New name of this preset", old);
-      if (fresh?.trim() && fresh !== old) change("mix.rename_preset", { name: old, new_name: fresh });
+    /** @param {string} old @param {string} written */
+    function rename(old, written) {
+      if (renamed !== old) return; // Escape, or Enter before
+      renamed = "";
+      const fresh = written.trim();
+      if (fresh && fresh !== old)
+        change("mix.rename_preset", { name: old, new_name: fresh }, `Renamed: ${old} is now ${fresh}`);
+      else draw();
+    }
+    /** The name of a preset, to be written. @param {string} old */
+    function nameField(old) {
+      return make("input", {
+        ...{
+          type: "text",
+          class: "md-preset-name",
+          value: old,
+          maxlength: 60,
+          "aria-label": `New name of ${old}`,
+        },
+        "data-part": "preset-new-name",
+        onblur: (e) => rename(old, e.target.value),
+        onkeydown: (e) => {
+          e.stopPropagation(); // a letter is no shortcut here
+          if (e.key === "Enter") rename(old, e.target.value);
+          if (e.key === "Escape") rename(old, old);
+        },
+      });
     }
     /** @param {string} name */
-    function drop(name) {
-      if (window.confirm(`Delete the preset ${name}?`)) change("mix.delete_preset", { name });
+    function startRenaming(name) {
+      renamed = name;
+      draw();
+      const field = /** @type {HTMLInputElement | null} */ (part("preset-new-name"));
+      field?.focus();
+      field?.select();
     }
     /** @param {Desk.NamedPreset} preset */
     function card({ name, values, own, about }) {
@@ -52,8 +96,8 @@
         make(
           "span",
           { class: "md-edit" },
-          button("✎", `Rename ${name}`, () => rename(name)),
-          button("✕", `Delete ${name}`, () => drop(name)),
+          button("✎", `Rename ${name}`, () => startRenaming(name)),
+          button("✕", `Delete ${name}`, () => change("mix.delete_preset", { name }, `Deleted: ${name}`)),
         );
       return make(
         "div",
@@ -65,9 +109,9 @@
             onclick: () => mix.edit(() => state.set({ [state.param]: values })),
           },
           curve(values),
-          make("span", {}, name),
+          own && renamed === name ? null : make("span", {}, name),
         ),
-        own ? edit() : null,
+        own ? (renamed === name ? nameField(name) : edit()) : null,
       );
     }
     function importBox() {
@@ -76,7 +120,8 @@
         "aria-label": "Presets from another tool",
         placeholder: "One per line: name, tab, 26 numbers, as in SuperMerger's mbwpresets.txt",
       });
-      const take = () => theirs.value.trim() && change("mix.import_presets", { text: theirs.value });
+      const take = () =>
+        theirs.value.trim() && change("mix.import_presets", { text: theirs.value }, "Imported");
       return make(
         "details",
         { class: "md-import" },
@@ -85,11 +130,13 @@
         button("Import", "Add these presets to your own", take, { "data-act": "import-presets" }),
       );
     }
-    /** @param {string[]} [notes] what came of an import */
-    function draw(notes = []) {
+    /** @param {string} [said] what was done last, where there is no way back from it */
+    function draw(said = "") {
       const save = () => {
         if (name.value.trim()) {
-          change("mix.save_preset", { name: name.value, amounts: state.amounts() });
+          const done = hasOwn(ui().presets, name.value) ? "Replaced" : "Saved";
+          const asked = { name: name.value, amounts: state.amounts() };
+          change("mix.save_preset", asked, `${done}: ${name.value.trim()}`);
           return;
         }
         const note = part("presets-note");
@@ -106,7 +153,10 @@
           "div",
           { class: "md-head" },
           make("h3", {}, "Presets"),
-          make("span", { class: "md-hint", "data-part": "presets-note", role: "status" }, notes.join("; ")),
+          make("span", { class: "md-hint", "data-part": "presets-note", role: "status" }, last?.said ?? said),
+          last
+            ? button("Undo", "The presets as they were before", undo, { "data-act": "undo-presets" })
+            : null,
           name,
           button("Save preset", "Save these block weights as a preset under this name", save, {
             "data-act": "save-preset",

@@ -148,6 +148,7 @@
       const from = looked.at(-1) ?? list.of(state.picture);
       const next = list.next(from, step);
       looked = next && next !== list.last ? [next] : [];
+      if (next) strip.bring(next);
       view = "now";
       show();
     }

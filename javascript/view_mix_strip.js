@@ -5,8 +5,16 @@
   /** @param {DeskPage} page
    * @param {InstanceType<MergeDesk["pictureList"]["PictureList"]>} list
    * @param {(two: ListedPicture[]) => void} compare  shows two of them, or none, on the stage */
-  function create({ state, wire, mix }, list, compare) {
-    const { mount, part, make, draw: drawing, button } = globalThis.mergeDesk.dom;
+  function create(page, list, compare) {
+    const { state, wire, mix } = page;
+    const { findAll, mount, part, make, draw: drawing, button, whenShown } = globalThis.mergeDesk.dom;
+    const kept = globalThis.mergeDesk.cards.create(page, list, mix.showPictures);
+    const inSight = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        const card = list.numbered(Number(/** @type {HTMLElement} */ (target).dataset.card));
+        if (isIntersecting && card) kept.bring(card);
+      }
+    });
     const { differences, otherChanges } = globalThis.mergeDesk.pictureChanges;
     /** The numbers of those that are to be compared. @type {number[]} */
     let chosen = [];
@@ -16,7 +24,8 @@
 
     /** Sets lists, fields and sliders as they were for this picture, and shows it.
      * @param {ListedPicture} picture */
-    function goBack(picture) {
+    async function goBack(picture) {
+      await kept.bring(picture);
       if (!picture.made?.snapshot || (state.busy && state.busy.act !== "further")) return;
       if (chosen.length) choose([]);
       state.goBack(picture);
@@ -29,6 +38,7 @@
       chosen = numbers.slice(-2);
       const two = chosen.flatMap((number) => list.numbered(number) ?? []);
       if (two.length === 2 || were === 2) compare(two.length === 2 ? two : []);
+      for (const each of two) kept.bring(each);
       show();
     }
     /** @param {ListedPicture} picture */
@@ -51,6 +61,7 @@
     function write(picture, note) {
       picture.note = note;
       if (picture.history_id) wire.ask("history.rename", { id: picture.history_id, name: note });
+      kept.keep();
     }
 
     // --- what is shown ---
@@ -97,7 +108,7 @@
             ...{ type: "button", class: "md-card-picture", "data-act": "card-back" },
             ...{ title: `Go back to this: ${words}`, onclick: () => goBack(picture) },
           },
-          make("img", { src, alt: "", loading: "lazy", decoding: "async" }),
+          make("img", { src: src || null, alt: "", loading: "lazy", decoding: "async" }),
           make("span", {}, words),
         ),
         make("input", {
@@ -144,6 +155,8 @@
         }),
         make("div", { class: "md-card-comparison", "data-part": "card-comparison" }),
       );
+      const place = mount("strip");
+      if (place) whenShown(place, kept.load);
       show();
     }
     /** Makes the cards again where there is something new in them, and leaves what is being typed. */
@@ -154,14 +167,26 @@
         ...[current, chosen],
         ...list.all.map(({ number, changes, pinned, starred }) => [number, changes, pinned, starred]),
       ]);
-      if (!place || signature === shown) return;
+      if (!place) return;
+      if (signature === shown) return void showBrought();
       shown = signature;
+      kept.keep();
       const atEnd = place.scrollLeft + place.clientWidth > place.scrollWidth - 40;
       place.replaceChildren(...list.all.map(card));
       if (atEnd) place.scrollLeft = place.scrollWidth;
       part("card-comparison")?.replaceChildren(...comparison());
+      inSight.disconnect();
+      for (const each of findAll("[data-card]")) inSight.observe(each);
     }
-    return { draw, show, clear: () => void (chosen = []) };
+    /** Pictures that have come since the cards were made. */
+    function showBrought() {
+      for (const each of findAll("[data-card]")) {
+        const img = each.querySelector("img");
+        const src = list.numbered(Number(each.dataset.card))?.src;
+        if (img && src && !img.getAttribute("src")) img.src = src;
+      }
+    }
+    return { draw, show, bring: kept.bring, clear: () => void (chosen = []) };
   }
 
   const strip = { create };

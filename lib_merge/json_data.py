@@ -68,6 +68,13 @@ def expect_object(value: object) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
+def expect_list(value: object) -> list[object]:
+    """The value, which must be a JSON list; ValueError otherwise."""
+    if not isinstance(value, list):
+        raise ValueError("a list is expected")
+    return cast("list[object]", value)
+
+
 def expect_text(value: object) -> str:
     """The value, which must be text; ValueError otherwise."""
     if not isinstance(value, str):

@@ -46,6 +46,10 @@ declare namespace Desk {
     merge_seconds: number | null;
     draw_seconds: number;
   }
+  interface ChangedCards {
+    cards: KeptCard[];
+    gone: string[];
+  }
   interface CheckRequest {
     models: string[];
     base: string;
@@ -226,6 +230,14 @@ declare namespace Desk {
     limit: number;
     id: number;
     star: boolean;
+  }
+  interface KeptCard {
+    id: string;
+    marked: boolean;
+    text: string;
+  }
+  interface KeptCards {
+    cards: KeptCard[];
   }
   interface KeptPicture {
     picture: string;
@@ -588,6 +600,8 @@ declare namespace Desk {
     "mix.resume": EmptyRequest;
     "mix.set_up": ListsAndFields;
     "mix.picture": PictureId;
+    "mix.cards": EmptyRequest;
+    "mix.keep_cards": ChangedCards;
     "weights.open": FamilyName;
     "weights.test": RulesText;
     "weights.copy": RulesText;
@@ -652,6 +666,8 @@ declare namespace Desk {
     "mix.resume": ResumedDesk;
     "mix.set_up": ListsAndFields;
     "mix.picture": KeptPicture;
+    "mix.cards": KeptCards;
+    "mix.keep_cards": EmptyRequest;
     "weights.open": WeightsOptions;
     "weights.test": RulesResult;
     "weights.copy": RulesResult;

@@ -24,6 +24,7 @@ interface MergeDesk {
   curve: typeof import("../javascript/view_mix_curve.js");
   faderEvents: typeof import("../javascript/view_mix_fader_events.js");
   numbers: typeof import("../javascript/view_mix_numbers.js");
+  presetSteps: typeof import("../javascript/preset_steps.js");
   presets: typeof import("../javascript/view_mix_presets.js");
   pictures: typeof import("../javascript/view_mix_pictures.js");
   pictureChanges: typeof import("../javascript/picture_changes.js");
@@ -32,6 +33,8 @@ interface MergeDesk {
   sheet: typeof import("../javascript/view_mix_sheet.js");
   stage: typeof import("../javascript/view_mix_stage.js");
   firstPicture: typeof import("../javascript/view_mix_first_picture.js");
+  keptCards: typeof import("../javascript/kept_cards.js");
+  cards: typeof import("../javascript/view_mix_cards.js");
   strip: typeof import("../javascript/view_mix_strip.js");
   fullScreen: typeof import("../javascript/view_mix_full_screen.js");
   menu: typeof import("../javascript/menu.js");

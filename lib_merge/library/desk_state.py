@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,14 +69,26 @@ def write_desk(folder: Path, desk: KeptDesk) -> None:
     _file(folder).write(asdict(desk))
 
 
-def keep_picture(folder: Path, png: bytes) -> str:
-    """Keep a picture among the last MAX_PICTURES, and return its id; OutputError where that fails."""
+def keep_picture(folder: Path, png: bytes, protected: Collection[str] | None = ()) -> str:
+    """Keep a picture among the last MAX_PICTURES, and return its id; OutputError where that fails.
+
+    protected  ids of others that stay besides these; None: all stay
+    """
     name = hashlib.sha256(png).hexdigest()[:16]
     place = folder / PICTURES
     write_data_file(_picture_path(folder, name), png)
-    for path in sorted(place.glob("*.png"), key=_time)[:-MAX_PICTURES]:
-        path.unlink(missing_ok=True)
+    if protected is not None:
+        others = [path for path in place.glob("*.png") if path.stem not in protected]
+        for path in sorted(others, key=_time)[:-MAX_PICTURES]:
+            path.unlink(missing_ok=True)
     return name
+
+
+def picture_bytes(folder: Path, name: str) -> int:
+    """The size of a picture, 0 where it is no longer there."""
+    with suppress(OSError):
+        return _picture_path(folder, name).stat().st_size
+    return 0
 
 
 def read_picture(folder: Path, name: str) -> bytes:

@@ -123,7 +123,7 @@ class HostFiles:
         resolved = self.resolve(request)
         headers = self.headers(resolved)
         files = tuple(headers[file] for file in resolved.recipe.files)
-        known = next(
+        kept_plan = next(
             (
                 plan
                 for recipe, of, plan in self._plans
@@ -131,8 +131,8 @@ class HostFiles:
             ),
             None,
         )
-        if known is not None:
-            return known
+        if kept_plan is not None:
+            return kept_plan
         plan = make_plan(resolved.recipe, headers)
         self._plans = ((resolved.recipe, files, plan), *self._plans[: PLANS_KEPT - 1])
         return plan

@@ -90,14 +90,14 @@ class Desk:
         resumes: bool = False,
     ) -> None:
         if not resumes:
-            for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk.json"):
+            for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk*.json"):
                 kept.unlink(missing_ok=True)
         self.page = browser.new_page(viewport=VIEW)
         self.page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._note_error)
-        self.page.on("dialog", lambda dialog: dialog.accept())
+        self.page.on("dialog", self._note_dialog)
         self.page.goto(address + ("?__theme=dark" if dark else ""))
         if tab:  # of a host with tabs of its own; their role is tab in Gradio 4, and button in Gradio 3
             tabs = self.page.locator("#tabs > .tab-nav button")
@@ -105,6 +105,10 @@ class Desk:
         self.page.wait_for_selector("[data-slot=IN05]")
         expect(self.part("status")).to_contain_text(status)
         expect(self.page.locator("[data-mount=faders][data-resumed]")).to_be_attached()
+
+    def _note_dialog(self, dialog: Any) -> None:
+        self.complaints.append(f"the page asks in a window of the browser's: {dialog.message}")
+        dialog.accept()
 
     def _note_error(self, said: Any) -> None:
         if said.type == "error":  # a failed request is said without its address

@@ -36,6 +36,7 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "mix.effects": MIX,
     "mix.further_picture": {"engaged": "merge-1", "drawing": "0123", "seed": 4, "prompt": "a cat"},
     "mix.keep": {"page": '{"version": 1}', "engaged": "merge-1"},
+    "mix.keep_cards": {"cards": [{"id": "0123456789abcdef", "marked": True, "text": "{}"}], "gone": ["x"]},
     "mix.set_up": {"lists": {"b": "", "method": "TIES"}, "align": True, "drawing": {"seed": 3}},
     "mix.picture": {"id": "0123456789abcdef"},
     "mix.save": {"parameters": FADERS},

@@ -8,14 +8,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 
 from lib_merge.desk.common import data_url
 from lib_merge.desk.selection import Selection
 from lib_merge.desk.tabs.mix.view import MixResult
-from lib_merge.errors import OutputError
+from lib_merge.errors import OutputError, StoreError
 from lib_merge.hosts.host import DrawSettings, Picture
 from lib_merge.hosts.pictures import png_text
 from lib_merge.library.desk_state import keep_picture
+from lib_merge.library.picture_cards import read_cards
 from lib_merge.service.services import Services
 
 log = logging.getLogger(__name__)
@@ -41,11 +43,21 @@ class PictureKeys:
             return keys
         png, kept = png_of(picture), ""
         try:
-            kept = keep_picture(services.merging.host.data_dir(), png)
+            kept = _keep(services.merging.host.data_dir(), png)
         except OutputError as cause:
             log.info("a picture is not kept: %s", cause)
         url = data_url(png, "image/png")
         return replace(keys, picture=url, picture_id=kept, infotext=picture.infotext)
+
+
+def _keep(folder: Path, png: bytes) -> str:
+    """Keep a picture beside those that cards show; returns its id."""
+    try:
+        shown = {card.id for card in read_cards(folder)}
+    except StoreError as cause:
+        log.info("pictures are not tidied up: %s", cause)
+        return keep_picture(folder, png, None)
+    return keep_picture(folder, png, shown)
 
 
 def png_of(picture: Picture) -> bytes:

@@ -9,7 +9,7 @@ from lib_merge.desk.protocol import ID_PREFIX, Response, element_id, endpoints_o
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.selection import default_draw_settings, options_of
 from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
-from lib_merge.desk.tabs.mix import api, further, handlers, kept
+from lib_merge.desk.tabs.mix import api, cards, further, handlers, kept
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge
 from lib_merge.desk.tabs.mix.kept import ListsAndFields, ResumedDesk
 from lib_merge.recipe.options import CHECKBOXES
@@ -149,5 +149,5 @@ def _field_update(gr: Any, value: object) -> Any:
     return gr.update(value=list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value)
 
 
-ENDPOINTS = (*endpoints_of(handlers), *endpoints_of(further), *endpoints_of(kept))
+ENDPOINTS = (*endpoints_of(handlers), *endpoints_of(further), *endpoints_of(kept), *endpoints_of(cards))
 MIX_TAB = Tab("mix", "Mix", ENDPOINTS, routes_of(api), _build)

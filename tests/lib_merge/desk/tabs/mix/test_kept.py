@@ -68,3 +68,19 @@ def test_a_picture_is_shown_though_it_cannot_be_kept(page: DeskPage, service: Pa
     drawn = page.data("mix.apply", Selection("ink", "pastel", method="Weighted sum"))
     assert drawn.picture.startswith("data:image/png")
     assert drawn.picture_id == ""
+
+
+def test_a_second_page_gets_the_cards_of_the_first_and_adds_its_own(
+    page: DeskPage, service: PaperService
+) -> None:
+    chosen = Selection("ink", "pastel", method="Weighted sum")
+    first, second = (
+        page.data("mix.apply", chosen, parameters={"alpha": {"OUT05": at}}).picture_id for at in (0.2, 0.7)
+    )
+    page.data("mix.keep_cards", cards=[{"id": first, "marked": True, "text": '{"note": "mine"}'}])
+    other = DeskPage(service, chosen)
+    assert [(card.id, card.text) for card in other.data("mix.cards").cards] == [(first, '{"note": "mine"}')]
+    other.data("mix.keep_cards", cards=[{"id": second, "marked": False, "text": "{}"}])
+    assert [card.id for card in page.data("mix.cards").cards] == [first, second]
+    page.data("mix.keep_cards", gone=[second])
+    assert [card.id for card in page.data("mix.cards").cards] == [first]
