@@ -375,7 +375,7 @@
       const response = await wire.ask("mix.progress");
       asking = false;
       if (state.busy !== busy || !response?.data) return;
-      busy.doing = response.data.text;
+      Object.assign(busy, { doing: response.data.text, preview: response.data.preview });
       if (busy.act === "apply" && response.status) pictures.showStatus(response.status);
       pictures.showState();
     }

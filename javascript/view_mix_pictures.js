@@ -120,6 +120,7 @@
       part("stage")?.setAttribute("aria-busy", String(!!waits));
       stage.showFirst();
       stage.sheet.follow();
+      stage.showStep(acting?.preview ?? "");
       const note = part("busy");
       const seconds = acting ? ((Date.now() - acting.since) / 1000).toFixed(0) : "";
       if (note)

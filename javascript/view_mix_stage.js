@@ -262,6 +262,7 @@
             },
             LAYERS.map(frame),
             make("div", line, make("i")),
+            make("img", { class: "md-step-preview", "data-part": "step-preview", alt: "", hidden: true }),
             make("div", { class: "md-busy-note", "data-part": "busy", hidden: true }),
           ),
           make("div", { class: "md-captions", "data-part": "captions" }),
@@ -353,7 +354,14 @@
         prompt ? make("span", { title: prompt }, ` · ${short}`) : "",
       );
     }
-    return { draw, show, hold, showFirst: first.show, sheet };
+    /** The picture that is being generated as far as it is. @param {string} src "" for none */
+    function showStep(src) {
+      const image = /** @type {HTMLImageElement | null} */ (part("step-preview"));
+      if (!image) return;
+      image.hidden = !src;
+      if (src && image.src !== src) image.src = src;
+    }
+    return { draw, show, hold, showFirst: first.show, showStep, sheet };
   }
 
   const stage = { create };

@@ -32,6 +32,8 @@
     #lines = new Map();
     /** @type {Map<string, (response: AnyResponse) => void>} */
     #listeners = new Map();
+    /** @type {Map<string, () => void>} */
+    #begins = new Map();
     /** @type {Map<string, () => Pressed>} */
     #presses = new Map();
     #find;
@@ -67,6 +69,10 @@
      * @param {N} name @param {(response: DeskResponse<N>) => void} listener */
     on(name, listener) {
       this.#listeners.set(name, listener);
+    }
+    /** Hears that Gradio asks something by itself: a list has changed. @param {Name} name @param {() => void} listener */
+    onBegin(name, listener) {
+      this.#begins.set(name, listener);
     }
     /** A button of Gradio's own, which the user presses: what goes along, and what hears the response.
      * @param {Name} name @param {() => Pressed} press */
@@ -107,7 +113,10 @@
     }
     /** @param {Name} name */
     #said(name) {
-      if (EVENTS.includes(name)) return { name, revision: this.#revision };
+      if (EVENTS.includes(name)) {
+        this.#begins.get(name)?.();
+        return { name, revision: this.#revision };
+      }
       const line = this.#line(name);
       const press = this.#presses.get(name);
       if (press && !line.asked) {

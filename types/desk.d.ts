@@ -301,6 +301,8 @@ declare namespace Desk {
   }
   interface MixProgress {
     text: string;
+    share: number;
+    preview: string;
   }
   interface MixResult {
     picture: string;

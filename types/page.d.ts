@@ -118,6 +118,8 @@ interface DeskBusy {
   since: number;
   made: DeskMade | null;
   doing: string;
+  /** The picture as far as it is, as a data URL. */
+  preview?: string;
 }
 
 /** Lists and fields as they are to be. */

@@ -88,7 +88,7 @@ class _Events:
             drawn = self._ask(control.change, "lists.changed")
             self._ask(drawn.then, "lists.differences")
         for control in (lists.a, lists.b, lists.c, lists.align):
-            self._ask(control.change, "lists.align", show_progress="full")
+            self._ask(control.change, "lists.align")
         a_and_b = [lists.a, lists.b]
         self._row.swap.click(fn=swapped, inputs=a_and_b, outputs=a_and_b, **QUIET)
 

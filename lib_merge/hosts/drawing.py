@@ -159,11 +159,11 @@ def draw(
     height: int = 512,
     negative_prompt: str = "",
     stopped: Callable[[], bool] = lambda: False,
-    step_done: Callable[[int], None] = lambda step: None,
+    step_done: Callable[[int, Tensor], None] = lambda step, latents: None,
 ) -> list[Image.Image]:
     """One picture for each prompt and seed, in one batch.
 
-    `step_done` gets the number of steps done, after each one.
+    `step_done` gets the number of steps done and the latents, after each one.
     Raises StoppedError once `stopped` returns true, and NumericalError where a picture has NaN.
     Each picture has its own CPU random generator, so that its noise depends neither on the device nor on the
     rest of the batch.
@@ -175,7 +175,7 @@ def draw(
     def at_step_end(_pipeline: object, step: int, _time: object, values: dict[str, Any]) -> dict[str, Any]:
         if stopped():
             raise StoppedError("stopped: no picture was drawn")
-        step_done(step + 1)
+        step_done(step + 1, values["latents"])
         return values
 
     with torch.inference_mode():

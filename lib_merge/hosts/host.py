@@ -166,6 +166,11 @@ class Host(Protocol):
         """How many steps of the picture that is being generated are done; 0 where that is unknown."""
         ...
 
+    def step_preview(self) -> Image.Image | None:
+        """The picture that is being generated as far as it is, small; None where there is none, or where the
+        host's own page shows it."""
+        ...
+
     def weights_altered(self) -> bool:
         """Whether the weights in memory differ from the loaded file though no merge is in memory; False where
         that is unknown."""
@@ -244,6 +249,10 @@ class HostDefaults:
     def sampling_step(self) -> int:
         """0: the host does not report its steps."""
         return 0
+
+    def step_preview(self) -> Image.Image | None:
+        """None: the host shows its previews itself, or has none."""
+        return None
 
     def weights_altered(self) -> bool:
         """False: the host offers no way to tell."""

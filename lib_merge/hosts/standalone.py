@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from lib_merge.hosts.step_previews import StepPreviews
+
 
 class PipelineModel:
     """The weights of a diffusers pipeline under the keys of the file that they were loaded from."""
@@ -115,6 +117,7 @@ class StandaloneHost(HostDefaults):
         self._job_lock = threading.Lock()
         self._stop = threading.Event()
         self._step = 0  # of the picture that is being generated
+        self._previews: StepPreviews | None = None
         self._listed = FolderListing()
         self._offered: list[tuple[ListedFile, bool]] = []  # and whether it is a VAE file
         self._pipeline: Any = None
@@ -215,11 +218,20 @@ class StandaloneHost(HostDefaults):
     def draw(self, settings: DrawSettings) -> Picture:
         """One picture, sampled with DPM-Solver++ 2M."""
         from lib_merge.hosts.drawing import draw
+        from lib_merge.hosts.step_previews import StepPreviews
 
-        settings = with_seed(settings)
+        settings, pipeline = with_seed(settings), self._ready()
         self._step = 0
+        self._previews = previews = StepPreviews()
+        previews.begin()
+
+        def step_done(step: int, latents: Tensor) -> None:
+            self._step = step
+            if step < settings.steps:
+                previews.add(pipeline, latents)
+
         (image,) = draw(
-            self._ready(),
+            pipeline,
             [settings.prompt],
             seeds=[settings.seed],
             steps=settings.steps,
@@ -228,7 +240,7 @@ class StandaloneHost(HostDefaults):
             height=settings.height,
             negative_prompt=settings.negative,
             stopped=self._stop.is_set,
-            step_done=self._note_step,
+            step_done=step_done,
         )
         ident = self._model.ident if self._model else None
         return Picture(image, format_infotext(settings, self._chosen, ident.recipe if ident else ""))
@@ -237,8 +249,9 @@ class StandaloneHost(HostDefaults):
         """How many steps of the picture that is being generated are done."""
         return self._step
 
-    def _note_step(self, step: int) -> None:
-        self._step = step
+    def step_preview(self) -> Image.Image | None:
+        """The scheduler's estimate of the picture that is being generated, decoded small."""
+        return self._previews.image if self._previews else None
 
     def add_file(self, checkpoint: ListedFile) -> None:
         """Add a checkpoint or VAE file from any folder to the list; the first one becomes the selected

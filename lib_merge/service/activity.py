@@ -10,6 +10,7 @@ from lib_merge.progress import Progress
 
 LOADING = "loading the checkpoint"
 GENERATING = "generating"
+LONG = 90  # seconds from which the time left is said in minutes
 
 
 class Activity:
@@ -40,16 +41,29 @@ class Activity:
         with self._lock:
             self._what, self._total, self._done, self._since = what, total, 0, self._clock()
 
+    def share(self, step: int = 0) -> float:
+        """How much of this work is done, from 0 to 1; `step` as of `text`."""
+        with self._lock:
+            done = step if self._what == GENERATING else self._done
+            return min(1.0, max(0, done) / self._total) if self._total else 0.0
+
     def text(self, step: int = 0) -> str:
-        """What is done now: "merging, 45 %" or "step 7 of 15, about 4 s left".
+        """What is done now: "merging, 45 %, about 9 s left" or "step 7 of 15, about 4 s left".
 
         step  how many steps of a picture are done, by the host
         """
         with self._lock:
             what, total, done, seconds = self._what, self._total, self._done, self._clock() - self._since
-        if what != GENERATING:
-            return f"{what}, {min(100, 100 * done // total)} %" if total and done else what
-        if not 0 < step <= total:
+        if what != GENERATING and total and done:
+            return f"{what}, {min(100, 100 * done // total)} %{_render_left(seconds, done, total)}"
+        if what != GENERATING or not 0 < step <= total:
             return what
-        left = seconds / step * (total - step)
-        return f"step {step} of {total}" + (f", about {left:.0f} s left" if left >= 1 else "")
+        return f"step {step} of {total}{_render_left(seconds, step, total)}"
+
+
+def _render_left(seconds: float, done: int, total: int) -> str:
+    """The time left, where the rest takes as long as what is done; "" for less than a second."""
+    left = seconds / done * (total - done)
+    if left < 1:
+        return ""
+    return f", about {left:.0f} s left" if left < LONG else f", about {left / 60:.0f} min left"

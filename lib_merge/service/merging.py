@@ -268,14 +268,24 @@ class MergeService(HostFiles):
             facts = {"picture": picture.image, "infotext": picture.infotext} if picture else {}
             job.entry = self._write_down(self.with_known_hashes(job.applied), **facts)
 
+    @contextmanager
+    def work_on_files(self, label: str) -> Generator[Progress]:
+        """A job of the host that leaves the model in memory alone, and says how far it is."""
+        with self.host.job(f"Merge Desk: {label}", model=False) as progress:
+            self.activity = Activity(progress)
+            try:
+                yield self.activity
+            finally:
+                self.activity = None
+
     def current(self, progress: Progress | None = None) -> MergeJob:
         """For a caller inside a job of the host: starts no second job, engages nothing."""
         return MergeJob(self, progress or NoProgress())
 
-    def activity_text(self) -> str:
-        """What the running job does now; "" where none runs."""
-        activity = self.activity
-        return activity.text(self.host.sampling_step()) if activity else ""
+    def activity_now(self) -> tuple[str, float]:
+        """What the running job does now, and how much of that is done from 0 to 1; "" where none runs."""
+        activity, step = self.activity, self.host.sampling_step()
+        return (activity.text(step), activity.share(step)) if activity else ("", 0.0)
 
     def disengage(self) -> None:
         """Engage no merge, from the next batch of a running job on; `MergeJob.restore` restores the

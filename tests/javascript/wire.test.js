@@ -209,3 +209,12 @@ describe("what Gradio asked by itself", () => {
     assert.deepEqual(responses, [[2, 3]]);
   });
 });
+
+test("what Gradio asks by itself is heard when it begins, and asks nothing twice", () => {
+  /** @type {string[]} */
+  const begun = [];
+  page.wire.onBegin("lists.align", () => begun.push("align"));
+  page.wire.fill(["", "A"], 2, "lists.align");
+  page.wire.fill(["", "A"], 2, "lists.changed");
+  assert.deepEqual(begun, ["align"]);
+});

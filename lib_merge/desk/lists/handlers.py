@@ -98,7 +98,8 @@ def align(service: Services, action: Action[EmptyRequest]) -> AlignmentNote:
     if not (selection.align and selection.a and selection.b):
         return AlignmentNote()
     reports = alignment_reports(service.merging, selection)
-    return AlignmentNote(" ".join(_render_alignment_text(name, report) for name, report in reports.items()))
+    texts = [_render_alignment_text(name, report) for name, report in reports.items()]
+    return AlignmentNote(texts[-1] if any(report.stopped for report in reports.values()) else " ".join(texts))
 
 
 # --- the state ---
@@ -204,7 +205,7 @@ def alignment_reports(service: MergeService, selection: Selection) -> dict[str, 
     """A report for each model that is aligned, by its name. The alignments are kept for the merges."""
     plan = service.plan(merge_request(service, selection, {}))
     reports: dict[str, AlignmentReport] = {}
-    with service.host.job("Merge Desk: aligning") as progress, open_sources(plan, mapped=True) as checkpoints:
+    with service.work_on_files("aligning") as progress, open_sources(plan, mapped=True) as checkpoints:
         for number, ingredient in enumerate(plan.recipe.ingredients):
             if ingredient.alignment is not None and not ingredient.alignment.by:
                 alignments, device = service.session.alignments, service.host.device()
@@ -217,7 +218,7 @@ def alignment_reports(service: MergeService, selection: Selection) -> dict[str, 
 
 def _render_alignment_text(name: str, report: AlignmentReport) -> str:
     if report.stopped:
-        return f"{name}: stopped; so far {report.verdict}. The next change starts the search again."
+        return "Not aligned: stopped. The next merge starts the search again, or untick this."
     if report.is_aligned:
         return f"{name} is {report.verdict}."
     left = f" {len(report.left_out)} groups were left out." if report.left_out else ""

@@ -49,6 +49,7 @@ def build_lists(gr: Any, options: ListOptions) -> tuple[Lists, ListRow]:
         align = component(
             gr.Checkbox, ALIGN_OPTION.name, label=ALIGN_LABEL, value=False, scale=0, min_width=200
         )
+        gr.HTML('<div class="merge-desk merge-desk-align" data-mount="align"></div>')
         note = gr.HTML("", elem_id=f"{ID_PREFIX}align_note")
     unreadable = gr.HTML(_unreadable(options), elem_id=f"{ID_PREFIX}unreadable")
     dtype = dropdown(DTYPE_OPTION.name, "Precision", options.dtypes, DTYPE_OF_A, scale=1, render=False)

@@ -65,3 +65,25 @@ def test_a_picture_is_shown_by_its_steps_with_the_time_left(activity: Activity, 
 def test_steps_of_another_picture_are_not_shown(activity: Activity) -> None:
     activity.begin(GENERATING, 15)
     assert activity.text(20) == "generating"
+
+
+def test_the_share_is_that_of_the_work_that_is_said(activity: Activity) -> None:
+    assert activity.share() == 0
+    activity.start(200, "merging")
+    activity.advance(50)
+    assert activity.share() == 0.25
+    activity.advance(500)
+    assert activity.share() == 1
+    activity.begin(GENERATING, 10)
+    assert (activity.share(0), activity.share(4), activity.share(12)) == (0, 0.4, 1)
+
+
+def test_long_work_says_the_time_that_is_left(activity: Activity, clock: list[float]) -> None:
+    activity.start(100, "aligning, sweep 1")
+    clock[0] = 20.0
+    activity.advance(25)
+    assert activity.text() == "aligning, sweep 1, 25 %, about 60 s left"
+    clock[0] = 400.0
+    assert activity.text() == "aligning, sweep 1, 25 %, about 20 min left"
+    activity.advance(75)
+    assert activity.text() == "aligning, sweep 1, 100 %"

@@ -29,7 +29,7 @@ from lib_merge.desk.tabs.mix.effects import (
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge, engaged_merge, render_changes_text
 from lib_merge.desk.tabs.mix.further import only_a
 from lib_merge.desk.tabs.mix.numbers import read_list
-from lib_merge.desk.tabs.mix.pictures import PictureKeys, drawing_key
+from lib_merge.desk.tabs.mix.pictures import PictureKeys, drawing_key, preview_url
 from lib_merge.desk.tabs.mix.view import (
     EffectsResult,
     FaderAmounts,
@@ -140,7 +140,9 @@ def stop(service: Services, action: Action[EmptyRequest]) -> EmptyRequest:
 @action("mix.progress", queued=False)
 def progress(service: Services, action: Action[EmptyRequest]) -> MixProgress:
     """What the running job does now, and what is in memory by now."""
-    return MixProgress(service.merging.activity_text())
+    text, share = service.merging.activity_now()
+    image = service.merging.host.step_preview() if text else None
+    return MixProgress(text, share, preview_url(image) if image else "")
 
 
 # --- files ---

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
+
 from lib_merge.desk.common import data_url
 from lib_merge.desk.selection import Selection
 from lib_merge.desk.tabs.mix.view import MixResult
@@ -65,6 +67,13 @@ def png_of(picture: Picture) -> bytes:
     stream = BytesIO()
     picture.image.save(stream, format="PNG", pnginfo=png_text(picture.infotext))
     return stream.getvalue()
+
+
+def preview_url(image: Image.Image) -> str:
+    """A preview as a small JPEG in a data URL."""
+    stream = BytesIO()
+    image.convert("RGB").save(stream, format="JPEG", quality=75)
+    return data_url(stream.getvalue(), "image/jpeg")
 
 
 def drawing_key(fields: Mapping[str, object]) -> str:

@@ -138,9 +138,16 @@ class EffectsResult:
 
 @dataclass(frozen=True)
 class MixProgress:
-    """What the running job does now, such as "step 7 of 15, about 4 s left"; "" where none runs."""
+    """What the running job does now.
+
+    text     such as "step 7 of 15, about 4 s left"; "" where none runs
+    share    how much of that is done, from 0 to 1
+    preview  the picture as far as it is, as a data URL; "" where the host gives none
+    """
 
     text: str = ""
+    share: float = 0.0
+    preview: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lib_merge.desk.lists.row import alignment_note
 from lib_merge.desk.selection import Selection, merge_request
+from lib_merge.desk.tabs.mix.view import MixProgress
 from lib_merge.errors import RecipeError
+from lib_merge.progress import Progress
 from lib_merge.recipe import print_recipe
 from samples.assemble import assemble
 from tests.support.desk_host import PaperHost, PaperService
@@ -67,6 +71,50 @@ def test_it_says_what_moved_and_what_that_costs_and_keeps_what_it_found(service:
     again = PaperService(service.host)  # type: ignore[arg-type]
     assert note(again, TICKED) == said
     assert kept.stat().st_mtime_ns == written
+
+
+class StoppingProgress:
+    """What a page is shown at each report, and a stop after the first."""
+
+    def __init__(self, host: StoppingHost) -> None:
+        self.host = host
+
+    def start(self, total: int, what: str) -> None:
+        self.host.shown.append(self.host.page.data("mix.progress"))
+
+    def advance(self, amount: int) -> None:
+        self.host.shown.append(self.host.page.data("mix.progress"))
+        self.host.page.data("mix.stop")
+
+    def stopped(self) -> bool:
+        return self.host.interrupted
+
+
+class StoppingHost(PaperHost):
+    """Is stopped while it works, as by the page's Stop; notes what a page would show then."""
+
+    page: DeskPage
+    interrupted = False
+    shown: list[MixProgress]
+
+    @contextmanager
+    def job(self, label: str, task: str = "", *, model: bool = True) -> Generator[Progress]:
+        assert not model
+        yield StoppingProgress(self)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+
+def test_stop_ends_the_search_and_the_page_saw_how_far_it_was(tmp_path: Path) -> None:
+    host = StoppingHost(assemble()["base"].parent, tmp_path / "data")
+    service = PaperService(host)
+    host.page, host.shown = DeskPage(service), []
+    assert note(service, TICKED).startswith("Not aligned: stopped.")
+    assert host.shown[0].text.startswith("aligning, sweep 1")
+    assert 0 < host.shown[-1].share < 1
+    assert host.page.data("mix.progress") == MixProgress()
+    assert not list(tmp_path.glob("data/alignments/*"))
 
 
 def test_it_says_plainly_where_nothing_was_to_be_done(service: PaperService) -> None:

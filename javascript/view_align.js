@@ -1,0 +1,80 @@
+"use strict";
+/* Beside Align to A first: how far the search is, while it runs, and Stop. Gradio starts it when a list or the tick
+ * changes; what came of it is Python's note in the same row. */
+{
+  const SHOWN_AFTER = 700; // ms: what is kept comes at once
+  const ASKED = 500; // ms from one question to the next
+
+  /** @param {DeskPage} page @returns {DeskTab} */
+  function create({ wire }) {
+    const { field, mount, make, button } = globalThis.mergeDesk.dom;
+    /** How many searches Gradio has started that have no answer yet. */
+    let running = 0;
+    let since = 0;
+    let asking = false;
+    let stopping = false;
+    let timer = 0;
+    /** @type {Desk.MixProgress | null} */
+    let progress = null;
+
+    const isTicked = () => field("#merge_desk_align input")?.checked ?? false;
+    function begin() {
+      if (!isTicked()) return;
+      running++;
+      if (running > 1) return;
+      [since, stopping, progress] = [Date.now(), false, null];
+      timer = window.setInterval(look, ASKED);
+    }
+    function end() {
+      running = Math.max(0, running - 1);
+      if (!running) hide();
+    }
+    function hide() {
+      clearInterval(timer);
+      running = 0;
+      show();
+    }
+    async function look() {
+      if (asking || Date.now() - since < SHOWN_AFTER) return;
+      asking = true;
+      const response = await wire.ask("mix.progress", {}, { latest: true });
+      asking = false;
+      if (!running || !response?.data) return;
+      if (progress && !response.data.text) return hide(); // it has ended, and no answer came
+      progress = response.data;
+      show();
+    }
+    function stop() {
+      stopping = true;
+      wire.ask("mix.stop");
+      show();
+    }
+    function show() {
+      const place = mount("align");
+      if (!place) return;
+      if (!running || !progress) return void place.replaceChildren();
+      const { text, share } = progress;
+      const percent = Math.round(100 * share);
+      const words = stopping ? "stopping …" : text || "aligning …";
+      const bar = { role: "progressbar", "aria-label": "Aligning", "aria-valuemin": 0, "aria-valuemax": 100 };
+      place.replaceChildren(
+        make(
+          "div",
+          { class: "md-align-progress", "data-part": "align-progress", ...bar, "aria-valuenow": percent },
+          make("i", { style: `width:${percent}%` }),
+          make("span", { "aria-live": "off" }, words),
+        ),
+        button("Stop", "Stop aligning; the models stay as they are", stop, {
+          ...{ "data-act": "align-stop", disabled: stopping },
+        }),
+      );
+    }
+    wire.onBegin("lists.align", begin);
+    wire.on("lists.align", end);
+    return { draw: show };
+  }
+
+  const align = { create };
+  if (typeof module !== "undefined") module.exports = align;
+  else globalThis.mergeDesk = { ...globalThis.mergeDesk, views: { ...globalThis.mergeDesk?.views, align } };
+}

@@ -1,0 +1,48 @@
+"""What takes long says how far it is, and can be stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tests.browser.driver import DRAWN, OFFLINE, Desk, expect
+
+
+@pytest.fixture
+def desk(chromium: Any, address: str) -> Generator[Desk]:
+    opened = Desk(chromium, address)
+    yield opened
+    assert [said for said in opened.complaints if not OFFLINE.search(said)] == []
+    opened.take_out()
+    opened.page.close()
+
+
+@pytest.mark.slow
+def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
+    desk.begin("base", "other")
+    desk.page.locator("#merge_desk_align input").check()
+    bar = desk.part("align-progress")
+    expect(bar).to_contain_text(re.compile(r"aligning, sweep \d+(, \d+ %)?"))
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"\d+"))
+    desk.act("align-stop").click()
+    expect(desk.page.locator("#merge_desk_align_note")).to_contain_text("Not aligned: stopped.")
+    expect(bar).to_have_count(0)
+    desk.page.locator("#merge_desk_align input").uncheck()
+    expect(desk.page.locator("#merge_desk_align_note")).to_have_text("")
+
+
+@pytest.mark.slow
+def test_the_picture_is_shown_as_far_as_it_is(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.locator("#merge_desk_steps input").fill("60")
+    desk.drag("OUT05", 0.5)
+    desk.act("generate").click()
+    preview = desk.part("step-preview")
+    expect(preview).to_be_visible(timeout=DRAWN)
+    assert preview.get_attribute("src").startswith("data:image/jpeg;base64,")
+    expect(desk.picture()).to_be_visible(timeout=DRAWN)
+    desk.idle()
+    expect(preview).to_be_hidden()
