@@ -37,6 +37,7 @@ interface MergeDesk {
   cards: typeof import("../javascript/view_mix_cards.js");
   strip: typeof import("../javascript/view_mix_strip.js");
   fullScreen: typeof import("../javascript/view_mix_full_screen.js");
+  methodCards: typeof import("../javascript/method_cards.js");
   menu: typeof import("../javascript/menu.js");
   axisValues: typeof import("../javascript/axis_values.js");
   gridLook: typeof import("../javascript/view_grid_look.js");

@@ -124,3 +124,27 @@ def test_a_file_that_vanished_is_named(desk: Desk, models: Path) -> None:
     desk.drag("OUT05", 0.5)
     expect(desk.part("problem").get_by_role("alert")).to_contain_text("going")
     expect(desk.part("problem")).to_contain_text("refresh the list")
+
+
+def test_a_method_is_picked_from_a_menu_with_a_search(desk: Desk) -> None:
+    """What it needs, what it does and its drawing, by mouse and by keys; Escape leaves all as it is."""
+    desk.act("method-menu").click()
+    dialog = desk.page.locator("dialog.merge-desk-method-menu")
+    expect(dialog.locator("[data-method=weighted_sum]")).to_contain_text("needs A, B; block weights")
+    expect(dialog.locator("[data-method=weighted_sum] svg")).to_be_visible()
+    expect(dialog.locator("[data-method=extract]")).to_have_count(0)  # the list does not have it
+    desk.page.keyboard.type("three models")
+    desk.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(desk.page.locator("#merge_desk_method input")).to_have_value("Weighted sum")
+
+    desk.act("method-menu").click()
+    desk.page.keyboard.type("triple")
+    expect(dialog.locator("[data-method]")).to_have_count(1)
+    desk.page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(desk.page.locator("#merge_desk_method input")).to_have_value("Triple sum")
+    desk.act("method-menu").click()
+    expect(dialog.locator('[aria-pressed="true"]')).to_contain_text("Triple sum")
+    dialog.locator("[data-method=weighted_sum]").click()
+    expect(desk.page.locator("#merge_desk_method input")).to_have_value("Weighted sum")

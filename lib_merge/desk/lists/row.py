@@ -43,6 +43,7 @@ def build_lists(gr: Any, options: ListOptions) -> tuple[Lists, ListRow]:
         b = dropdown("b", "B, mix in", options.checkpoints)
         c = dropdown("c", "C", options.checkpoints, visible=False)
         refresh = tool("lists_refresh", "\u21bb")
+        gr.HTML('<div class="merge-desk" data-mount="method_menu"></div>', elem_id=f"{ID_PREFIX}method_menu")
         method = dropdown("method", "Method", options.methods, options.methods[0])
         vae = dropdown(VAE_OPTION.name, "VAE", options.vaes, VAE_OF_A)
     with gr.Row(elem_id=f"{ID_PREFIX}align_row"):
