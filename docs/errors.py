@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-Assigned = Mapping[str, Sequence[ast.expr]]
+from docs.code_texts import CLOSE, OPEN, Assigned, calls, texts_of
+
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 GAP = "…"  # in the place of what differs: a name, a number, a path
+GAPS = re.compile(f"({GAP}|{OPEN}\\w+{CLOSE})+")
 MIN_LETTERS = 4  # of a message without its gaps; below it nothing can be looked up
 
 
@@ -115,7 +117,7 @@ def _descriptions(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _messages(tree: ast.Module, makers: Mapping[str, Maker]) -> Iterator[Message]:
-    for call, assigned in _calls(tree):
+    for call, assigned in calls(tree):
         if not (maker := makers.get(_called(call))):
             continue
         what = maker.argument(call)
@@ -123,34 +125,6 @@ def _messages(tree: ast.Module, makers: Mapping[str, Maker]) -> Iterator[Message
         hint = "; or: ".join(_readable_texts(hints[0], assigned)) if hints else ""
         for text in _readable_texts(what, assigned) if what else ():
             yield Message(maker.kind, text, hint)
-
-
-def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, Assigned]]:
-    """Every call of a module, with what the variables of its function and of the module may be."""
-    return _calls_below(tree, _assigned(tree.body))
-
-
-def _calls_below(node: ast.AST, assigned: Assigned) -> Iterator[tuple[ast.Call, Assigned]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Call):
-            yield child, assigned
-        is_function = isinstance(child, ast.FunctionDef)
-        of_child = {**assigned, **_assigned(ast.walk(child))} if is_function else assigned
-        yield from _calls_below(child, of_child)
-
-
-def _assigned(nodes: Iterable[ast.AST]) -> Assigned:
-    """Variable -> every expression that is assigned to it."""
-    values: dict[str, list[ast.expr]] = {}
-    for node in nodes:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                values.setdefault(name, []).append(value)
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                values.setdefault(name, []).append(value)
-            case _:
-                pass
-    return values
 
 
 def _called(node: ast.Call) -> str:
@@ -175,30 +149,5 @@ def _makers(trees: Sequence[ast.Module]) -> dict[str, Maker]:
 
 def _readable_texts(node: ast.expr, assigned: Assigned) -> list[str]:
     """The texts that an expression may be, each once, without those of hardly a word."""
-    texts = dict.fromkeys(re.sub(f"{GAP}+", GAP, text) for text in _texts(node, assigned))
+    texts = dict.fromkeys(GAPS.sub(GAP, text) for text in texts_of(node, assigned))
     return [text for text in texts if len(re.sub(r"[^A-Za-z]", "", text)) >= MIN_LETTERS]
-
-
-def _texts(node: ast.expr, assigned: Assigned) -> list[str]:
-    """The texts that an expression may be, where a variable may be whatever is assigned to it."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return [text]
-        case ast.Name(id=name) if name in assigned:
-            others = {other: values for other, values in assigned.items() if other != name}
-            return [text for value in assigned[name] for text in _texts(value, others)]
-        case ast.JoinedStr(values=parts):
-            texts = [""]
-            for part in parts:
-                texts = [before + after for before in texts for after in _texts(part, assigned)]
-            return texts
-        case ast.FormattedValue(value=ast.IfExp() as choice):
-            return _texts(choice, assigned)
-        case ast.IfExp(body=one, orelse=other):
-            return [*_texts(one, assigned), *_texts(other, assigned)]
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return [one + other for one in _texts(left, assigned) for other in _texts(right, assigned)]
-        case ast.BoolOp(values=values):
-            return [text for value in values for text in _texts(value, assigned)]
-        case _:
-            return [GAP]

@@ -46,7 +46,7 @@
           ...{ role: "option", id: `${list.id}_${n}`, "data-choice": id, "aria-selected": "false" },
           ...{ class: small ? "md-menu-small" : "md-menu-item", title: help, onmousedown: choose },
         },
-        make("b", {}, id),
+        make("b", { translate: "no" }, id),
         help && !small ? make("span", {}, help) : null,
       );
     }

@@ -32,6 +32,7 @@
    *   name: of its parts; usable: without the methods that the list does not have */
   function create({ name, usable, pick }) {
     const { part, make, draw: drawing } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     /** @type {Desk.MethodGroup[]} */
     let groups = [];
     let chosen = "";
@@ -94,7 +95,11 @@
         },
         sketch(waves),
         make("b", {}, title),
-        make("small", {}, `needs ${models}; ${block_weights ? "block weights" : "for the whole model"}`),
+        make(
+          "small",
+          {},
+          `needs ${models.split(", ").map(translate).join(", ")}; ${block_weights ? "block weights" : "for the whole model"}`,
+        ),
         make("code", {}, formula),
         make("span", {}, summary),
         make("ul", {}, parameters.map(range)),

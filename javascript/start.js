@@ -10,14 +10,16 @@
   const TICK = 300; // ms between two looks for places that have appeared
 
   function start() {
-    const { state, undo, wire, dom, mix, views } = globalThis.mergeDesk;
+    const { state, undo, wire, dom, mix, views, languagePage } = globalThis.mergeDesk;
     const { find, findAll, mount, visible, make, problemBox, whenShown } = dom;
     const button = (/** @type {string} */ name) => find(`#merge_desk_${name.replace(".", "_")}`);
 
+    /** Nothing is asked or drawn before: some texts are put together of translated ones. */
+    let languageIsKnown = false;
     const page = /** @type {DeskPage} */ ({
       state: new state.DeskState({ undo: new undo.UndoStack() }),
       wire: new wire.Wire({
-        find: button,
+        find: (name) => (languageIsKnown || name.startsWith("language.") ? button(name) : null),
         later: (act, ms) => setTimeout(act, ms),
         failed: showFailure,
       }),
@@ -26,6 +28,7 @@
         for (const [name, { shown }] of Object.entries(tabs)) if (visible(mount(name))) shown?.();
       },
     });
+    const language = languagePage.create(page);
     const made = mix.create(page);
     const tabs = Object.fromEntries(Object.entries(views).map(([name, view]) => [name, view.create(page)]));
 
@@ -77,24 +80,30 @@
       place.dataset.alive = "yes";
       act(place);
     }
+    /** @param {HTMLElement} fader_layout */
+    function drawPlaces(fader_layout) {
+      language.watchPlaces();
+      once(fader_layout, page.mix.listen);
+      for (const [name, tab] of Object.entries(tabs))
+        once(mount(name), (place) => {
+          tab.draw(place);
+          whenShown(place, () => tab.shown?.());
+        });
+    }
     /** @type {HTMLElement | null} */
     let watched = null;
     function tick() {
       const fader_layout = mount("faders");
       const payloads = button("payloads");
       if (!fader_layout || !payloads) return;
-      once(fader_layout, page.mix.listen);
       if (watched !== payloads) {
         watched = payloads;
         new MutationObserver(listen).observe(payloads, {
           ...{ subtree: true, childList: true, attributes: true, characterData: true },
         });
       }
-      for (const [name, tab] of Object.entries(tabs))
-        once(mount(name), (place) => {
-          tab.draw(place);
-          whenShown(place, () => tab.shown?.());
-        });
+      languageIsKnown = language.ready();
+      if (languageIsKnown) drawPlaces(fader_layout);
       listen();
       page.wire.resume();
       if (page.state.busy) made.tick();

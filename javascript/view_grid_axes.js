@@ -64,11 +64,12 @@
       const lines = !!kindOf(what)?.lines;
       const there = splitValues(values, lines);
       const { names, texts } = picks(what);
-      const chip = (/** @type {string} */ text, /** @type {string} */ title, /** @type {string} */ next) =>
-        button(text, title, () => setValues(name, next), {
-          class: "md-button md-chip",
-          "data-chip": text,
-        });
+      const chip = (/** @type {string} */ text, /** @type {string} */ title, /** @type {string} */ next) => {
+        const attributes = { class: "md-button md-chip", "data-chip": text };
+        const made = button("", title, () => setValues(name, next), { ...attributes, "aria-label": null });
+        made.append(make("span", { translate: "no" }, text));
+        return made;
+      };
       const chips = [
         ...texts.map((text) => chip(text, `Values: ${text}`, text)),
         ...names.map((each) => {

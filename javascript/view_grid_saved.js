@@ -80,7 +80,9 @@
           onchange: (/** @type {any} */ e) => choose(e.target.value),
         },
         make("option", { value: "" }, saved.length ? "saved axes …" : "no saved axes"),
-        saved.map((each) => make("option", { value: each.name, selected: each.name === chosen }, each.name)),
+        saved.map((each) =>
+          make("option", { value: each.name, selected: each.name === chosen, translate: "no" }, each.name),
+        ),
       );
       part("saved-axes")?.replaceChildren(
         list,

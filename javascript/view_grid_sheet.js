@@ -10,6 +10,7 @@
   function create({ mark, load, saveRow, whole }) {
     const { AXIS_NAMES } = globalThis.mergeDesk.gridAxes;
     const { find, findAll, field, part, make, button } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const { heatStyle } = globalThis.mergeDesk.colours;
     const large = globalThis.mergeDesk.gridLook.create({
       ...{ describe, whole, take: load },
@@ -64,12 +65,17 @@
       const { titles } = /** @type {Desk.SheetView} */ (sheet);
       const columns = labels("x");
       const head = (/** @type {string} */ label, /** @type {number} */ x) =>
-        make("th", { scope: "col" }, x === 0 && titles.x ? make("small", {}, titles.x) : null, label);
+        make(
+          "th",
+          { scope: "col", translate: "no" },
+          x === 0 && titles.x ? make("small", {}, titles.x) : null,
+          label,
+        );
       return make(
         "table",
         { class: "md-grid-table" },
-        sheet?.labels.z ? make("caption", {}, `${titles.z}: ${labels("z")[z]}`) : null,
-        make("thead", {}, make("tr", {}, make("th", {}, titles.y ?? ""), columns.map(head))),
+        sheet?.labels.z ? make("caption", { translate: "no" }, `${titles.z}: ${labels("z")[z]}`) : null,
+        make("thead", {}, make("tr", {}, make("th", { translate: "no" }, titles.y ?? ""), columns.map(head))),
         make(
           "tbody",
           {},
@@ -86,7 +92,12 @@
       return make(
         "tr",
         {},
-        make("th", { scope: "row" }, label, columns.length > 1 ? activeSlots() : null),
+        make(
+          "th",
+          { scope: "row" },
+          make("span", { translate: "no" }, label),
+          columns.length > 1 ? activeSlots() : null,
+        ),
         columns.map((_, x) => make("td", {}, drawCell([x, y, z]))),
       );
     }
@@ -100,7 +111,9 @@
       cellButton.replaceChildren(
         picture ? make("img", { src: picture, alt: describe(cell.position) }) : make("span", {}, failure),
       );
-      cellButton.title = `${describe(cell.position)}${failure && `\n${failure}`}\nClick to look at it`;
+      cellButton.title = [describe(cell.position), translate(failure), translate("Click to look at it")]
+        .filter(Boolean)
+        .join("\n");
     }
 
     // --- the map ---

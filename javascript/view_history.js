@@ -14,6 +14,7 @@
   /** @param {DeskPage} page @returns {DeskTab} */
   function create({ wire, mix, open }) {
     const { mount, part, visible, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const { startProgress, endProgress, whenShown } = globalThis.mergeDesk.dom;
     /** @type {Desk.HistoryEntry[] | null} */
     let entries = null;
@@ -184,7 +185,7 @@
       const place = part("history-count");
       if (!place || !entries) return;
       const found = query || starred ? `${matching} found` : `${matching} merges`;
-      place.textContent = entries.length < matching ? `${found}, ${entries.length} shown` : found;
+      place.textContent = entries.length < matching ? `${translate(found)}, ${entries.length} shown` : found;
     }
     function moreButton() {
       const more = () => {
@@ -295,7 +296,11 @@
             },
             onchange: (e) => change("history.rename", { id, name: e.target.value }),
           }),
-          make("p", { class: "md-hint" }, `${at} · ${kind}${file ? ` as ${file}` : ""}`),
+          make(
+            "p",
+            { class: "md-hint" },
+            translate(`${at} · ${translate(kind)}${file ? ` as ${file}` : ""}`),
+          ),
           make("div", { class: "md-tools md-entry-tools" }, entryTools(entry, isOpen)),
           isOpen ? make("pre", { class: "md-recipe" }, entry.recipe) : null,
         ),

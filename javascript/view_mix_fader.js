@@ -20,6 +20,7 @@
     const { formatNumber } = globalThis.mergeDesk.numberList;
     const { HOW, amountText, isBeyond } = globalThis.mergeDesk.numberInput;
     const { field, find, make, draw: drawing, updateTrack } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
     /** @param {string} slot */
     const label = (slot) => (slot === ALL ? "All blocks" : slot);
@@ -32,7 +33,13 @@
       (/** @type {typeof TOGGLES[number]} */ [letter, kind, title]) =>
         make(
           "button",
-          { type: "button", tabindex: -1, "data-kind": kind, title, "aria-label": `${slot}, ${title}` },
+          {
+            type: "button",
+            tabindex: -1,
+            "data-kind": kind,
+            title,
+            "aria-label": `${slot}, ${translate(title)}`,
+          },
           kind === "lock" ? padlock() : letter,
         );
     /** @param {string} slot @param {string} [side] */
@@ -102,7 +109,9 @@
       const moved = number.dataset.amount !== String(value);
       if (number.matches("[aria-invalid]") && moved && !typing) clearEntryProblem(number);
       number.disabled = disabled;
-      number.title = isBeyond(value, state.range()) ? `${amountText(value, state.range())}. ${HOW}` : HOW;
+      number.title = isBeyond(value, state.range())
+        ? `${translate(amountText(value, state.range()))}. ${translate(HOW)}`
+        : HOW;
       if (typing || number.matches("[aria-invalid]")) return;
       const override = inEffect.overrideOf(state, slotOf(each));
       if (override?.complete && !disabled) {
@@ -119,7 +128,7 @@
       const { link, lock, solo, mute } = state.toggles;
       const states = Object.entries({ linked: link, locked: lock, solo, muted: mute });
       const on = states.filter(([, slots]) => slots.has(slot)).map(([name]) => name);
-      return [amountText(value, state.range()), ...on].join(", ");
+      return [amountText(value, state.range()), ...on].map(translate).join(", ");
     }
     /** A fader whose block is decided elsewhere says so, and what the block ends with.
      * @param {HTMLElement} each @param {string} slot */
@@ -132,7 +141,7 @@
       if (!slide) return;
       slide.title = words;
       const said = [label(slot), words, differenceText(slot)];
-      slide.setAttribute("aria-label", said.filter(Boolean).join(", "));
+      slide.setAttribute("aria-label", said.filter(Boolean).map(translate).join(", "));
     }
     /** @param {HTMLElement} each @param {string} slot @param {Toggle} kind */
     function showToggle(each, slot, kind) {
@@ -157,7 +166,7 @@
       if (state.notFinite.includes(slot)) return NOT_FINITE;
       if (difference === undefined) return "";
       const percent = `${(difference * 100).toFixed(1)} %`;
-      if (state.markLabel) return state.markLabel + percent;
+      if (state.markLabel) return translate(state.markLabel) + percent;
       return difference === 0
         ? "A and B are equal in this block"
         : `A and B differ by ${percent} in this block`;

@@ -14,6 +14,7 @@
     const { formatNumber } = globalThis.mergeDesk.numberList;
     const { edits, inEffect } = globalThis.mergeDesk;
     const { findAll, field, mount, part, make, button, updateTrack } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const strip = globalThis.mergeDesk.fader.create(page);
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
     const numbers = globalThis.mergeDesk.numbers.create(page);
@@ -84,7 +85,7 @@
             { class: "md-outside" },
             fader_layout.outside.map((slot) => fader(slot)),
           ),
-          make("p", { class: "md-tips" }, `${keepsA()}. ${TIPS}`),
+          make("p", { class: "md-tips" }, `${translate(keepsA())}. ${translate(TIPS)}`),
         ),
         numbers.draw(),
         make("div", { class: "md-presets", "data-part": "presets" }),
@@ -117,7 +118,7 @@
       const amounts = faders.map(({ name, help }) =>
         button(
           amountLabel(name),
-          `${name}: ${help}`,
+          `${name}: ${translate(help)}`,
           () => {
             state.param = name;
             mix.show();
@@ -187,7 +188,7 @@
       const input = kind === "bool" || kind === "str" ? inputs[kind]() : inputs.number();
       return make(
         "label",
-        { class: "md-parameter", title: `${name}: ${help}`, "data-scalar": name },
+        { class: "md-parameter", title: `${name}: ${translate(help)}`, "data-scalar": name },
         title,
         input,
         make("output"),

@@ -6,6 +6,7 @@
   function create({ state, wire, mix }) {
     const { part, make } = globalThis.mergeDesk.dom;
     const { inEffect } = globalThis.mergeDesk;
+    const { translate } = globalThis.mergeDesk.language;
     const { layoutOf, numbersText, deviations } = globalThis.mergeDesk.numberList;
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
 
@@ -75,7 +76,7 @@
       if (no_block_weights) return "";
       if (overridden.length) return `${overridden.length} blocks are set by rules, not by these numbers`;
       if (apart.length) {
-        const pairs = apart.map(({ slot, from }) => `${slot} differs from ${from}`);
+        const pairs = apart.map(({ slot, from }) => translate(`${slot} differs from ${from}`));
         return `${pairs.join(", ")} (${layoutOf(state).title} moves them together)`;
       }
       return `${listed_names.length} numbers: ${listed_names[0] ?? ""} … ${listed_names.at(-1) ?? ""}`;

@@ -12,6 +12,7 @@
     const { state, mix } = page;
     const { engaged } = globalThis.mergeDesk;
     const { find, field, mount, part, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const stage = globalThis.mergeDesk.stage.create(page);
 
     function liveSwitch() {
@@ -126,14 +127,14 @@
       if (note)
         Object.assign(note, {
           hidden: !acting,
-          textContent: acting ? `${acting.doing || DOING[acting.act]} … ${seconds} s` : "",
+          textContent: acting ? `${translate(acting.doing || DOING[acting.act])} … ${seconds} s` : "",
         });
     }
     /** @param {Desk.StatusView} status @param {string} [done] a sentence on what was just done */
     function showStatus({ live, text, note }, done = "") {
       const place = part("status");
       if (!place) return;
-      place.textContent = [text, done, note].filter(Boolean).join(" ");
+      place.textContent = [text, done, note].filter(Boolean).map(translate).join(" ");
       place.parentElement?.classList.toggle("md-merge-loaded", live);
     }
     /** @param {Desk.Problem | null} problem */

@@ -6,6 +6,7 @@
     const { hasOwn, stepsBack } = globalThis.mergeDesk.presetSteps;
     const { clamp } = globalThis.mergeDesk.state;
     const { part, make, draw: drawing, button } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const ui = () => /** @type {Desk.UiState} */ (state.ui);
 
     /** What was done last, and the presets from before it. @type {{ said: string, before: Desk.NamedPreset[] } | null} */
@@ -105,11 +106,11 @@
         make(
           "button",
           {
-            ...{ type: "button", title: about ? `${name}: ${about}` : name, ...attributes },
+            ...{ type: "button", title: about ? `${name}: ${translate(about)}` : name, ...attributes },
             onclick: () => mix.edit(() => state.set({ [state.param]: values })),
           },
           curve(values),
-          own && renamed === name ? null : make("span", {}, name),
+          own && renamed === name ? null : make("span", { translate: "no" }, name),
         ),
         own ? (renamed === name ? nameField(name) : edit()) : null,
       );

@@ -37,6 +37,7 @@
   function create(page) {
     const { state, mix } = page;
     const { find, findAll, mount, part, make, button } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const { changesBetween, readInfotext } = globalThis.mergeDesk.pictureChanges;
     const list = new globalThis.mergeDesk.pictureList.PictureList(changesBetween);
     const strip = globalThis.mergeDesk.strip.create(page, list, lookAtTwo);
@@ -313,7 +314,7 @@
       if (there?.src === picture?.src) return;
       inside.replaceChildren(
         picture
-          ? make("img", { src: picture.src, alt: `picture ${words}`, onload: takeRatio })
+          ? make("img", { src: picture.src, alt: `picture ${translate(words)}`, onload: takeRatio })
           : empty(layer),
       );
     }
@@ -344,14 +345,14 @@
       const { prompt, facts } = readInfotext(picture.infotext);
       const ofA = nameOf(layer) === "A";
       const listed = list.of(layer === "now" ? state.picture : picture); // a tile has the changes of its sheet
-      const changes = ofA ? ["A alone"] : (listed?.changes ?? []);
+      const changes = (ofA ? ["A alone"] : (listed?.changes ?? [])).map(translate);
       const short = prompt.length > PROMPT ? `${prompt.slice(0, PROMPT)} …` : prompt;
       return make(
         "p",
         { "data-caption": layer },
         make("b", { title: changes.join(", ") }, changes.join(", ")),
         facts.Seed ? ` · seed ${facts.Seed}` : "",
-        prompt ? make("span", { title: prompt }, ` · ${short}`) : "",
+        prompt ? make("span", { title: prompt, translate: "no" }, ` · ${short}`) : "",
       );
     }
     /** The picture that is being generated as far as it is. @param {string} src "" for none */

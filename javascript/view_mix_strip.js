@@ -8,6 +8,7 @@
   function create(page, list, compare) {
     const { state, wire, mix } = page;
     const { findAll, mount, part, make, draw: drawing, button, whenShown } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const kept = globalThis.mergeDesk.cards.create(page, list, mix.showPictures);
     const inSight = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) {
@@ -97,7 +98,7 @@
     /** @param {ListedPicture} picture */
     function card(picture) {
       const { number, src, changes, note } = picture;
-      const words = changes.join(", ");
+      const words = changes.map(translate).join(", ");
       const current = number === list.of(state.picture)?.number;
       return make(
         "article",
@@ -139,7 +140,7 @@
         );
       const heads = ["", list.place(one), list.place(two)].map((text) => make("th", { scope: "col" }, text));
       return [
-        words.length ? make("p", {}, words.join(", ")) : null,
+        words.length ? make("p", {}, words.map(translate).join(", ")) : null,
         rows.length ? make("table", {}, make("tr", {}, heads), rows.map(row)) : null,
         rows.length || words.length ? null : make("p", {}, "Both were made with the same settings."),
         button("Close", "Show the picture of now", () => choose([])),

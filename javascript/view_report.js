@@ -13,6 +13,7 @@
   function create({ state, wire, mix, open }) {
     const { edits } = globalThis.mergeDesk;
     const { field, part, make, button, problemBox, whenShown } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const result = globalThis.mergeDesk.reportResult.create({ act, plot });
 
     // what is asked for
@@ -119,7 +120,9 @@
       return make(
         "select",
         { "aria-label": label, "data-report": name, onchange: (e) => choose(() => change(e.target.value)) },
-        choices.map(([id, title]) => make("option", { value: id, selected: id === value }, title)),
+        choices.map(([id, title]) =>
+          make("option", { value: id, selected: id === value, translate: id === title ? "no" : null }, title),
+        ),
       );
     }
     function filterBox() {
@@ -227,7 +230,9 @@
         (name) => name !== reference && name.toLowerCase().includes(requested),
       );
       part("report-models")?.replaceChildren(
-        ...names.map((name) => make("label", { title: name }, box(name), make("span", {}, name))),
+        ...names.map((name) =>
+          make("label", { title: name, translate: "no" }, box(name), make("span", {}, name)),
+        ),
       );
       if (chosen.delete(reference)) showState();
     }
@@ -253,7 +258,7 @@
       bar.hidden = !making();
       bar.setAttribute("aria-valuenow", String(percent));
       filled.style.width = `${percent}%`;
-      words.textContent = progress ? `${progress.what} … ${percent} %` : "reading …";
+      words.textContent = progress ? `${translate(progress.what)} … ${percent} %` : "reading …";
     }
 
     // --- what a click on a result does ---

@@ -10,6 +10,7 @@
   /** @param {{ act: (kind: ActionKind, slot: string) => void, plot: () => void }} page */
   function create({ act, plot }) {
     const { part, make, button, copy, downloadText } = globalThis.mergeDesk.dom;
+    const { translate } = globalThis.mergeDesk.language;
     const { heatStyle } = globalThis.mergeDesk.colours;
     const drawn = globalThis.mergeDesk.reportDrawing.create({ solo: (slot) => act("solo", slot) });
     /** @type {Desk.Report | null} */
@@ -30,10 +31,15 @@
         {},
         make("span", {}, text),
         actions.map(({ label, action: kind, slot }) =>
-          button(label, `${label}, on the Mix tab`, () => act(/** @type {ActionKind} */ (kind), slot), {
-            "data-action": kind,
-            "data-action-slot": slot,
-          }),
+          button(
+            label,
+            `${translate(label)}, on the Mix tab`,
+            () => act(/** @type {ActionKind} */ (kind), slot),
+            {
+              "data-action": kind,
+              "data-action-slot": slot,
+            },
+          ),
         ),
       );
 
@@ -49,7 +55,7 @@
       return make(
         "section",
         { class: `md-health ${findings.length ? "md-unhealthy" : ""}`, "data-health": name },
-        make("h3", {}, name),
+        make("h3", { translate: "no" }, name),
         make("span", { class: "md-hint" }, ` ${title}`),
         findings.length ? make("ul", { class: "md-findings" }, findings.map(findingItem)) : null,
       );
@@ -124,6 +130,8 @@
         }),
       );
     }
+    /** The name of a model is no text of ours. @param {string} name */
+    const kept = (name) => (report?.ranking.some((rank) => rank.name === name) ? "no" : null);
     /** @param {Desk.ReportTable} table */
     function table({ corner, columns, rows }) {
       const heatCell = (/** @type {Desk.ReportCell} */ { text, heat }) =>
@@ -141,10 +149,12 @@
         make(
           "tr",
           slot ? soloRow(slot) : { class: corner === "block" ? "md-total" : "" },
-          make("th", { scope: "row" }, name),
+          make("th", { scope: "row", translate: kept(name) }, name),
           cells.map(heatCell),
         );
-      const titles = columns.map((title) => make("th", { scope: "col", title }, title));
+      const titles = columns.map((title) =>
+        make("th", { scope: "col", title, translate: kept(title) }, title),
+      );
       return make(
         "table",
         { class: "md-table" },
@@ -171,7 +181,7 @@
         make(
           "tr",
           {},
-          make("th", { scope: "row" }, `${n + 1}. ${rank.name}`),
+          make("th", { scope: "row", translate: "no" }, `${n + 1}. ${rank.name}`),
           totals.map((name) => cell(rank[name])),
         );
       return make(

@@ -248,6 +248,12 @@ declare namespace Desk {
     seed: number | null;
     base: boolean;
   }
+  interface LanguageName {
+    language: string;
+  }
+  interface LanguageTexts {
+    texts: Record<string, string>;
+  }
   interface ListOptions {
     checkpoints: string[];
     methods: string[];
@@ -584,6 +590,7 @@ declare namespace Desk {
     "lists.settled": EmptyRequest;
     "lists.differences": EmptyRequest;
     "lists.align": EmptyRequest;
+    "language.open": LanguageName;
     "mix.apply": FaderAmounts;
     "mix.compare": FaderAmounts;
     "mix.unload": FaderAmounts;
@@ -650,6 +657,7 @@ declare namespace Desk {
     "lists.settled": UiState;
     "lists.differences": Differences;
     "lists.align": AlignmentNote;
+    "language.open": LanguageTexts;
     "mix.apply": MixResult;
     "mix.compare": MixResult;
     "mix.unload": MixResult;

@@ -16,6 +16,8 @@ interface MergeDesk {
   wire: typeof import("../javascript/wire.js");
   colours: typeof import("../javascript/colours.js");
   dom: typeof import("../javascript/dom.js");
+  language: typeof import("../javascript/language.js");
+  languagePage: typeof import("../javascript/language_page.js");
   mix: typeof import("../javascript/view_mix.js");
   faders: typeof import("../javascript/view_mix_faders.js");
   fader: typeof import("../javascript/view_mix_fader.js");
