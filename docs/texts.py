@@ -205,7 +205,7 @@ def _texts_in(tree: ast.Module) -> Iterator[str]:
 
 def _keys(node: ast.expr, assigned: Assigned, *, always: bool = False) -> Iterator[str]:
     for raw in texts_of(node, assigned, inline=True):
-        if NO_TEXT.search(raw) or not isinstance(raw, str):
+        if NO_TEXT.search(raw):
             continue
         text = _numbered(" ".join(raw.split()))
         plain = PLACEHOLDER.sub("", text)

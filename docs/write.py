@@ -26,6 +26,7 @@ from pathlib import Path
 from docs.errors import error_list
 from docs.http_api import http_api
 from lib_merge.architectures import LAYOUTS
+from lib_merge.desk.languages.handlers import LANGUAGES, texts_of
 from lib_merge.desk.static import assembled_style, style
 from lib_merge.desk.table import TABS, endpoints
 from lib_merge.grid import axis_kinds
@@ -41,6 +42,9 @@ from tests.support.page_types import page_types
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "measured.json"  # method -> time of a full-size merge; a method may be missing
+REVIEWS = (
+    ROOT / "docs" / "reviews.json"
+)  # language -> which native speaker has gone over its texts, "" for none
 PART = re.compile(
     r"(<!-- ([a-z ]+): written by python3 start\.py docs -->\n)(.*?)(<!-- end of \2 -->)", re.DOTALL
 )
@@ -157,6 +161,19 @@ def _ticks(option: Option) -> str:
     return ", ".join(titles)
 
 
+# --- languages ---
+
+
+def languages() -> str:
+    """Every language of the page: its file, how many texts it has, and who has gone over them."""
+    reviews: Mapping[str, str] = json.loads(REVIEWS.read_text(encoding="utf-8"))
+    rows = [
+        (name, f"`{name}.json`", str(len(texts_of(name))), reviews[name] or "not yet reviewed")
+        for name in LANGUAGES
+    ]
+    return table(("language", "file", "texts", "reviewed by a native speaker"), rows)
+
+
 # --- grids ---
 
 
@@ -242,6 +259,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "importers": importers,
     "report kinds": report_kinds,
     "options": options,
+    "languages": languages,
     "axes": axes,
     "packages": packages,
     "errors": errors,

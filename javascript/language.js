@@ -72,7 +72,7 @@
   /** What Python puts behind the name of a merge. */
   const UNSAVED = "{name} (unsaved)";
   const PLACEHOLDER = /\{(\w+)\}/g;
-  const LETTERS = /[A-Za-z]{2}/;
+  const LETTER = /[A-Za-z]/;
   const NUMBERS = ["nth", "nths", "seconds", "rest"];
   const SENTENCE_END = /(?<=[.!?]) (?=[A-Z0-9“"])/;
   const MOST_KEPT = 4000; // texts whose translation is kept
@@ -96,6 +96,7 @@
    * @param {string} name @param {string[]} names all of the text */
   const isNumber = (name, names) =>
     NUMBERS.includes(name) ||
+    (name === "blocks" && names.includes("prefix")) ||
     (["from", "to"].includes(name) && names.includes("from") && names.includes("to"));
 
   /** A text with placeholders as a pattern, and their names in order. @param {string} key */
@@ -141,7 +142,7 @@
      * @param {string} text @returns {string} */
     translate(text) {
       if (!this.#texts.size) return text;
-      if (!LETTERS.test(text)) return this.#texts.get(text) ?? text;
+      if (!LETTER.test(text)) return this.#texts.get(text) ?? text;
       const kept = this.#kept.get(text);
       if (kept !== undefined) return kept;
       this.lookups++;

@@ -87,12 +87,13 @@ class Desk:
         *,
         dark: bool = False,
         status: str = "Loaded: ",
+        locale: str = "en-US",
         resumes: bool = False,
     ) -> None:
         if not resumes:
             for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk*.json"):
                 kept.unlink(missing_ok=True)
-        self.page = browser.new_page(viewport=VIEW)
+        self.page = browser.new_page(viewport=VIEW, locale=locale)
         self.page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

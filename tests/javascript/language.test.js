@@ -117,11 +117,12 @@ for (const file of FILES) {
   const texts = JSON.parse(readFileSync(join(FOLDER, file), "utf8"));
   test(`${file}: every template fits itself, with its values in their places`, () => {
     const own = new Translator(texts, "");
-    for (const [key, text] of Object.entries(texts)) {
-      const value = (/** @type {string} */ _, /** @type {string} */ name) =>
-        /^(nths?|seconds|rest|from|to)$/.test(name) ? "7" : `<${name.length}>`;
-      const shown = (/** @type {string} */ template) => template.replace(/\{(\w+)\}/g, value);
-      assert.equal(own.translate(shown(key)), shown(text), key);
-    }
+    const value = (/** @type {string} */ _, /** @type {string} */ name) =>
+      /^(nths?|seconds|rest|from|to|blocks)$/.test(name) ? "7" : "<1>";
+    const shown = (/** @type {string} */ template) => template.replace(/\{(\w+)\}/g, value);
+    /** @type {Record<string, string[]>} */
+    const expected = {}; // two templates may differ only in the names of their placeholders
+    for (const [key, text] of Object.entries(texts)) (expected[shown(key)] ??= []).push(shown(text));
+    for (const [key, all] of Object.entries(expected)) assert.ok(all.includes(own.translate(key)), key);
   });
 }

@@ -1,1 +1,1 @@
-"""The texts of the page in other languages than English, a JSON file for each: English text -> translation."""
+"""The texts of the page in other languages than English, one JSON file each: English text -> translation."""

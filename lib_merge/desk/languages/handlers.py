@@ -1,7 +1,7 @@
 """The language of the page: its script asks for the texts of one, and translates what is shown.
 
-The English text is the key. A text with variable parts is a template, "{slot} is locked and keeps {amount}.", and
-its translation has the same placeholders, in any order. docs/texts.py lists the texts of the page.
+The English text is the key. A text with variable parts is a template, "{slot} is locked and keeps {amount}.",
+and its translation has the same placeholders, in any order. docs/texts.py lists the texts of the page.
 """
 
 from __future__ import annotations

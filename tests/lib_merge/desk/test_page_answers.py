@@ -30,6 +30,7 @@ ENTRY = {"query": "ink", "starred": True, "id": 1}
 COMPARED = {"reference": "a", "models": ["b"], "kind": "weights", "base": "a", "seed": None}
 # what the page sends with each action, where it sends something
 SENT: Mapping[str, Mapping[str, object]] = {
+    "language.open": {"language": "ja"},
     "mix.apply": MIX,
     "mix.compare": MIX,
     "mix.unload": MIX,
