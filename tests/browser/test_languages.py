@@ -18,7 +18,7 @@ pytestmark = pytest.mark.newest_only
 
 LOCALES = {"zh_CN": "zh-CN", "zh_TW": "zh-TW", "ja": "ja-JP", "ko": "ko-KR"}
 TABS = ("mix", "weights", "methods", "report", "grid", "history")
-NAMED_LIKE_A_TEXT = "Generate"  # a checkpoint of this name
+NAMED_LIKE_A_TEXT = "saved"  # a checkpoint of this name
 # every text in sight and every attribute that is read out, but for what is marked as no text of ours
 TEXTS = """() => {
   const kept = '[translate="no"], pre, code, textarea, script, style, ul.options, .merge-desk-hidden';
@@ -146,7 +146,7 @@ def test_what_the_user_writes_or_names_stays_as_it_is(chromium: Any, address: st
     expect(prompt).to_have_value("Undo")
     go(desk, "report")
     expect(desk.page.locator(f'label[title="{NAMED_LIKE_A_TEXT}"]')).to_have_text(NAMED_LIKE_A_TEXT)
-    assert texts["Generate"] not in desk.page.locator("[data-report=reference]").inner_text()
+    assert texts["saved"] not in desk.page.locator("[data-report=reference]").inner_text()
     go(desk, "mix")
     desk.act("unload").click()
     expect(desk.part("status")).to_contain_text(texts["Loaded: {base} (original)."][:3])
@@ -194,7 +194,7 @@ def test_in_a_webui_its_localisation_decides_and_there_is_no_menu(
 ) -> None:
     page = chromium.new_page(locale="ja-JP")
     page.add_init_script(
-        f"window.localization = {{}}; setTimeout(() => window.opts = {{localization: '{localization}'}}, 1500)"
+        f"window.localization = {{}};setTimeout(() => window.opts = {{localization: '{localization}'}}, 1500)"
     )
     page.goto(address)
     expected = "Generate" if shown == "en" else texts_of(shown)["Generate"]
