@@ -223,7 +223,7 @@ def _labels(call: ast.Call) -> Iterator[ast.expr]:
 
 
 def _numbered(text: str) -> str:
-    """Placeholders in braces, those of one name told apart by a number."""
+    """Placeholders in braces, those of one name numbered."""
     seen: dict[str, int] = {}
 
     def named(match: re.Match[str]) -> str:
@@ -270,7 +270,7 @@ def _is_quiet(function: ast.expr) -> bool:
 
 
 def _parts_of_texts(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What is assigned to a variable that stands in a text of the same function."""
+    """What is assigned to a variable that a text of the same function uses."""
     used = {
         part.value.id
         for node in ast.walk(function)

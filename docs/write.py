@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "measured.json"  # method -> time of a full-size merge; a method may be missing
 REVIEWS = (
     ROOT / "docs" / "reviews.json"
-)  # language -> which native speaker has gone over its texts, "" for none
+)  # language -> which native speaker has reviewed its texts, "" for none
 PART = re.compile(
     r"(<!-- ([a-z ]+): written by python3 start\.py docs -->\n)(.*?)(<!-- end of \2 -->)", re.DOTALL
 )
@@ -165,7 +165,7 @@ def _ticks(option: Option) -> str:
 
 
 def languages() -> str:
-    """Every language of the page: its file, how many texts it has, and who has gone over them."""
+    """Every language of the page: its file, how many texts it has, and who has reviewed them."""
     reviews: Mapping[str, str] = json.loads(REVIEWS.read_text(encoding="utf-8"))
     rows = [
         (name, f"`{name}.json`", str(len(texts_of(name))), reviews[name] or "not yet reviewed")

@@ -179,7 +179,7 @@
       }
       return undefined;
     }
-    /** What stands in the place of a placeholder. @param {string} name @param {string} group @param {number} depth */
+    /** What replaces a placeholder. @param {string} name @param {string} group @param {number} depth */
     #value(name, group, depth) {
       if (PHRASES.includes(name)) return depth < DEEPEST ? this.#trimmed(group, depth + 1) : group;
       const unsaved = group.endsWith(UNSAVED.slice(6)) ? this.#texts.get(UNSAVED) : undefined;

@@ -9,7 +9,7 @@
   const CHOSEN = "merge-desk-language"; // what the menu remembers
   const PATIENCE = 20; // how often the host's settings are looked for before the browser decides
 
-  /** What is told apart from others here. @typedef {{ localization?: unknown, opts?: { localization?: string } }} Host */
+  /** What a WebUI's own scripts set. @typedef {{ localization?: unknown, opts?: { localization?: string } }} Host */
 
   /** @param {{ wire: DeskPage["wire"] }} page */
   function create({ wire }) {
@@ -108,7 +108,7 @@
         attributeFilter: ATTRIBUTES,
       });
     }
-    /** Our place on the page: a tab of a WebUI, or the whole page; and dialogs, which are put beside it. */
+    /** Our place on the page: a tab of a WebUI, or the whole page; and dialogs, which are put next to it. */
     function watchPlaces() {
       const tabs = find("#merge_desk_tabs");
       watch(tabs?.closest("#tab_merge_desk") ?? tabs?.closest(".gradio-container") ?? tabs);
