@@ -52,7 +52,7 @@ class Message:
 def messages(folder: Path) -> tuple[Message, ...]:
     """Every message of the errors that users meet, sorted by its first words."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
-    makers = _makers(trees)
+    makers = error_makers(trees)
     distinct = {message for tree in trees for message in _messages(tree, makers)}
     return tuple(sorted(distinct, key=_sort_key))
 
@@ -118,7 +118,7 @@ def _descriptions(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _messages(tree: ast.Module, makers: Mapping[str, Maker]) -> Iterator[Message]:
     for call, assigned in calls(tree):
-        if not (maker := makers.get(_called(call))):
+        if not (maker := makers.get(called(call))):
             continue
         what = maker.argument(call)
         hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
@@ -127,19 +127,19 @@ def _messages(tree: ast.Module, makers: Mapping[str, Maker]) -> Iterator[Message
             yield Message(maker.kind, text, hint)
 
 
-def _called(node: ast.Call) -> str:
+def called(node: ast.Call) -> str:
     """The name of what is called, without the object that it is a method of."""
     return getattr(node.func, "id", getattr(node.func, "attr", ""))
 
 
-def _makers(trees: Sequence[ast.Module]) -> dict[str, Maker]:
+def error_makers(trees: Sequence[ast.Module]) -> dict[str, Maker]:
     """The classes of errors, and the functions that make an error of a text that they are given."""
     makers = {name: Maker(name, 0, "what") for name in _error_classes(trees)}
     functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in functions:
         names = [argument.arg for argument in function.args.args if argument.arg not in ("self", "cls")]
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-            if not (maker := makers.get(_called(call))):
+            if not (maker := makers.get(called(call))):
                 continue
             what = maker.argument(call)
             if isinstance(what, ast.Name) and what.id in names:

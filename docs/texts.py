@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.code_texts import CLOSE, OPEN, PHRASES, Assigned, assigned_to, nodes, texts_of
+from docs.code_texts import CLOSE, OPEN, PHRASES, Assigned, assigned_to, calls, nodes, texts_of
+from docs.errors import MIN_LETTERS, called, error_makers
 from lib_merge.desk.languages.handlers import LANGUAGES
 from lib_merge.desk.languages.handlers import texts_of as translations
 from lib_merge.desk.table import TABS
@@ -98,6 +99,19 @@ MODULES = (
 )
 # of desk: what goes to a host, to the command line or to a program
 NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "page", "jobs", "xyz", "table")
+# whose errors do not come to the page: those of flags, of HTTP, of the library's callers, and of rare formats
+NOT_ON_THE_PAGE = re.compile(
+    r"(cli/|api\.py|schema|registry|clip_tokenizer|methods/|json_data|service/request|hosts/a1111|rebasin/options"
+    r"|desk/(api|http_guard|serve|static|protocol|languages)|architectures/(aliases|openclip|layouts|__init__)"
+    r"|checkpoint/(legacy|pickle|state|metadata|hashes|layout)|recipe/(model|imports|reading|adjust|alignment)"
+    r"|execute/__init__)"
+)
+# hints that are only an example of what to write
+EXAMPLE = re.compile(
+    r"[{\[]\s*\"|\"axes\"|\w \| \w|^GET |^NOT M|^--|^-o |^IN40, |^IN05, |^supermerger\[|^alpha, with"
+    r"|^pip install|^alpha and beta: |must be (an object|text, and)|^map is|megapixels"
+    r"|at most: fewer|^merge-desk history"
+)
 LABELS = ("label", "placeholder", "info")  # of Gradio's components
 TITLED = ("Button", "Accordion", "TabItem")  # of Gradio, with their text first
 FIELDS = ("dropdown", "field")  # of the page's own, with their label as the last one
@@ -124,7 +138,7 @@ NO_TEXT = re.compile(
 def page_texts() -> Mapping[str, str]:
     """Every text of the page, as a key of the languages' files, and where it is from."""
     texts = {text: "scripts" for text in script_texts()}
-    for place, text in (*_registered(), *_written()):
+    for place, text in (*_registered(), *_written(), *_errors()):
         texts.setdefault(" ".join(text.split()).replace("{}", "{name}"), place)
     texts.pop("", None)
     return texts
@@ -281,6 +295,31 @@ def _parts_of_texts(function: ast.FunctionDef) -> Iterator[ast.AST]:
     for name, values in assigned_to(ast.walk(function)).items():
         if name in used and name not in PHRASES:
             yield from (each for value in values for each in _parts(value))
+
+
+# --- errors ---
+
+
+def _errors() -> Iterator[tuple[str, str]]:
+    """What the errors that come to the page say, and what they say to try."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.rglob("*.py"))}
+    makers = error_makers(list(trees.values()))
+    for path, tree in trees.items():
+        place = path.relative_to(LIBRARY).as_posix()
+        if NOT_ON_THE_PAGE.match(place):
+            continue
+        for call, assigned in calls(tree):
+            if not (maker := makers.get(called(call))):
+                continue
+            hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
+            for node in filter(None, (maker.argument(call), *hints)):
+                texts = (_numbered(" ".join(text.split())) for text in texts_of(node, assigned))
+                yield from ((place, text) for text in texts if _is_sentence(text))
+
+
+def _is_sentence(text: str) -> bool:
+    letters = re.sub(r"[^A-Za-z]", "", PLACEHOLDER.sub("", text))
+    return len(letters) >= MIN_LETTERS and not EXAMPLE.search(text)
 
 
 # --- what is missing ---
