@@ -74,6 +74,9 @@ WORDS = (
         "0 (no rule)",
         "{amount} (rule {line})",
     ),
+    *("step {step} of {total}", "step {step} of {total}, about {left} s left", "{what}, {percentage} %"),
+    *("step {step} of {total}, about {left} min left", "{what}, {percentage} %, about {left} s left"),
+    *("{what}, {percentage} %, about {left} min left", "merging", "aligning"),
     *("input total", "output total", "overall total", "stays as it is (include, exclude)"),
     *(
         "attention similarity, method: {form}",
@@ -128,6 +131,7 @@ NO_TEXT = re.compile(
             r"^A merge of Stable Diff|^save merges to files|^Segoe",
             r"^left out: |^similarity .* distance|groups  moved",
             r"^attention similarity, method: [a-z]",
+            f"{OPEN}render_left{CLOSE}",
             f"^{OPEN}file{CLOSE}: |^{OPEN}\\w+{CLOSE} (is|to) {OPEN}\\w+{CLOSE}$",
         )
     )

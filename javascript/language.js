@@ -73,7 +73,7 @@
   const UNSAVED = "{name} (unsaved)";
   const PLACEHOLDER = /\{(\w+)\}/g;
   const LETTER = /[A-Za-z]/;
-  const NUMBERS = ["nth", "nths", "seconds", "rest"];
+  const NUMBERS = ["left", "nth", "nths", "percentage", "rest", "seconds"];
   const SENTENCE_END = /(?<=[.!?]) (?=[A-Z0-9“"])/;
   const MOST_KEPT = 4000; // texts whose translation is kept
   const DEEPEST = 2; // a text in a text in a text

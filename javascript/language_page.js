@@ -5,7 +5,8 @@
 {
   const ATTRIBUTES = ["title", "aria-label", "aria-valuetext", "placeholder", "alt"];
   // ul.options and .token: values of Gradio's lists, which are sent to Python
-  const KEPT = '[translate="no"], pre, code, textarea, script, style, ul.options, .token, .merge-desk-hidden';
+  const KEPT =
+    '[translate="no"], pre, code, textarea, script, style, ul.options, ul[role="listbox"], .token, .merge-desk-hidden';
   const CHOSEN = "merge-desk-language"; // what the menu remembers
   const PATIENCE = 20; // how often the host's settings are looked for before the browser decides
 

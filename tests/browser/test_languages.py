@@ -21,7 +21,8 @@ TABS = ("mix", "weights", "methods", "report", "grid", "history")
 NAMED_LIKE_A_TEXT = "saved"  # a checkpoint of this name
 # every text in sight and every attribute that is read out, but for what is marked as no text of ours
 TEXTS = """() => {
-  const kept = '[translate="no"], pre, code, textarea, script, style, ul.options, .merge-desk-hidden';
+  const kept = '[translate="no"], pre, code, textarea, script, style, ul.options, ul[role="listbox"], '
+    + '.merge-desk-hidden';
   const out = [];
   const walker = document.createTreeWalker(document.querySelector('.gradio-container'), 5);
   while (walker.nextNode()) {

@@ -118,7 +118,7 @@ for (const file of FILES) {
   test(`${file}: every template fits itself, with its values in their places`, () => {
     const own = new Translator(texts, "");
     const value = (/** @type {string} */ _, /** @type {string} */ name) =>
-      /^(nths?|seconds|rest|from|to|blocks)$/.test(name) ? "7" : "<1>";
+      /^(nths?|seconds|rest|from|to|blocks|left|percentage)$/.test(name) ? "7" : "<x>";
     const shown = (/** @type {string} */ template) => template.replace(/\{(\w+)\}/g, value);
     /** @type {Record<string, string[]>} */
     const expected = {}; // two templates may differ only in the names of their placeholders

@@ -66,7 +66,7 @@ const SILENT_VARIABLES =
   /^(style|side|d|place|key|start|normal|HOST_LISTS|OURS|KEPT|kind|between|name|OF_BLOCKS|PRESETS|TEXT_FIELDS)$/;
 /** What only looks like a text: values of fields, selectors; and what WORDS says better. */
 const SILENT_TEXTS =
-  /^(my-mix|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\})$/;
+  /^(my-mix|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|\((but|no effect:) .*|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\})$/;
 /** Single words that are shown through a table of words. @type {Record<string, string[]>} */
 const WORDS = {
   "picture_changes.js": [
@@ -78,7 +78,18 @@ const WORDS = {
   "view_history.js": ["applied", "saved"],
   "view_mix_fader.js": ["mixed", "linked", "locked", "muted", "solo"],
   "view_mix_fader_card.js": ["Place", "Measured", "Now"],
-  "view_mix_faders.js": ["solo", "mute"],
+  "in_effect.js": [
+    ...[
+      "solo {slots}",
+      "solo {slots} (no effect: rules set these blocks)",
+      "solo {slots} (but rules set {ruled})",
+    ],
+    ...[
+      "mute {slots}",
+      "mute {slots} (no effect: rules set these blocks)",
+      "mute {slots} (but rules set {ruled})",
+    ],
+  ],
   "view_mix_pictures.js": ["generating", "unloading"],
   "view_mix_stage.js": ["previous", "now", "Wipe", "Blink"],
   "view_mix_strip.js": ["Star"],
