@@ -19,6 +19,8 @@
     let parameters = [];
     /** @type {[string, string][]} */
     let presets = [];
+    /** The user's, with their rules. @type {[string, string][]} */
+    let own = [];
     let pendingAdjust = ""; // Adjust's numbers of a set-up, until its sliders are known
 
     const rules = () => /** @type {HTMLTextAreaElement | null} */ (part("rules"));
@@ -42,7 +44,7 @@
     async function askFirst() {
       const response = await wire.ask("weights.open", { family: family() }, { again: askFirst });
       if (!response?.data) return;
-      ({ adjust: parameters, presets } = response.data);
+      ({ adjust: parameters, presets, own } = response.data);
       if (pendingAdjust) setAdjust(pendingAdjust);
       const area = rules();
       if (area) area.placeholder = response.data.example;
@@ -121,10 +123,20 @@
       ];
     }
     function drawNames() {
-      const add = (/** @type {string} */ name) => {
-        setText(text.trim() ? `${text.trimEnd()}\n${name}` : name);
+      const add = (/** @type {string} */ rule) => {
+        setText(text.trim() ? `${text.trimEnd()}\n${rule}` : rule);
         sendRules();
       };
+      /** @param {string} name @param {string} title @param {string} rule */
+      const chip = (name, title, rule) =>
+        make(
+          "button",
+          {
+            ...{ type: "button", class: "md-button", title, "data-name": name },
+            onclick: () => add(rule),
+          },
+          name,
+        );
       const hint = "click to add to the rules; combine them: 0.5*GRAD_V + 0.5*COSINE";
       part("preset-names")?.replaceChildren(
         make(
@@ -136,16 +148,8 @@
         make(
           "div",
           { class: "md-preset-names" },
-          presets.map(([name, about]) =>
-            make(
-              "button",
-              {
-                ...{ type: "button", class: "md-button", title: about || name, "data-name": name },
-                onclick: () => add(name),
-              },
-              name,
-            ),
-          ),
+          own.map(([name, rules]) => chip(name, rules, rules)),
+          presets.map(([name, about]) => chip(name, about || name, name)),
         ),
       );
     }

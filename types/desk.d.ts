@@ -581,6 +581,7 @@ declare namespace Desk {
     example: string;
     adjust: ParameterView[];
     presets: [string, string][];
+    own: [string, string][];
   }
   /** By endpoint. */
   interface Requests {

@@ -20,6 +20,7 @@ from lib_merge.recipe.options import LIST_OPTIONS
 from lib_merge.recipe.weights.rules import print_line
 
 LAST_DIGIT = Fraction(1, 10**6)
+AMOUNTS_HINT = "Test on the tab Weights, or merge-desk rules TEXT FILE, shows the amount of each tensor"
 NOTHING = Combination(())  # what is left where all coefficients are 0
 BLOCK_FLAGS = {
     option.parameter: option.flag for option in LIST_OPTIONS
@@ -159,9 +160,7 @@ def check_differences(
         what = f"with these rules some tensors of '{recipe.result}' are a difference of models"
         if all(expression == NOTHING for expression in odd_tensors):
             what = f"with these rules nothing is left of some tensors of '{recipe.result}'"
-        findings.problems.append(
-            RecipeError(what, hint="merge-desk rules TEXT FILE shows the amount of each tensor")
-        )
+        findings.problems.append(RecipeError(what, hint=AMOUNTS_HINT))
     # thirds and sevenths that are written as decimals miss a sum of 1 by their last digit
     odd = {slot: weight_of(e) for slot, e in slots.items() if abs(weight_of(e) - 1) > LAST_DIGIT}
     if odd:

@@ -171,7 +171,7 @@ class RuleResolver:
         uppercase = text.split(":")[0].strip().upper()
         if uppercase in self._block_words.slots_by_word:
             return f"did you mean '{uppercase}'? Block names are uppercase"
-        return "merge-desk rules TEXT FILE shows what each rule matches"
+        return "rules name blocks (OUT05, IN04-IN08), groups (OUT, TEXT) or parts of tensor names (attn1)"
 
     # --- which tensors ---
 

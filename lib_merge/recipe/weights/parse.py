@@ -53,6 +53,10 @@ from lib_merge.recipe.weights.untitledmerger import Sliders, is_selector, read_s
 
 BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
 NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+MISSING_COLON = re.compile(
+    rf"(?P<target>[A-Za-z][\w.*-]*(?: [\w.*-]+)*?)\s+(?P<amount>[+-]?{NUMBER.pattern})"
+)
+CURVE_HINT = "such as 0.5, or GRAD_V; a preset of your own is put in by a click on the tab Weights"
 MOST_LINES = 1000  # rules in one text
 MOST_WORDS = 200  # in one target
 NAME = re.compile(r"[A-Za-z_][\w-]*")
@@ -250,9 +254,16 @@ class _Entry:
             self._skip(name)
             options = self._brackets("(", ")") if self._stands("(") else ""
             return repeat_letter(PRESETS.get(name, name), options, self.where)
-        curve_names = [*preset_names(), *PRESETS, *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
         what = f"'{name}' is no preset" if name else "an amount is expected"
-        raise self._error(what, (name and did_you_mean(name, curve_names)) or "such as 0.5, or GRAD_V")
+        raise self._error(what, self._curve_hint(name))
+
+    def _curve_hint(self, name: str) -> str:
+        """What may stand in place of a name that is no curve's."""
+        without_colon = MISSING_COLON.fullmatch(self.text.strip())
+        if without_colon:
+            return f"a rule has a colon: {without_colon['target']}: {without_colon['amount']}"
+        curve_names = [*preset_names(), *PRESETS, *(layout.id for layout in LAYOUTS), UNIFORM, NORMAL]
+        return (name and did_you_mean(name, curve_names)) or CURVE_HINT
 
     def _list(self, layout: str) -> Numbers | RandomWeights:
         return self._listed(layout, self._brackets("[", "]"))

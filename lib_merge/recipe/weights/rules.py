@@ -44,6 +44,7 @@ block's. `R`, `U`, `X` are its numbers drawn at random (recipe/weights/supermerg
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -217,6 +218,17 @@ def make_optional(rules: Rules) -> Rules:
         for line in rules.lines
     )
     return Rules(tuple(lines))
+
+
+def rules_of_slots(amounts: Mapping[str, float]) -> Rules:
+    """Slot -> amount as rules, one for all slots of an amount. The VAE is named only where it is mixed."""
+    words: dict[float, list[str]] = {}
+    for slot, amount in amounts.items():
+        if slot != VAE_SLOT_ID or amount:
+            words.setdefault(amount, []).append(FINAL if slot == "OUT" else slot)
+    return Rules(
+        tuple(Rule(Target(WordSet(tuple(named))), constant(amount)) for amount, named in words.items())
+    )
 
 
 def overlay_rules(base: float | Numbers | Slots | Rules, rules: Rules) -> Rules:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib_merge.architectures import DEFAULT_LAYOUT, Family, family_by_id
-from lib_merge.desk.lists.handlers import DEFAULT_FAMILY_ID
+from lib_merge.desk.lists.handlers import DEFAULT_FAMILY_ID, presets_of
 from lib_merge.desk.protocol import Action, action
 from lib_merge.desk.selection import ParameterView, Selection, parameter_views
 from lib_merge.methods import METHODS
@@ -14,6 +14,7 @@ from lib_merge.plan.explain import RuleReport, explain_for_header, explain_for_k
 from lib_merge.plan.rule_resolver import RuleStat
 from lib_merge.recipe import Amount, Rules, print_rules, read_weights
 from lib_merge.recipe.weights.presets import describe_preset, family_presets
+from lib_merge.recipe.weights.rules import rules_of_slots
 from lib_merge.service.services import Services
 
 EXAMPLE = "0.5*GRAD_V + 0.5*COSINE\nOUT: 0.7\nattn1: 0.2"
@@ -41,11 +42,13 @@ class WeightsOptions:
     example  example rules, for the empty field
     adjust   the parameters of Adjust
     presets  names that rules may use, each with its description
+    own      the user's presets, each with its rules: a recipe has their numbers, not their names
     """
 
     example: str
     adjust: tuple[ParameterView, ...]
     presets: tuple[tuple[str, str], ...]
+    own: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,10 @@ class RulesResult:
 @action("weights.open", status=False)
 def open_(service: Services, action: Action[FamilyName]) -> WeightsOptions:
     """What the tab shows when it is opened."""
-    family_weights = family_presets(_family(action.data.family)) or family_presets(
-        family_by_id(DEFAULT_FAMILY_ID)
-    )
+    family = _family(action.data.family)
+    family_weights = family_presets(family) or family_presets(family_by_id(DEFAULT_FAMILY_ID))
     names = tuple((name, describe_preset(name)) for name in family_weights)
-    return WeightsOptions(EXAMPLE, parameter_views(METHODS.get("adjust")), names)
+    return WeightsOptions(EXAMPLE, parameter_views(METHODS.get("adjust")), names, _own(service, family))
 
 
 @action("weights.test", status=False)
@@ -102,6 +104,14 @@ def rules_result(service: Services, rules: RulesText, selection: Selection) -> R
     }
     text = print_rules(amount) if isinstance(amount, Rules) else ""
     return RulesResult(text, report.hits, amount_by_slot, tensors_by_amount, report.title)
+
+
+def _own(service: Services, family: Family) -> tuple[tuple[str, str], ...]:
+    """The user's presets of a family; none where their file cannot be read, which the tab Mix says."""
+    presets, _ = presets_of(service.merging, family)
+    return tuple(
+        (preset.name, print_rules(rules_of_slots(preset.values))) for preset in presets if preset.own
+    )
 
 
 def _report(service: Services, amount: Amount, selection: Selection, family: Family) -> RuleReport:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from lib_merge.architectures import FAMILIES, family_by_id
 from lib_merge.errors import RecipeError
+from lib_merge.plan.rule_resolver import RuleResolver
 from lib_merge.recipe import Numbers, Rules, Slots, overlay_rules, parse_rules, print_rules, read_weights
 from lib_merge.recipe.weights.presets import (
     ALIASES,
@@ -16,7 +18,16 @@ from lib_merge.recipe.weights.presets import (
     preset_amounts,
     preset_names,
 )
-from lib_merge.recipe.weights.rules import Divider, Preset, Rule, Target, WordSet, constant, pattern_of
+from lib_merge.recipe.weights.rules import (
+    Divider,
+    Preset,
+    Rule,
+    Target,
+    WordSet,
+    constant,
+    pattern_of,
+    rules_of_slots,
+)
 from tests.support.strategies import rules
 
 
@@ -165,3 +176,14 @@ def test_a_word_with_many_stars_is_fitted_in_one_pass() -> None:
 def test_a_block_number_that_no_model_has_is_refused_and_not_counted_up_to() -> None:
     with pytest.raises(RecipeError, match="no model has a block"):
         parse_rules("in.0-999999999: 0.5")
+
+
+@given(st.data())
+def test_slots_as_rules_give_each_slot_its_amount(data: st.DataObject) -> None:
+    family = family_by_id(data.draw(st.sampled_from(["sd1", "sd2", "sdxl"])))
+    slots = data.draw(st.lists(st.sampled_from([slot.id for slot in family.slots]), unique=True, min_size=1))
+    amounts = {slot: data.draw(st.sampled_from([0.0, 0.25, 1.0, -0.3])) for slot in slots}
+    rules = read_weights(print_rules(rules_of_slots(amounts)) or "0", layout="supermerger")
+    resolver = RuleResolver(rules, family, tuple(family.shapes))
+    for slot, amount in amounts.items():
+        assert resolver.amount(slot) == amount, print_rules(rules)

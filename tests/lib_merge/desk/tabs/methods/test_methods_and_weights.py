@@ -53,6 +53,13 @@ def test_the_tab_opens_with_presets_by_name_and_the_sliders_of_adjust(page: Desk
     assert dict(opened.presets)["STYLE"].startswith("the manner of drawing")
     assert [parameter.name for parameter in opened.adjust][3:5] == ["contrast", "brightness"]
     assert page.data("weights.open", family="flux").presets == opened.presets
+    assert opened.own == ()
+
+
+def test_the_tab_has_the_users_presets_as_rules_which_a_recipe_can_hold(page: DeskPage) -> None:
+    page.data("mix.save_preset", name="first try", amounts={"OUT05": 0.6, "OUT": 0.6, "IN01": 0.2, "VAE": 0})
+    assert page.data("weights.open", family="sd1").own == (("first try", "OUT05 FINAL: 0.6\nIN01: 0.2"),)
+    assert page.data("weights.open", family="sdxl").own == ()
 
 
 def test_rules_and_adjust_go_into_what_the_desk_asks_for(service: PaperService) -> None:
