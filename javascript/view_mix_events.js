@@ -53,6 +53,17 @@
       clearTimeout(fieldTimer);
       fieldTimer = window.setTimeout(mix.refreshEffects, FIELD_SETTLED);
     }
+    /** Tab leaves a list, and Gradio 6 opens it again a moment later, as after any key. It need not hear of this one:
+     * the list closes when it is left.
+     * @param {KeyboardEvent} event */
+    function keepTabFromList(event) {
+      const { key, target } = event;
+      const list =
+        target instanceof Element &&
+        target.closest("[id^=merge_desk_] input:is([role=combobox], [role=listbox])");
+      if (key === "Tab" && list) event.stopPropagation();
+    }
+    document.addEventListener("keydown", keepTabFromList, true);
     for (const name of ["change", "focusout"]) document.addEventListener(name, refreshAfterField);
     document.addEventListener("mousedown", ({ target }) => unloadAfterClick(target), true);
     document.addEventListener("keydown", unloadAfterEnter, true);

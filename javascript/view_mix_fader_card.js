@@ -1,6 +1,6 @@
 "use strict";
-/* The tab Mix: what a block is, what is known of it, and the amounts that its fader had, on hover of its name or with
- * the key I. What a block is comes from lib_merge/architectures/blocks.py. */
+/* The tab Mix: what a block is, what is known of it, and the amounts that its fader had, on hover of its name, with
+ * the key I, or where a finger stays on the name. What a block is comes from lib_merge/architectures/blocks.py. */
 {
   const [OPEN_AFTER, CLOSE_AFTER] = [500, 300]; // ms
 
@@ -103,7 +103,16 @@
     function onOut(e) {
       if (!(e.target instanceof Element) || !e.target.closest(".md-slot, .md-card")) return;
       clearTimeout(timer);
+      if (e.pointerType === "touch") return; // the finger is lifted: the next touch elsewhere closes
       timer = window.setTimeout(close, CLOSE_AFTER);
+    }
+    /** @param {PointerEvent} e */
+    function onDown(e) {
+      const target = e.target instanceof Element ? e.target : null;
+      if (target?.closest(".md-card")) return;
+      close();
+      const each = target?.closest(".md-slot") ? faderOf(target) : null;
+      if (each && e.pointerType === "touch") timer = window.setTimeout(() => open(each), OPEN_AFTER);
     }
     /** @param {KeyboardEvent} e */
     function onKey(e) {
@@ -120,11 +129,9 @@
     function listen(root) {
       root.addEventListener("pointerover", onOver);
       root.addEventListener("pointerout", onOut);
-      root.addEventListener("pointerdown", (e) => {
-        if (!(e.target instanceof Element) || !e.target.closest(".md-card")) close();
-      });
       root.addEventListener("keydown", onKey);
     }
+    document.addEventListener("pointerdown", onDown);
     /** Takes note of where the faders are, once a move has ended. */
     function note() {
       if (state.moving) return;

@@ -38,6 +38,8 @@ PILLOW_ERRORS = (
     *(SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
     *(struct.error, zlib.error, RuntimeError),
 )
+# the line of settings that every WebUI writes (modules/processing.py, create_infotext)
+IS_INFOTEXT = re.compile(r"^Steps: \d+, .*\bSeed: \d+", re.MULTILINE)
 COMMENT = 0x9286  # Exif's UserComment, where JPEG and WebP carry an infotext
 EXIF = 0x8769
 
@@ -95,7 +97,12 @@ def import_from_text(text: str, entry: str = "") -> Imported:
         return Imported(parse_recipe(text), "")
     if own := recipe_in_infotext(text):
         return Imported(parse_recipe(own), "")
-    return import_text(text, entry) or Imported(parse_recipe(text), "")
+    if imported := import_text(text, entry):
+        return imported
+    if IS_INFOTEXT.search(text):
+        hint = "a picture generated with a merge carries one; of a saved merge, paste the file's name"
+        raise RecipeError("this infotext carries no recipe", hint=hint)
+    return Imported(parse_recipe(text), "")
 
 
 def recipe_in_infotext(text: str) -> str:

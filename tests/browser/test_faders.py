@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import Desk, expect
+from tests.browser.driver import SECOND, Desk, expect
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_a_curve_is_drawn_over_all_blocks_in_one_step_of_undo(desk: Desk) -> Non
 def test_a_name_tells_what_its_block_is_and_gives_earlier_amounts_back(desk: Desk) -> None:
     card = desk.page.locator(".md-card")
     enter(desk, "OUT05", "0.7")
-    desk.page.wait_for_timeout(1000)  # else both are one move
+    desk.page.wait_for_timeout(SECOND)  # else both are one move
     enter(desk, "OUT05", "0.2")
     desk.page.locator("[data-slot=OUT05] .md-slot").hover()
     expect(card).to_contain_text("Block 6 of the decoder, at 1/32 of the picture's width and height")
@@ -205,3 +205,18 @@ def test_parameters_are_named_in_words_and_filled_from_their_middle(desk: Desk) 
     desk.choose("method", "Weighted sum")
     desk.choose("b", "base")
     expect(desk.part("same-models")).to_contain_text("A and B are the same checkpoint")
+
+
+def test_a_finger_that_stays_on_a_name_opens_its_card(desk: Desk) -> None:
+    """Touches as Chromium's own protocol sends them: playwright's tap is as short as a click."""
+    box = desk.page.locator("[data-slot=IN05] .md-slot").bounding_box()
+    at = {"x": box["x"] + 8, "y": box["y"] + box["height"] / 2}
+    screen = desk.page.context.new_cdp_session(desk.page)
+    screen.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at]})
+    card = desk.page.locator(".md-card")
+    expect(card).to_contain_text("IN05")
+    screen.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    desk.page.wait_for_timeout(SECOND)
+    expect(card).to_be_visible()
+    desk.page.mouse.click(2, 2)
+    expect(card).to_have_count(0)

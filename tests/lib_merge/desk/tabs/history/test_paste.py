@@ -148,6 +148,7 @@ def test_rules_and_adjust_come_back_into_the_tab_weights(service: MergeService) 
         ("", "there is nothing to read"),
         ("ink + nobody = M", "there is no 'nobody'"),
         ("masterpiece", "this is not a recipe"),
+        ("a cat\nSteps: 20, Sampler: Euler a, Seed: 5, Size: 512x512", "this infotext carries no recipe"),
         ("pastel", "this checkpoint carries no recipe"),
     ],
 )
