@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from samples.assemble import assemble
-from tests.browser.driver import VIEW, Desk, expect
+from tests.browser.driver import SECOND, VIEW, Desk, expect
 
 TABS = ("mix", "weights", "methods", "report", "grid", "history")
 WIDE = {"width": 1920, "height": 1080}
@@ -37,13 +37,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(desk: Desk) -> None
 
 def test_tab_closes_the_list_that_it_leaves(desk: Desk) -> None:
     desk.page.locator("#merge_desk_a input").focus()
+    in_sight = "[...document.querySelectorAll('ul.options, [role=listbox]')].filter((e) => e.offsetHeight)"
     for _ in range(8):
         desk.page.keyboard.press("Tab")
-        open_lists = desk.page.locator("ul.options:visible, [role=listbox]:visible")
+        desk.page.wait_for_timeout(SECOND / 2)  # Gradio opens a list a moment later, and closes it slowly
         here: Any = "document.activeElement.closest('[id^=merge_desk_]')?.id"
-        assert open_lists.count() <= 1, desk.page.evaluate(here)
+        assert desk.page.evaluate(f"{in_sight}.length") <= 1, desk.page.evaluate(here)
     desk.page.locator("#merge_desk_tab_mix-button").focus()
-    expect(desk.page.locator("ul.options:visible, [role=listbox]:visible")).to_have_count(0)
+    desk.page.wait_for_function(f"() => {in_sight}.length === 0")
     expect(desk.page.locator("#merge_desk_a input")).to_have_value("base")
     expect(desk.page.locator("#merge_desk_method input")).to_have_value("Weighted sum")
 
