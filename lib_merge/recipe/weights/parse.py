@@ -258,7 +258,7 @@ class _Entry:
         raise self._error(what, self._curve_hint(name))
 
     def _curve_hint(self, name: str) -> str:
-        """What may stand in place of a name that is no curve's."""
+        """What to write instead of a name that is no curve's."""
         without_colon = MISSING_COLON.fullmatch(self.text.strip())
         if without_colon:
             return f"a rule has a colon: {without_colon['target']}: {without_colon['amount']}"
