@@ -123,7 +123,7 @@ def test_our_words_go_through_the_hosts_localisation(ui: WebUI, chromium: Any) -
     try:
         opened = Desk(chromium, ui.url, "Merge Desk")
         expect(opened.act("unload")).to_have_text("Entladen", timeout=20 * SECOND)
-        expect(opened.part("presets").locator("b")).to_have_text("Vorlagen")
+        expect(opened.part("presets").locator("h3")).to_have_text("Vorlagen")
         expect(opened.page.locator("#merge_desk_b")).to_contain_text("B, dazu")
         expect(opened.act("undo")).to_have_attribute("title", "Zurück")
         opened.page.close()
