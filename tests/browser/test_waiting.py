@@ -37,7 +37,7 @@ def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
 @pytest.mark.slow
 def test_the_picture_is_shown_as_far_as_it_is(desk: Desk) -> None:
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_steps input").fill("60")
+    desk.page.locator("#merge_desk_steps input").fill("40")
     desk.drag("OUT05", 0.5)
     desk.act("generate").click()
     preview = desk.part("step-preview")
