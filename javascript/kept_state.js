@@ -17,6 +17,7 @@
     "live",
     "applied",
     "sheet",
+    "hints",
   ]);
 
   /** @param {DeskState} state @returns {string} */

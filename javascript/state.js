@@ -23,6 +23,8 @@
     values = {};
     /** @type {Scalars} */
     scalars = {};
+    /** @type {{ shown: boolean, closed: string[] }} */
+    hints = { shown: false, closed: [] };
     /** What is asked for besides the faders: rules (weights) and Adjust, by name.
      * @type {Record<string, string>} */
     extras = {};

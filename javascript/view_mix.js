@@ -3,10 +3,9 @@
  * presets and pictures themselves are in view_mix_faders.js, view_mix_presets.js and view_mix_pictures.js. Other
  * tabs change the faders through what is returned here. */
 {
-  const DELAY = 140; // ms after the last move before it is sent
+  const DELAY = 60; // ms after the last move before it is sent
   const STOPPED = 10000; // ms after Stop until the page waits no longer
   const LATE = 600; // ms after lists were set in which answers to earlier states of them may come
-  const LONG = 700; // ms after which the page asks how far a job is
   const REFRESHED = 900; // ms within which the merge in memory is not looked at again
   const EXTRAS = ["weights", "adjust"]; // what the tab Weights adds to every merge
   /** Each act's endpoint. @type {{ [act in DeskAct]: `mix.${act}` }} */
@@ -22,12 +21,16 @@
       ...{ edit, show, scheduleApply, send, stop, loadEngaged, showResponse, refreshEffects },
       ...{ applySetup, afterLists, applyExtra, onExtra, mark, mergeChangedHere, listen },
       ...{ travel, restored, startOver, showAll, showPictures: () => pictures.showPictures() },
+      ...{ showHints: () => hints.showAgain(), fittingFiles: () => fitting.files() },
     };
     page.mix = mix;
     const faders = globalThis.mergeDesk.faders.create(page);
     const presets = globalThis.mergeDesk.presets.create(page);
     const pictures = globalThis.mergeDesk.pictures.create(page);
+    const progress = globalThis.mergeDesk.progress.create(page, pictures);
     const keeping = globalThis.mergeDesk.keeping.create(page);
+    const fitting = globalThis.mergeDesk.fitting.create(page);
+    const hints = globalThis.mergeDesk.hints.create(page);
     /** @type {((name: string, value: string) => void)[]} */
     const extraListeners = [];
     /** What follows once the lists are set as this revision asked.
@@ -37,7 +40,6 @@
     /** What the lists say on a new page. @type {Desk.Selection | null} */
     let firstSelection = null;
     let refreshedAt = 0;
-    let asking = false;
     let recordTimer = 0;
     let listsAt = 0; // when Python said what the lists say
 
@@ -62,6 +64,7 @@
     function showAll() {
       tellExtras();
       drawFaders();
+      hints.show();
       pictures.showPictures();
     }
     /** Whatever `act` does to the faders is shown, and sent where the desk is live. @param {() => unknown} act */
@@ -101,6 +104,7 @@
       const data = { parameters: state.parameters(), engaged: state.engaged ?? "", seed };
       pictures.showProblem(null);
       pictures.showState();
+      if (act === "apply") progress.watch(busy);
       const response = await wire.ask(ENDPOINTS[act], data, { task, again: () => send(act) });
       endProgress(task);
       if (response) answered(busy, response);
@@ -314,6 +318,7 @@
         keeping.resume(status?.engaged ?? "");
       }
       showResponse({ ...response, problem: response.problem ?? ui.problem });
+      fitting.follow();
       if (redraw) drawFaders(); // never under the user's hands without a reason
       if (!reselected) return;
       if (!first && state.applied && !pending) scheduleApply();
@@ -326,6 +331,7 @@
     wire.on("lists.settled", (response) => {
       listsAt = 0; // this one was asked when all lists were set, and holds whatever was said before it
       showLists(response);
+      fitting.follow(true);
       settled(response.revision);
     });
     wire.on("lists.differences", ({ data }) => {
@@ -366,20 +372,7 @@
       whenShown(root, () => state.ui && openLists());
       whenShown(root, refreshOnFocus); // the host's own fields may have been changed on another tab
     }
-    /** While something is being done: how far it is, and what is in memory by then. */
-    async function tick() {
-      pictures.showState();
-      const { busy } = state;
-      if (!busy || asking || state.now() - busy.since < LONG) return;
-      asking = true;
-      const response = await wire.ask("mix.progress");
-      asking = false;
-      if (state.busy !== busy || !response?.data) return;
-      Object.assign(busy, { doing: response.data.text, preview: response.data.preview });
-      if (busy.act === "apply" && response.status) pictures.showStatus(response.status);
-      pictures.showState();
-    }
-    return { tick };
+    return { tick: progress.tick };
   }
 
   const mix = { create };

@@ -85,7 +85,14 @@
             { class: "md-outside" },
             fader_layout.outside.map((slot) => fader(slot)),
           ),
-          make("p", { class: "md-tips" }, `${translate(keepsA())}. ${translate(TIPS)}`),
+          make(
+            "p",
+            { class: "md-tips" },
+            `${translate(keepsA())}. ${translate(TIPS)} `,
+            button("Show the hints", "Show the three hints of the first visit again", mix.showHints, {
+              ...{ "data-act": "hints-show", class: "md-link-button" },
+            }),
+          ),
         ),
         numbers.draw(),
         make("div", { class: "md-presets", "data-part": "presets" }),

@@ -3,8 +3,10 @@
 {
   const HALF = 0.5;
 
+  const SMOOTH = "GRAD_V"; // a preset that mixes most blocks, and shows what the sliders are
+
   /** @param {DeskPage} page */
-  function create({ state, mix }) {
+  function create({ state, wire, mix }) {
     const { ALL } = globalThis.mergeDesk.state;
     const { find, make, button } = globalThis.mergeDesk.dom;
     let shown = "";
@@ -29,10 +31,33 @@
         selection?.b || "B"
       }; ${then}.`;
     }
-    /** A and the merge, one after the other. */
+    /** The merge, and then A with the same seed. */
     function generate() {
-      mix.send("compare");
       mix.send("apply");
+      mix.send("compare");
+    }
+    /** The first file that fits A, where no B is chosen yet and every slider keeps A. */
+    function firstFitting() {
+      const { ui, selection } = state;
+      const fit = mix.fittingFiles();
+      const free = ui?.next_step && selection?.a && !selection.b && ui.method.models === 2;
+      return free && isUntouched() && fit?.a === selection.a ? (fit.fits[0] ?? "") : "";
+    }
+    /** A smooth preset of this family, or half of B in each block.
+     * @returns {{ name: string, values: Record<string, number> }} */
+    function smooth() {
+      const preset = state.ui?.presets.find(({ name, own }) => name === SMOOTH && !own);
+      return preset ?? { name: "0.5", values: Object.fromEntries(state.slots().map((slot) => [slot, HALF])) };
+    }
+    /** Chooses B, sets the sliders and generates, as one step of undo. @param {string} b */
+    async function mixIn(b) {
+      const lists = { b };
+      const align = state.selection?.align ?? false;
+      const response = await wire.ask("mix.set_up", { lists, align }, { setsLists: true });
+      if (!response?.data) return void (response && mix.showResponse(response));
+      const amounts = { [state.param]: smooth().values };
+      const setup = { amounts, scalars: {}, extras: { ...state.extras } };
+      mix.applySetup(setup, { revision: response.revision, done: generate });
     }
     function half() {
       mix.edit(() => {
@@ -42,11 +67,23 @@
       generate();
     }
     /** Whether half of B is a place to begin at. */
-    function canHalf() {
+    const canHalf = () => !state.ui?.next_step && isUntouched();
+    /** Whether every slider keeps A, and goes from A to B. */
+    function isUntouched() {
       const { low, high } = state.range();
       return state.canKeepA && !state.ui?.no_block_weights && low === 0 && high === 1 && resting();
     }
+    /** @param {string} b */
+    function mixButton(b) {
+      const title =
+        "Choose this B, set the sliders to a preset, and generate a picture of the merge and one of A";
+      return button(`Mix in ${b} (preset ${smooth().name})`, title, () => mixIn(b), {
+        ...{ "data-act": "first-mix", class: "md-button md-primary" },
+      });
+    }
     function buttons() {
+      const b = firstFitting();
+      if (b) return [mixButton(b)];
       if (!state.ui || state.ui.next_step) return [];
       const both = "Generate a picture of A alone and one of the merge, with the same prompt and seed";
       const all = button("Generate A and the merge", both, generate, { "data-act": "first-generate" });
@@ -60,7 +97,7 @@
     }
     function show() {
       const place = find("[data-frame=now] .md-first-picture");
-      const signature = JSON.stringify([words(), !!state.busy, !!state.ui && canHalf()]);
+      const signature = JSON.stringify([words(), !!state.busy, !!state.ui && canHalf(), firstFitting()]);
       if (!place || (signature === shown && place.firstChild)) return;
       shown = signature;
       place.replaceChildren(

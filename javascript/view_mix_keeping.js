@@ -52,6 +52,7 @@
     /** @param {string} page @param {string} engaged @param {string} known */
     function finish(page, engaged, known) {
       open = true;
+      if (!page) state.hints = { shown: true, closed: [] }; // nobody has used this desk before
       const found = unpack(state, page, engaged === known ? engaged : "");
       if (engaged && (!found || engaged !== known)) mix.loadEngaged();
       else if (found) state.engaged = engaged;

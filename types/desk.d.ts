@@ -119,6 +119,12 @@ declare namespace Desk {
     text: string;
     actions: FaderAction[];
   }
+  interface FittingFiles {
+    a: string;
+    fits: string[];
+    misfits: Misfit[];
+    left: number;
+  }
   interface FurtherPicture {
     engaged: string;
     drawing: string;
@@ -304,6 +310,10 @@ declare namespace Desk {
     neutral: Record<string, number> | null;
     mixed_models: Record<string, string>;
     models: number;
+  }
+  interface Misfit {
+    name: string;
+    why: string;
   }
   interface MixProgress {
     text: string;
@@ -591,6 +601,7 @@ declare namespace Desk {
     "lists.settled": EmptyRequest;
     "lists.differences": EmptyRequest;
     "lists.align": EmptyRequest;
+    "lists.fit": EmptyRequest;
     "language.open": LanguageName;
     "mix.apply": FaderAmounts;
     "mix.compare": FaderAmounts;
@@ -658,6 +669,7 @@ declare namespace Desk {
     "lists.settled": UiState;
     "lists.differences": Differences;
     "lists.align": AlignmentNote;
+    "lists.fit": FittingFiles;
     "language.open": LanguageTexts;
     "mix.apply": MixResult;
     "mix.compare": MixResult;

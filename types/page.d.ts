@@ -34,6 +34,9 @@ interface MergeDesk {
   pictureSheet: typeof import("../javascript/picture_sheet.js");
   sheet: typeof import("../javascript/view_mix_sheet.js");
   stage: typeof import("../javascript/view_mix_stage.js");
+  progress: typeof import("../javascript/view_mix_progress.js");
+  fitting: typeof import("../javascript/view_fit.js");
+  hints: typeof import("../javascript/view_mix_hints.js");
   firstPicture: typeof import("../javascript/view_mix_first_picture.js");
   keptCards: typeof import("../javascript/kept_cards.js");
   cards: typeof import("../javascript/view_mix_cards.js");
@@ -174,6 +177,10 @@ interface DeskMix {
   restored: () => void;
   /** An empty desk: B, C, sliders and rules as a new page has them, as one step of undo. */
   startOver: () => void;
+  /** Which files fit A, as far as they have been read. */
+  fittingFiles: () => Desk.FittingFiles | null;
+  /** The callouts of a first visit, again. */
+  showHints: () => void;
   /** The whole state is another one: everything is drawn, and other tabs get their settings. */
   showAll: () => void;
   /** The merge in memory was changed by another tab of this very page. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib_merge.desk.languages import handlers as language_handlers
-from lib_merge.desk.lists import handlers
+from lib_merge.desk.lists import fitting, handlers
 from lib_merge.desk.protocol import Endpoint, endpoints_of
 from lib_merge.desk.tab import Tab
 from lib_merge.desk.tabs.grid.tab import GRID_TAB
@@ -16,7 +16,11 @@ from lib_merge.desk.tabs.report.tab import REPORT_TAB
 from lib_merge.desk.tabs.weights.tab import WEIGHTS_TAB
 
 # of the lists above the tabs, and the language
-LIST_ENDPOINTS: tuple[Endpoint, ...] = (*endpoints_of(handlers), *endpoints_of(language_handlers))
+LIST_ENDPOINTS: tuple[Endpoint, ...] = (
+    *endpoints_of(handlers),
+    *endpoints_of(fitting),
+    *endpoints_of(language_handlers),
+)
 TABS: tuple[Tab, ...] = (MIX_TAB, WEIGHTS_TAB, METHODS_TAB, REPORT_TAB, GRID_TAB, HISTORY_TAB)
 
 

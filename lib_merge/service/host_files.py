@@ -25,6 +25,7 @@ from lib_merge.recipe import Recipe, RecordedFile, find_ingredients, rename_file
 from lib_merge.recipe.hashing import required_hashes
 from lib_merge.recipe.names import NameMatch, match_name, shortest_name
 from lib_merge.report.similarity.cache import REPORTS_FOLDER, slot_differences
+from lib_merge.service.file_kinds import FileKinds
 from lib_merge.service.request import MergeRequest, Resolved
 
 PLANS_KEPT = 6
@@ -32,7 +33,10 @@ Stamp = tuple[int, int, int]  # inode, bytes, time of change
 
 
 class HostFiles:
-    """The files of one host; a `Resolver` of requests whose models are names of the host's lists."""
+    """The files of one host; a `Resolver` of requests whose models are names of the host's lists.
+
+    kinds  what each of them is, for lists of hundreds of files
+    """
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -40,6 +44,7 @@ class HostFiles:
         self._headers: dict[Path, tuple[Stamp, Header]] = {}
         self._plans: tuple[tuple[Recipe, tuple[Header, ...], Plan], ...] = ()
         self._unreadable: dict[Path, str] = {}
+        self.kinds = FileKinds(host.data_dir, _stamp, self._header_of)
         self._differences: dict[tuple[Path, Stamp, Path, Stamp], Mapping[str, float]] = {}
 
     def resolve(self, request: MergeRequest) -> Resolved[ListedFile]:
@@ -147,12 +152,15 @@ class HostFiles:
         return cached[1]
 
     def _read_header(self, checkpoint: ListedFile) -> Header:
-        self._unreadable.pop(checkpoint.path, None)
+        return self._header_of(checkpoint.path)
+
+    def _header_of(self, path: Path) -> Header:
+        self._unreadable.pop(path, None)
         try:
-            return read_header(checkpoint.path)
+            return read_header(path)
         except Exception as cause:  # a damaged file may make its reader raise anything
-            problem = cause if isinstance(cause, MergeError) else unreadable_error(cause, checkpoint.path)
-            self._unreadable[checkpoint.path] = problem.what
+            problem = cause if isinstance(cause, MergeError) else unreadable_error(cause, path)
+            self._unreadable[path] = problem.what
             raise problem from cause
 
     def unreadable_files(self) -> Mapping[str, str]:

@@ -1,9 +1,12 @@
 """What the page costs a user: `python -m tests.bench.page MODELS [--checkout DIR ...] [--rounds 9]`.
 
-From an empty tab of a browser until the faders are drawn, and from letting a fader go until the picture of
-the merge stands on the page: the whole click, the page's own waiting, the swap and one step of drawing
-included. Each checkout runs `merge-desk desk` of its own on the same models; rounds alternate between them;
-medians and ranges are quoted. MODELS is a folder with two checkpoints called ink and pastel.
+From an empty tab of a browser until the faders are drawn; until the first merged picture is there, with one
+click and the usual settings; from letting a fader go until the status says that the merge is in memory, less
+the time that it says the merge took; and until the picture of the merge stands on the page: the whole click,
+the page's own waiting, the swap and one step of drawing included. With --strict it fails where the first
+picture takes more than 60 seconds or the status more than 150 ms. Each checkout runs `merge-desk desk` of its
+own on the same models; rounds alternate between them; medians and ranges are quoted. MODELS is a folder with
+two checkpoints called ink and pastel.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from tests.browser.driver import DRAWN, Desk
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"steps": "1", "width": "64", "height": "64"}  # so that little of the time is drawing
 SLOTS = ("OUT05", "IN04", "OUT03", "M00")
+FIRST, STATUS = "first merged picture", "fader release to status"
+STRICT = {FIRST: 60.0, STATUS: 0.15}  # seconds
 
 
 @contextmanager
@@ -60,8 +65,20 @@ def served(checkout: Path, models: Path, data: Path) -> Generator[str]:
 def load(browser: Any, address: str) -> float:
     """Seconds from opening the page until the faders are drawn and say what is in memory."""
     began = time.perf_counter()
-    desk = Desk(browser, address)
+    desk = Desk(browser, address, hints=True)
     seconds = time.perf_counter() - began
+    desk.page.close()
+    return seconds
+
+
+def first_picture(browser: Any, address: str) -> float:
+    """Seconds from opening a page that nobody has used until its first merged picture, after one click."""
+    desk = Desk(browser, address, hints=True)
+    desk.act("first-mix").click()
+    desk.page.wait_for_selector("[data-frame=now] img", timeout=DRAWN)
+    seconds = time.perf_counter() - desk.opened_at
+    desk.idle()
+    desk.take_out()
     desk.page.close()
     return seconds
 
@@ -104,9 +121,12 @@ def main() -> None:
     parser.add_argument("models", type=lambda name: Path(name).resolve())
     parser.add_argument("--checkout", type=lambda name: Path(name).resolve(), action="append")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--strict", action="store_true")
     options = parser.parse_args()
     checkouts: list[Path] = options.checkout or [ROOT]
     loads: dict[Path, list[float]] = {each: [] for each in checkouts}
+    firsts: dict[Path, list[float]] = {each: [] for each in checkouts}
+    statuses: dict[Path, list[float]] = {each: [] for each in checkouts}
     releases: dict[Path, list[float]] = {each: [] for each in checkouts}
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with ExitStack() as stack:
@@ -121,17 +141,24 @@ def main() -> None:
         for _ in range(options.rounds):
             for each, address in addresses.items():
                 loads[each].append(load(browser, address))
+        for each, address in addresses.items():  # once: the first picture loads the pipeline
+            firsts[each].append(first_picture(browser, address))
         desks = {each: ready(browser, address) for each, address in addresses.items()}
         for count in range(options.rounds):
             for each, desk in desks.items():
                 releases[each].append(release(desk, SLOTS[count % len(SLOTS)], 0.3 + 0.06 * (count % 10)))
+                to = 0.33 + 0.06 * (count % 10)
+                statuses[each].append(desk.release_to_status(SLOTS[(count + 1) % len(SLOTS)], to))
         browser.close()
-    for what, times in (("page load", loads), ("fader release to picture", releases)):
+    all_times = {"page load": loads, FIRST: firsts, STATUS: statuses, "fader release to picture": releases}
+    for what, times in all_times.items():
         for each, runs in times.items():
             print(
                 f"{what:26} {each.name:20} {statistics.median(runs):.3f} s  "
                 f"({min(runs):.3f} to {max(runs):.3f})"
             )
+            if options.strict and statistics.median(runs) > STRICT.get(what, float("inf")):
+                raise SystemExit(f"{what}: more than {STRICT[what]:g} s")
 
 
 if __name__ == "__main__":

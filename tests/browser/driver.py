@@ -89,7 +89,15 @@ class Desk:
         status: str = "Loaded: ",
         locale: str = "en-US",
         resumes: bool = False,
+        hints: bool = False,
+        script: str = "",
     ) -> None:
+        """Opens the page.
+
+        resumes  as the last one was left, else as nobody has used it
+        hints    whether the callouts of a first visit stay
+        script   JavaScript that the page is to run before its own
+        """
         if not resumes:
             for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk*.json"):
                 kept.unlink(missing_ok=True)
@@ -99,6 +107,9 @@ class Desk:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._note_error)
         self.page.on("dialog", self._note_dialog)
+        if script:
+            self.page.add_init_script(script)
+        self.opened_at = time.perf_counter()
         self.page.goto(address + ("?__theme=dark" if dark else ""))
         if tab:  # of a host with tabs of its own; their role is tab in Gradio 4, and button in Gradio 3
             tabs = self.page.locator("#tabs > .tab-nav button")
@@ -106,6 +117,9 @@ class Desk:
         self.page.wait_for_selector("[data-slot=IN05]")
         expect(self.part("status")).to_contain_text(status)
         expect(self.page.locator("[data-mount=faders][data-resumed]")).to_be_attached()
+        never = self.act("hints-never")
+        if not hints and never.count():
+            never.first.press("Enter")
 
     def _note_dialog(self, dialog: Any) -> None:
         self.complaints.append(f"the page asks in a window of the browser's: {dialog.message}")
@@ -192,6 +206,24 @@ class Desk:
             before = box
             self.page.wait_for_timeout(100)
         raise AssertionError(f"the fader {slot} is nowhere, or does not stand still")
+
+    def release_to_status(self, slot: str, to: float) -> float:
+        """Seconds from letting a slider go until the status names the merge, less what it says that took."""
+        box = self.place(slot)
+        at, y = self.at(slot), box["y"] + box["height"] / 2
+        before = self.part("status").text_content()
+        self.page.mouse.move(box["x"] + 6 + at * (box["width"] - 12), y)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + 6 + to * (box["width"] - 12), y, steps=4)
+        began = time.perf_counter()
+        self.page.mouse.up()
+        script = "old => document.querySelector('[data-part=status]').textContent !== old"
+        self.page.wait_for_function(script, arg=before, timeout=DRAWN, polling="raf")
+        seconds = time.perf_counter() - began
+        merge = re.search(r"changed in ([\d.]+) (ms|s)", self.part("status").text_content())
+        assert merge, self.part("status").text_content()
+        self.idle()
+        return seconds - float(merge[1]) / (1000 if merge[2] == "ms" else 1)
 
     def at(self, slot: str) -> float:
         return float(self.fader(slot).input_value())

@@ -1,9 +1,10 @@
 """The desk as a page for a browser test, on whatever Gradio the interpreter has.
 
-    python tests/browser/page.py MODELS OUTPUT PORT [--paper] [--slow]
+    python tests/browser/page.py MODELS OUTPUT PORT [--paper] [--slow] [--usual]
 
 --paper draws and merges nothing and needs no torch: for the Gradio of a WebUI in an environment of its own.
 --slow has each of those pictures take a while, which Stop ends.
+--usual draws with the steps that the desk has by default.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def real(models: Path, output: Path, port: int) -> None:
         def default_settings(self) -> DrawSettings:
             return replace(super().default_settings(), steps=3)
 
-    serve(Quick([models], output=output, data=output / "desk"), port=port, open_browser=False)
+    host = StandaloneHost if "--usual" in sys.argv else Quick
+    serve(host([models], output=output, data=output / "desk"), port=port, open_browser=False)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import replace
 from lib_merge.architectures import DEFAULT_FAMILY, Family, family_by_id, identify
 from lib_merge.architectures.blocks import block_notes
 from lib_merge.desk.common import Problem, fader_layout, problem_of
+from lib_merge.desk.lists.fitting import with_suggestion
 from lib_merge.desk.lists.view import (
     AlignmentNote,
     Differences,
@@ -165,7 +166,7 @@ def _trial_plan(
             merge_request(service, selection, dict.fromkeys(FADER_PARAMETERS, TRIAL_AMOUNT))
         ), None
     except MergeError as error:
-        return None, problem_of(error)
+        return None, with_suggestion(service, selection, problem_of(error))
 
 
 def _disabled_faders(

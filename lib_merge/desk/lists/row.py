@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, cast
 
+from lib_merge.desk.lists.fitting import FittingFiles, ordered
 from lib_merge.desk.lists.view import AlignmentNote, c_label
 from lib_merge.desk.protocol import ID_PREFIX, Response
 from lib_merge.desk.selection import DTYPE_OF_A, VAE_OF_A, ListOptions, method_by_title
@@ -14,6 +15,7 @@ from lib_merge.desk.tab import Binding, Lists, Page, component
 from lib_merge.recipe.options import ALIGN_OPTION, DTYPE_OPTION, VAE_OPTION
 
 ALIGN_LABEL = "Align to A first"
+FIT = '<div class="merge-desk merge-desk-fit" data-mount="fit"></div>'  # which files fit A
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def build_lists(gr: Any, options: ListOptions) -> tuple[Lists, ListRow]:
         )
         gr.HTML('<div class="merge-desk merge-desk-align" data-mount="align"></div>')
         note = gr.HTML("", elem_id=f"{ID_PREFIX}align_note")
+        gr.HTML(FIT, elem_id=f"{ID_PREFIX}fit")
     unreadable = gr.HTML(_unreadable(options), elem_id=f"{ID_PREFIX}unreadable")
     dtype = dropdown(DTYPE_OPTION.name, "Precision", options.dtypes, DTYPE_OF_A, scale=1, render=False)
     return Lists(a, b, c, method, vae, dtype, align), ListRow(swap, refresh, note, unreadable)
@@ -68,6 +71,7 @@ def list_bindings(page: Page, row: ListRow) -> dict[str, Binding]:
         "lists.refresh": Binding(row.refresh, outputs=filled, updates=fill, sets_lists=True),
         "lists.changed": Binding(outputs=[lists.c], updates=c_is_used),
         "lists.settled": Binding(outputs=[lists.c], updates=c_is_used),
+        "lists.fit": Binding(outputs=[lists.b, lists.c], updates=_fitting_first(page.gr)),
         "lists.align": Binding(outputs=[row.note], updates=lambda answer: [_note(alignment_note(answer))]),
     }
 
@@ -101,6 +105,18 @@ def _c_is_used(gr: Any) -> Callable[[Response], Sequence[Any]]:
         return [gr.update(visible=(method.max_models or 3) > 2, label=c_label(method))]
 
     return shown
+
+
+def _fitting_first(gr: Any) -> Callable[[Response], Sequence[Any]]:
+    """The choices of B and C in another order, once all files have been read and some do not fit."""
+
+    def sort(response: Response) -> Sequence[Any]:
+        fit = cast("FittingFiles", response.data) if response.data else FittingFiles()
+        if fit.left or not fit.misfits:
+            return [gr.update()] * 2
+        return [gr.update(choices=list(ordered(fit)))] * 2
+
+    return sort
 
 
 def alignment_note(response: Response) -> str:

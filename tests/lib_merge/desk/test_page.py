@@ -144,6 +144,7 @@ def test_what_is_asked_while_another_event_is_under_way_waits_in_no_queue(wiring
     for endpoint in endpoints():
         assert (event(wiring, endpoint.name)["queued"] is False) is not endpoint.queued
     assert [endpoint.name for endpoint in endpoints() if not endpoint.queued] == [
+        "lists.fit",
         "language.open",
         "mix.stop",
         "mix.progress",

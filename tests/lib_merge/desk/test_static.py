@@ -26,7 +26,9 @@ def test_every_tab_has_a_script_and_a_style_next_to_it(tab: Tab) -> None:
     assert f"view_{tab.name}.js" in {path.name for path in static.scripts()}
     parts = [path for path in static.style_parts() if path.stem.startswith(f"view_{tab.name}")]
     assert parts
-    mounts = ("faders", "preview", "stage", "strip") if tab.name == "mix" else (tab.name,)
+    mounts = (
+        ("faders", "preview", "stage", "strip", "pictures", "hints") if tab.name == "mix" else (tab.name,)
+    )
     for path in parts:
         text = path.read_text(encoding="utf-8")
         scopes = [*(f".merge-desk-{mount}" for mount in mounts), f"#merge_desk_{tab.name}_"]

@@ -22,6 +22,7 @@ HOST_SETTINGS_NOTE = "Pictures are generated with the settings of the txt2img ta
 
 def _build(page: Page) -> Mapping[str, Binding]:
     gr, lists = page.gr, page.lists
+    page.mount("hints")
     with gr.Row(elem_id=f"{ID_PREFIX}mix_columns"):
         with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}left"):
             page.mount("faders", skip_to="preview", host_fields=bool(page.host_fields), stop=True)

@@ -1,0 +1,64 @@
+"use strict";
+/* Above the tabs: how many files of the lists of B and C fit A, and why the others do not. */
+{
+  const AGAIN = 1500; // ms between two questions while Python still reads the files
+
+  /** What the line says. Pure. @param {Desk.FittingFiles} fit */
+  function summaryOf({ a, fits, misfits, left }) {
+    const read = fits.length + misfits.length;
+    const all = read + left;
+    if (left) return `Reading the files: ${read} of ${all}, ${fits.length} fit ${a} so far`;
+    if (!read) return "";
+    if (!misfits.length) return read === 1 ? `The other file fits ${a}` : `All ${read} other files fit ${a}`;
+    return `${fits.length} of ${read} other files fit ${a}`;
+  }
+
+  /** @param {DeskPage} page */
+  function create({ state, wire, mix }) {
+    const { mount, make } = globalThis.mergeDesk.dom;
+    /** As far as Python has read the files. @type {Desk.FittingFiles | null} */
+    let fit = null;
+    let timer = 0;
+
+    /** Asks which files fit A, where A or the list may be another one. @param {boolean} [listed] whether the list may be */
+    function follow(listed) {
+      const a = state.selection?.a ?? "";
+      if (a === fit?.a && !listed) return;
+      if (a !== fit?.a) fit = null;
+      draw();
+      if (a) ask();
+    }
+    async function ask() {
+      clearTimeout(timer);
+      const response = await wire.ask("lists.fit", {}, { latest: true });
+      if (!response?.data || response.data.a !== state.selection?.a) return;
+      fit = response.data;
+      draw();
+      mix.showPictures();
+      if (response.data.left) timer = window.setTimeout(ask, AGAIN);
+    }
+    function draw() {
+      const place = mount("fit");
+      if (!place) return;
+      const open = !!place.querySelector("details[open]");
+      const words = fit ? summaryOf(fit) : "";
+      const misfits = fit?.misfits ?? [];
+      const rows = misfits.map(({ name, why }) => make("li", {}, make("b", {}, name), ` ${why}`));
+      const list = () =>
+        make(
+          "details",
+          { class: "md-fit", open },
+          make("summary", {}, make("span", {}, words), " · ", make("span", {}, "why not the others")),
+          make("ul", {}, rows),
+        );
+      place.replaceChildren(
+        ...(words ? [rows.length ? list() : make("span", { class: "md-fit" }, words)] : []),
+      );
+    }
+    return { follow, files: () => fit };
+  }
+
+  const fitting = { create, summaryOf };
+  if (typeof module !== "undefined") module.exports = fitting;
+  else globalThis.mergeDesk = { ...globalThis.mergeDesk, fitting };
+}
