@@ -132,7 +132,7 @@ def test_a_method_is_picked_from_a_menu_with_a_search(desk: Desk) -> None:
     dialog = desk.page.locator("dialog.merge-desk-method-menu")
     expect(dialog.locator("[data-method=weighted_sum]")).to_contain_text("needs A, B; block weights")
     expect(dialog.locator("[data-method=weighted_sum] svg")).to_be_visible()
-    expect(dialog.locator("[data-method=extract]")).to_have_count(0)  # the list does not have it
+    expect(dialog.locator("[data-method=weighted_models]")).to_have_count(0)  # the list does not have it
     desk.page.keyboard.type("three models")
     desk.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
