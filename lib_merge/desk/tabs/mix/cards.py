@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lib_merge.desk.protocol import Action, EmptyRequest, action
-from lib_merge.library.picture_cards import KeptCard, keep_cards, read_cards
+from lib_merge.library import picture_cards
+from lib_merge.library.picture_cards import KeptCard
 from lib_merge.service.services import Services
 
 
@@ -27,11 +28,11 @@ class KeptCards:
 @action("mix.cards", status=False)
 def cards(service: Services, action: Action[EmptyRequest]) -> KeptCards:
     """The cards that are kept, for a page that is opened."""
-    return KeptCards(read_cards(service.merging.host.data_dir()))
+    return KeptCards(picture_cards.read_cards(service.merging.host.data_dir()))
 
 
 @action("mix.keep_cards", status=False)
-def keep(service: Services, action: Action[ChangedCards]) -> EmptyRequest:
+def keep_cards(service: Services, action: Action[ChangedCards]) -> EmptyRequest:
     """Keeps what has changed of the cards."""
-    keep_cards(service.merging.host.data_dir(), action.data.cards, action.data.gone)
+    picture_cards.keep_cards(service.merging.host.data_dir(), action.data.cards, action.data.gone)
     return EmptyRequest()
