@@ -2,6 +2,7 @@
 /* Above the tabs: how many files of the lists of B and C fit A, and why the others do not. */
 {
   const AGAIN = 1500; // ms between two questions while Python still reads the files
+  const SOON = 300; // ms until it is asked again where a list is open
 
   /** What the line says. Pure. @param {Desk.FittingFiles} fit */
   function summaryOf({ a, fits, misfits, left }) {
@@ -15,7 +16,7 @@
 
   /** @param {DeskPage} page */
   function create({ state, wire, mix }) {
-    const { mount, make } = globalThis.mergeDesk.dom;
+    const { mount, make, findAll, visible } = globalThis.mergeDesk.dom;
     /** As far as Python has read the files. @type {Desk.FittingFiles | null} */
     let fit = null;
     let timer = 0;
@@ -28,8 +29,14 @@
       draw();
       if (a) ask();
     }
+    /** Whether a list is open: its entries are not to move under the pointer. */
+    const choosing = () => findAll("ul.options, [role=listbox]").some(visible);
     async function ask() {
       clearTimeout(timer);
+      if (choosing()) {
+        timer = window.setTimeout(ask, SOON);
+        return;
+      }
       const response = await wire.ask("lists.fit", {}, { latest: true });
       if (!response?.data || response.data.a !== state.selection?.a) return;
       fit = response.data;

@@ -145,6 +145,14 @@ class Desk:
     def fader(self, slot: str) -> Any:
         return self.page.locator(f"[data-slot={slot}] .md-range")
 
+    def _took(self, box: Any, name: str) -> bool:
+        """Whether a list says this now: its entries may have moved under the pointer as they were read."""
+        try:
+            expect(box).to_have_value(name, timeout=2 * SECOND)
+        except AssertionError:
+            return False
+        return True
+
     def choose(self, field: str, name: str) -> None:
         box = self.page.locator(f"#merge_desk_{field} input")
         options = self.page.locator(f"#merge_desk_{field} [role=option], ul.options li:visible")
@@ -153,6 +161,8 @@ class Desk:
             box.click()
             with suppress(sync_api.TimeoutError):
                 option.click(timeout=LIST_OPEN)
+                if not self._took(box, name):
+                    continue
                 if field == "method":  # its sliders are drawn once Python has answered
                     expect(self.page.locator("[data-mount=faders]")).to_have_attribute("data-method", name)
                 return
