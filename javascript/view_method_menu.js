@@ -26,7 +26,8 @@
       if (step && at + step < 0) /** @type {HTMLElement | null} */ (dialog?.querySelector("input"))?.focus();
       else if (step) able[Math.min(able.length - 1, at + step)]?.focus();
       else if (event.key === "Enter" && at < 0) able[0]?.click();
-      else if (event.key === "Escape") dialog?.close(); // in a search field it would only empty it
+      else if (event.key === "Escape")
+        dialog?.close(); // in a search field it would only empty it
       else return;
       event.preventDefault();
     }
