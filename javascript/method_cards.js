@@ -151,7 +151,11 @@
       ({ chosen, groups } = data);
       show();
     }
-    const draw = () => [searchBox(), make("div", { "data-part": `${name}-cards` })];
+    /** What a place shows; the menu, which is opened for one choice, begins without the search of before. */
+    function draw() {
+      if (usable) query = "";
+      return [searchBox(), make("div", { "data-part": `${name}-cards` })];
+    }
     return { draw, show, set };
   }
 

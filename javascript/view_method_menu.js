@@ -45,7 +45,7 @@
       document.body.append(dialog);
       cards.show();
       dialog.showModal();
-      /** @type {HTMLElement | null} */ (dialog.querySelector("input"))?.focus();
+      dialog.querySelector("input")?.focus();
       ask();
     }
     /** @param {HTMLElement} place */
