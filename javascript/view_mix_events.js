@@ -3,6 +3,7 @@
  * settings, comes back to this window, or chooses a checkpoint in the WebUI's own list. */
 {
   const HOST_LISTS = ":is(#setting_sd_model_checkpoint, .model_selection:not(#setting_sd_modules))"; // the WebUI's own list of checkpoints, which has no id in Forge
+  const OURS = "#tab_merge_desk, [id^=merge_desk_]"; // the standalone page has no tab; the page's own requests are clicks too
   const HOST_SETTLED = 1000; // ms after a click elsewhere in which the WebUI has done what it asks for
   const FIELD_SETTLED = 250; // ms after a change of a field until Gradio has its value
 
@@ -14,7 +15,7 @@
     /** A click outside of our tab may have chosen a checkpoint, which Forge loads with its next picture only.
      * @param {MouseEvent} event */
     function refreshAfterHost(event) {
-      const inside = !(event.target instanceof Element) || event.target.closest("#tab_merge_desk");
+      const inside = !(event.target instanceof Element) || event.target.closest(OURS);
       if (!inside) setTimeout(refreshOnFocus, HOST_SETTLED);
     }
     /** A merge that was loaded over the checkpoint that is selected again is unloaded, as AUTOMATIC1111's list does

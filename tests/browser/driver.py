@@ -98,9 +98,9 @@ class Desk:
         hints    whether the callouts of a first visit stay
         script   JavaScript that the page is to run before its own
         """
+        self.output = OUTPUTS.get(address.partition("?")[0], Path("nowhere"))
         if not resumes:
-            for kept in OUTPUTS.get(address.partition("?")[0], Path("nowhere")).glob("**/desk*.json"):
-                kept.unlink(missing_ok=True)
+            self._forget()
         self.page = browser.new_page(viewport=VIEW, locale=locale)
         self.page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
@@ -116,10 +116,20 @@ class Desk:
             tabs.filter(has_text=re.compile(rf"^\s*{re.escape(tab)}\s*$")).click()
         self.page.wait_for_selector("[data-slot=IN05]")
         expect(self.part("status")).to_contain_text(status)
-        expect(self.page.locator("[data-mount=faders][data-resumed]")).to_be_attached()
+        faders = self.page.locator("[data-mount=faders][data-resumed]")
+        expect(faders).to_be_attached()
+        while not resumes and self.output.exists() and faders.get_attribute("data-resumed") == "true":
+            self._forget()  # the page before was closed while the server still kept what it had sent last
+            self.open_again()
+            expect(faders).to_be_attached()
         never = self.act("hints-never")
         if not hints and never.count():
             never.first.press("Enter")
+
+    def _forget(self) -> None:
+        """Remove the desk that the page before left."""
+        for kept in self.output.glob("**/desk*.json"):
+            kept.unlink(missing_ok=True)
 
     def _note_dialog(self, dialog: Any) -> None:
         self.complaints.append(f"the page asks in a window of the browser's: {dialog.message}")

@@ -13,6 +13,7 @@ from tests.browser.driver import DRAWN, OFFLINE, VIEW, Desk, expect, start, stop
 from tests.support.full_size import write_tiny
 from tests.support.gradio_env import PINS, python_with_gradio
 
+SETTLED, QUIET = 3000, 4000  # ms: after a change, and of rest
 LIST = ", ".join(f"{n / 25:g}" for n in range(26))
 
 
@@ -46,6 +47,15 @@ def test_nothing_hangs_out_of_a_narrow_page(desk: Desk) -> None:
     expect(desk.part("history-query")).to_be_visible()
     desk.page.set_viewport_size(narrow)
     assert desk.page.evaluate(out, ".merge-desk-history") == []
+
+
+def test_a_page_that_nobody_touches_asks_the_server_for_nothing(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.wait_for_timeout(SETTLED)
+    asked: list[str] = []
+    desk.page.on("request", lambda request: asked.append(f"{request.url} {request.post_data or ''}"[:300]))
+    desk.page.wait_for_timeout(QUIET)
+    assert [each for each in asked if "heartbeat" not in each] == []  # which Gradio 4 and later keep open
 
 
 def test_no_fader_of_an_sdxl_board_hangs_over_another_or_out_of_the_panel(desk: Desk) -> None:
