@@ -67,10 +67,13 @@ STATES = ("pins", "missing", "damaged", "other")  # what `report` sorts requirem
 # four processes, also on two cores: half of the time a test waits for files, pages and processes; each file
 # stays in one, since its tests share what they open
 SEVERAL = ("--numprocesses=4", "--dist=loadfile")
+# a test in a browser that failed is run once more, and named for it (RERUN): on a busy machine a browser, a
+# page and a server can each be late, and a fault of the page shows twice
+AGAIN = ("--reruns=1", "-raR")
 # two for the tests in a browser, after all others: each of them is a page, a server and a browser already
 RUNS = {
     "pytest": (*SEVERAL, "-m", "not browser"),
-    "pytest, in a browser": ("--numprocesses=2", "--dist=loadfile", "-m", "browser"),
+    "pytest, in a browser": ("--numprocesses=2", "--dist=loadfile", *AGAIN, "-m", "browser"),
 }
 NODE_MODULES = ROOT / "node_modules"
 NODE_FILES = (".npmrc", "package.json", "package-lock.json")  # what it is made from
