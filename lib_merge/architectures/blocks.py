@@ -12,6 +12,7 @@ from lib_merge.architectures.family import Component, Family, RangeAmounts
 from lib_merge.architectures.keys import component_of, slot_of
 from lib_merge.architectures.part_topology import ShapeMap
 
+BLOCKS_PER_LEVEL = 3  # blocks on one resolution of an LDM U-Net
 MIXERS = "the experience of mixers, not a measurement; a block map measures it for your models"
 OUTSIDE = {  # what the slots do that are no blocks
     "TIME": "The time embedding: tells every block how noisy the picture is.",

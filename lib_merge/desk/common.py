@@ -11,6 +11,7 @@ from html import escape
 from typing import Any, cast
 
 from lib_merge.architectures import Component, Family
+from lib_merge.architectures.blocks import BLOCKS_PER_LEVEL
 from lib_merge.errors import MergeError, PlanError, StoppedError
 from lib_merge.json_data import finite
 from lib_merge.service.server_paths import without_paths
@@ -18,7 +19,6 @@ from lib_merge.service.server_paths import without_paths
 MODEL_UNCHANGED = "Stopped. The model in memory is as it was before."
 # an error text that begins with one of these words is a sentence, and gets a capital letter
 SENTENCE_STARTS = ("a", "an", "choose", "it", "no", "number", "step", "the", "there", "this", "your")
-BLOCKS_PER_LEVEL = 3  # blocks on one resolution of an LDM U-Net
 
 
 @dataclass(frozen=True)

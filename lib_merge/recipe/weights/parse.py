@@ -51,16 +51,16 @@ from lib_merge.recipe.weights.supermerger_random import (
 )
 from lib_merge.recipe.weights.untitledmerger import Sliders, is_selector, read_selector
 
-BLOCK_WORD = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
-NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+BLOCK_OR_RANGE = re.compile(r"[A-Z][A-Z0-9_]*(-[A-Z][A-Z0-9_]*)?")
+UNSIGNED_NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 MISSING_COLON = re.compile(
-    rf"(?P<target>[A-Za-z][\w.*-]*(?: [\w.*-]+)*?)\s+(?P<amount>[+-]?{NUMBER.pattern})"
+    rf"(?P<target>[A-Za-z][\w.*-]*(?: [\w.*-]+)*?)\s+(?P<amount>[+-]?{UNSIGNED_NUMBER.pattern})"
 )
 CURVE_HINT = "such as 0.5, or GRAD_V; a preset of your own is put in by a click on the tab Weights"
 MOST_LINES = 1000  # rules in one text
 MOST_WORDS = 200  # in one target
 NAME = re.compile(r"[A-Za-z_][\w-]*")
-NUMBER_OR_LETTER = rf"(?:[+-]?{NUMBER.pattern}|{LETTER})"
+NUMBER_OR_LETTER = rf"(?:[+-]?{UNSIGNED_NUMBER.pattern}|{LETTER})"
 LISTED = re.compile(
     rf"\s*{NUMBER_OR_LETTER}(?:[\s,]+{NUMBER_OR_LETTER})+[\s,]*(?:(?<=[\s,])seed\s*=\s*\d+\s*)?"
 )
@@ -161,7 +161,7 @@ class _Entry:
                 if pending or len(text.split()) > 1:
                     self._fail("'*' stands alone", "leave it out, or write the other words alone")
                 continue
-            kind = BLOCK if BLOCK_WORD.fullmatch(word) else KEY
+            kind = BLOCK if BLOCK_OR_RANGE.fullmatch(word) else KEY
             if pending and words_by_kind[kind]:
                 self._fail(f"NOT stands before the first word of its kind, not before '{word}'", "")
             negated[kind] |= pending
@@ -179,7 +179,7 @@ class _Entry:
     def _elemental(self, blocks: str, elements: str, ratio: str) -> Rule:
         """SuperMerger's: an empty list of blocks or elements means all; a letter draws for every tensor."""
         target, tool = split_elements(blocks, elements)
-        odd = [word for word in target.blocks.words if not BLOCK_WORD.fullmatch(word)]
+        odd = [word for word in target.blocks.words if not BLOCK_OR_RANGE.fullmatch(word)]
         if odd:
             self._fail(f"'{odd[0]}' is no block", "BLOCKS:ELEMENTS:RATIO, such as IN01-IN04:attn1:0.5")
         letter = ratio.strip()
@@ -323,7 +323,7 @@ class _Entry:
     def _number_if_any(self) -> float | None:
         if any(self._stands(name) for name in preset_names() if name[0].isdigit()):
             return None
-        match = NUMBER.match(self.text, self.at)
+        match = UNSIGNED_NUMBER.match(self.text, self.at)
         if match is None:
             return None
         value = float(match.group())

@@ -1,0 +1,1 @@
+"""Searches for the weights of a merge: spaces, studies, scorers. Optuna is the extra `search`."""
