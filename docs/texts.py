@@ -41,6 +41,7 @@ MOUNTS = (
     "report",
     "grid",
     "history",
+    "queue",
 )  # headings
 # of Python, put together where no reader of its code sees it
 WORDS = (
@@ -99,6 +100,7 @@ MODULES = (
     "service/grid_jobs.py",
     "service/merging.py",
     "service/reports.py",
+    "service/saves.py",
 )
 # of desk: what goes to a host, to the command line or to a program
 NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "page", "jobs", "xyz", "table")

@@ -8,7 +8,8 @@
   const BUSY = ["grid.start", "grid.map", "grid.resume"];
 
   /** @param {DeskPage} page @returns {DeskTab} */
-  function create({ state, wire, mix, open }) {
+  function create(page) {
+    const { state, wire, mix, open } = page;
     const { field, part, make, button, problemBox } = globalThis.mergeDesk.dom;
     const { startProgress, endProgress, download } = globalThis.mergeDesk.dom;
     const axes = globalThis.mergeDesk.gridAxes.create({ state, changed: planSoon });
@@ -27,8 +28,6 @@
     let progress = "";
     /** @type {Desk.Problem | null} */
     let problem = null;
-    /** @type {Desk.WaitingView[]} */
-    let waiting = [];
     let pending = ""; // which of BUSY is asked for and not answered yet
     /** @type {Desk.CellSetup | null} */
     let shownCell = null; // a cell whose recipe has no faders
@@ -84,13 +83,10 @@
       else endProgress(task);
       showState();
     }
-    /** @template {"grid.add" | "grid.remove" | "grid.next"} N
-     * @param {N} name @param {Partial<Desk.Requests[N]>} data */
-    async function changeQueue(name, data) {
-      const response = await ask(name, data, { again: () => void changeQueue(name, data) });
-      if (response?.data) ({ waiting } = response.data);
+    async function addToQueue() {
+      const response = await ask("grid.add", input(), { again: addToQueue });
+      if (response?.data) page.queue.take(response.data);
       showState();
-      if (name !== "grid.remove") openTab(); // it may have begun
     }
     function stop() {
       ask("grid.stop", {}, { again: stop });
@@ -150,11 +146,7 @@
       const response = await wire.ask("grid.poll", { run, events }, { latest: true, again: poll });
       const update = response?.data;
       if (!update) return;
-      ({ waiting } = update);
-      if (update.run !== run) {
-        if (update.run > run) openTab(); // the next of the queue
-        return;
-      }
+      if (update.run !== run) return;
       update.cells.forEach(sheet.add);
       ({ events, running, progress } = update);
       if (update.blocks) sheet.setBlocks(update.blocks);
@@ -163,9 +155,8 @@
         showProblem();
       }
       showState();
-      // the next of the queue begins by itself, unless this one was stopped
-      if (running || waiting.length)
-        pollTimer = window.setTimeout(poll, update.cells.length ? POLL_SOON : POLL);
+      if (running) pollTimer = window.setTimeout(poll, update.cells.length ? POLL_SOON : POLL);
+      else page.queue.look(); // Stop holds it
     }
 
     // --- showing the state ---
@@ -186,29 +177,6 @@
         const found = field(`[data-act=${act}]`);
         if (found) found.disabled = !can;
       }
-      showQueue();
-    }
-    function showQueue() {
-      const row = (/** @type {Desk.WaitingView} */ { number, summary }) =>
-        make(
-          "li",
-          {},
-          make("span", {}, summary),
-          button("✕", `Take out of the queue: ${summary}`, () => changeQueue("grid.remove", { number }), {
-            "data-act": "grid-remove",
-          }),
-        );
-      const first = () => changeQueue("grid.next", {});
-      part("grid-queue")?.replaceChildren(
-        ...(waiting.length ? [make("p", {}, "Waiting:"), make("ol", {}, waiting.map(row))] : []),
-        ...(waiting.length && !running
-          ? [
-              button("Start the next", "Start the first grid of the queue", first, {
-                "data-act": "grid-next",
-              }),
-            ]
-          : []),
-      );
     }
     function showProblem() {
       part("grid-problem")?.replaceChildren(...(problem ? [problemBox(problem)] : []));
@@ -228,7 +196,7 @@
       const startTitle = "Merge and generate every cell; finished cells are kept";
       const mapTitle = "Take one block at a time from B and measure how much the picture changes";
       const resumeTitle = "Continue the last grid: generate the cells that are missing or failed";
-      const queueTitle = "Start this grid when the running one has ended";
+      const queueTitle = "Start this grid when the jobs before it have ended";
       const sheetTitle = "Download the sheet as a PNG with labels and every cell's recipe";
       return make(
         "div",
@@ -236,7 +204,7 @@
         button("Start", startTitle, () => start("grid.start"), act("start", first)),
         button("Stop", "Stop; finished cells are kept", stop, act("stop", off)),
         button("Resume", resumeTitle, () => start("grid.resume"), act("resume")),
-        button("Add to queue", queueTitle, () => changeQueue("grid.add", input()), act("add", off)),
+        button("Add to queue", queueTitle, addToQueue, act("add", off)),
         button("Block map", mapTitle, () => start("grid.map"), act("map")),
         make("span", { class: "md-space" }),
         button("Sheet", sheetTitle, () => save("grid.sheet"), act("sheet", off)),
@@ -267,6 +235,7 @@
       sheet.draw();
       showState();
       showProblem();
+      page.queue.show();
       opened = false;
     }
     function shown() {
@@ -274,7 +243,11 @@
       else planSoon();
       opened = true;
       axes.show(); // the method may be another
+      page.queue.look();
     }
+    page.queue.onGrid((started) => {
+      if (opened && started > run) openTab(); // the next of the queue
+    });
     return { draw, shown };
   }
 

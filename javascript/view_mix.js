@@ -24,6 +24,7 @@
       ...{ showHints: () => hints.showAgain(), fittingFiles: () => fitting.files() },
     };
     page.mix = mix;
+    page.queue = globalThis.mergeDesk.queue.create(page);
     const faders = globalThis.mergeDesk.faders.create(page);
     const presets = globalThis.mergeDesk.presets.create(page);
     const pictures = globalThis.mergeDesk.pictures.create(page);
@@ -346,30 +347,18 @@
       await wire.ask("lists.open", {}, { latest: true, again: openLists });
     }
 
-    // --- the box Save ---
-
-    wire.onPress("mix.save", () => {
-      const task = startProgress();
-      pictures.showSaving();
-      const previewed = !state.ui || state.requested() === state.sent;
-      const showResponse = (/** @type {DeskResponse<"mix.save">} */ response) => {
-        endProgress(task);
-        if (response.status) pictures.showStatus(response.status);
-        pictures.showSheet(response, previewed);
-      };
-      return { data: { parameters: state.ui ? state.parameters() : {} }, task, hear: showResponse };
-    });
-
     // --- coming to life ---
 
     /** @param {HTMLElement} root */
     function listen(root) {
       faders.listen(root);
       pictures.draw();
+      page.queue.draw();
       if (state.ui) drawFaders();
       // on a narrow page the sliders are below the window, and have no height before they are drawn
       whenShown(find("#merge_desk_lists") ?? root, openLists);
       whenShown(root, () => state.ui && openLists());
+      whenShown(root, page.queue.look);
       whenShown(root, refreshOnFocus); // the host's own fields may have been changed on another tab
     }
     return { tick: progress.tick };

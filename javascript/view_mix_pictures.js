@@ -1,17 +1,15 @@
 "use strict";
-/* The tab Mix, around the stage: Generate, Unload merge and the other buttons, problems, what is in memory, and the
- * box Save. The pictures themselves are in view_mix_stage.js. */
+/* The tab Mix, around the stage: Generate, Unload merge and the other buttons, problems, and what is in memory.
+ * The pictures themselves are in view_mix_stage.js. */
 {
   /** @type {Record<string, string>} */
   const DOING = { apply: "generating", compare: "generating A, once", unload: "unloading" };
-
-  const NOT_PREVIEWED = "Saved as the sliders are now: no picture was generated with these weights yet.";
 
   /** @param {DeskPage} page */
   function create(page) {
     const { state, mix } = page;
     const { engaged } = globalThis.mergeDesk;
-    const { find, field, mount, part, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
+    const { find, field, mount, part, make, button, problemBox } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
     const stage = globalThis.mergeDesk.stage.create(page);
 
@@ -179,29 +177,6 @@
       part("engaged-notice")?.replaceChildren(...(text ? [box] : []));
     }
 
-    // --- the box Save ---
-
-    const showSaving = () => part("fact-sheet")?.replaceChildren(make("p", { class: "md-hint" }, "Saving …"));
-    /** @param {DeskResponse<"mix.save">} response
-     * @param {boolean} previewed  whether the picture on the page is of what was saved */
-    function showSheet({ problem, data }, previewed) {
-      const text = (/** @type {string} */ card) =>
-        make(
-          "details",
-          { "data-part": "model-card" },
-          make("summary", {}, "Text for a model card"),
-          button("Copy", "Copy the text for a model card", () => navigator.clipboard?.writeText(card)),
-          make("pre", { class: "md-model-card" }, card),
-        );
-      if (problem) part("fact-sheet")?.replaceChildren(problemBox(problem));
-      else if (data)
-        part("fact-sheet")?.replaceChildren(
-          ...(previewed ? [] : [make("p", { class: "md-hint" }, NOT_PREVIEWED)]),
-          sheet(data.sheet),
-          ...(data.card ? [text(data.card)] : []),
-        );
-    }
-
     const { sheet: furtherPictures } = stage;
     return {
       draw,
@@ -211,8 +186,6 @@
       showStatus,
       showProblem,
       showNotice,
-      showSaving,
-      showSheet,
     };
   }
 

@@ -154,9 +154,6 @@ declare namespace Desk {
   interface GridPosition {
     position: [number, number, number];
   }
-  interface GridQueue {
-    waiting: WaitingView[];
-  }
   interface GridRow {
     row: number;
     sheet: number;
@@ -184,7 +181,6 @@ declare namespace Desk {
     cells: CellView[];
     blocks: Record<string, number> | null;
     problem: Problem | null;
-    waiting: WaitingView[];
   }
   interface HealthResult {
     files: HealthView[];
@@ -421,6 +417,13 @@ declare namespace Desk {
   interface QueueNumber {
     number: number;
   }
+  interface QueueState {
+    waiting: WaitingView[];
+    saving: SavingView | null;
+    saved: SavedView[];
+    held: boolean;
+    grid: number;
+  }
   interface Rank {
     name: string;
     input: number | null;
@@ -531,14 +534,27 @@ declare namespace Desk {
     format: string;
     overwrite: boolean;
     save_options: string[];
+    previewed: boolean;
   }
   interface SaveResult {
     sheet: [string, string][];
     card: string;
+    previewed: boolean;
   }
   interface SavedAxes {
     name: string;
     axes: Record<string, [string, string]>;
+  }
+  interface SavedView {
+    number: number;
+    file: string;
+    summary: string;
+  }
+  interface SavingView {
+    number: number;
+    summary: string;
+    text: string;
+    share: number;
   }
   interface Selection {
     a: string;
@@ -585,7 +601,9 @@ declare namespace Desk {
   }
   interface WaitingView {
     number: number;
+    kind: string;
     summary: string;
+    recipe: string;
   }
   interface WeightsOptions {
     example: string;
@@ -603,6 +621,12 @@ declare namespace Desk {
     "lists.align": EmptyRequest;
     "lists.fit": EmptyRequest;
     "language.open": LanguageName;
+    "queue.poll": EmptyRequest;
+    "queue.remove": QueueNumber;
+    "queue.restore": QueueNumber;
+    "queue.next": EmptyRequest;
+    "queue.stop": QueueNumber;
+    "queue.dismiss": QueueNumber;
     "mix.apply": FaderAmounts;
     "mix.compare": FaderAmounts;
     "mix.unload": FaderAmounts;
@@ -610,12 +634,13 @@ declare namespace Desk {
     "mix.load_engaged": EmptyRequest;
     "mix.stop": EmptyRequest;
     "mix.progress": EmptyRequest;
-    "mix.save": SaveRequest;
     "mix.save_preset": PresetAmounts;
     "mix.import_presets": PresetText;
     "mix.rename_preset": PresetRename;
     "mix.delete_preset": PresetName;
     "mix.numbers": NumberText;
+    "mix.save": SaveRequest;
+    "mix.saved": QueueNumber;
     "mix.further_picture": FurtherPicture;
     "mix.keep": PageToKeep;
     "mix.resume": EmptyRequest;
@@ -641,8 +666,6 @@ declare namespace Desk {
     "grid.start": GridInput;
     "grid.map": GridInput;
     "grid.add": GridInput;
-    "grid.remove": QueueNumber;
-    "grid.next": EmptyRequest;
     "grid.resume": EmptyRequest;
     "grid.stop": EmptyRequest;
     "grid.poll": GridSeen;
@@ -671,6 +694,12 @@ declare namespace Desk {
     "lists.align": AlignmentNote;
     "lists.fit": FittingFiles;
     "language.open": LanguageTexts;
+    "queue.poll": QueueState;
+    "queue.remove": QueueState;
+    "queue.restore": QueueState;
+    "queue.next": QueueState;
+    "queue.stop": QueueState;
+    "queue.dismiss": QueueState;
     "mix.apply": MixResult;
     "mix.compare": MixResult;
     "mix.unload": MixResult;
@@ -678,12 +707,13 @@ declare namespace Desk {
     "mix.load_engaged": EngagedMerge;
     "mix.stop": EmptyRequest;
     "mix.progress": MixProgress;
-    "mix.save": SaveResult;
     "mix.save_preset": PresetsResult;
     "mix.import_presets": PresetsResult;
     "mix.rename_preset": PresetsResult;
     "mix.delete_preset": PresetsResult;
     "mix.numbers": NumbersResult;
+    "mix.save": QueueState;
+    "mix.saved": SaveResult;
     "mix.further_picture": FurtherResult;
     "mix.keep": EmptyRequest;
     "mix.resume": ResumedDesk;
@@ -708,9 +738,7 @@ declare namespace Desk {
     "grid.plan": GridSummary;
     "grid.start": GridStarted;
     "grid.map": GridStarted;
-    "grid.add": GridQueue;
-    "grid.remove": GridQueue;
-    "grid.next": GridQueue;
+    "grid.add": QueueState;
     "grid.resume": GridStarted;
     "grid.stop": GridStopped;
     "grid.poll": GridUpdate;

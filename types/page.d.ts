@@ -19,6 +19,7 @@ interface MergeDesk {
   language: typeof import("../javascript/language.js");
   languagePage: typeof import("../javascript/language_page.js");
   mix: typeof import("../javascript/view_mix.js");
+  queue: typeof import("../javascript/view_queue.js");
   faders: typeof import("../javascript/view_mix_faders.js");
   fader: typeof import("../javascript/view_mix_fader.js");
   faderCard: typeof import("../javascript/view_mix_fader_card.js");
@@ -73,6 +74,7 @@ interface DeskPage {
   state: InstanceType<MergeDesk["state"]["DeskState"]>;
   wire: InstanceType<MergeDesk["wire"]["Wire"]>;
   mix: DeskMix;
+  queue: DeskQueue;
   /** Brings a tab into sight. */
   open: (tab: string) => void;
   /** The lists above the tabs say something else. */
@@ -143,6 +145,18 @@ interface DeskNotice {
 
 /** What Python says the desk is to be set up with. */
 type DeskSetup = Pick<Desk.PageSetup, "amounts" | "scalars" | "extras">;
+
+/** The queue of grids and saves. */
+interface DeskQueue {
+  draw: () => void;
+  /** The list again, where a tab has drawn a place for it. */
+  show: () => void;
+  /** Asks what is in the queue now. */
+  look: () => void;
+  take: (fresh: Desk.QueueState) => void;
+  /** The listener gets the run of the grid that was started last. */
+  onGrid: (listener: (run: number) => void) => void;
+}
 
 /** The faders, for the scripts of all tabs. */
 interface DeskMix {

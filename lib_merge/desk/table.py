@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lib_merge.desk.languages import handlers as language_handlers
 from lib_merge.desk.lists import fitting, handlers
 from lib_merge.desk.protocol import Endpoint, endpoints_of
+from lib_merge.desk.queue import handlers as queue_handlers
 from lib_merge.desk.tab import Tab
 from lib_merge.desk.tabs.grid.tab import GRID_TAB
 from lib_merge.desk.tabs.history.tab import HISTORY_TAB
@@ -15,11 +16,12 @@ from lib_merge.desk.tabs.mix.tab import MIX_TAB
 from lib_merge.desk.tabs.report.tab import REPORT_TAB
 from lib_merge.desk.tabs.weights.tab import WEIGHTS_TAB
 
-# of the lists above the tabs, and the language
+# of the lists above the tabs, the language, and the queue
 LIST_ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints_of(handlers),
     *endpoints_of(fitting),
     *endpoints_of(language_handlers),
+    *endpoints_of(queue_handlers),
 )
 TABS: tuple[Tab, ...] = (MIX_TAB, WEIGHTS_TAB, METHODS_TAB, REPORT_TAB, GRID_TAB, HISTORY_TAB)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,18 +30,19 @@ from lib_merge.grid import (
 from lib_merge.grid.axes.read import CellPosition
 from lib_merge.grid.blockmap import block_changes, draw_map, map_axis, map_columns, map_recipe
 from lib_merge.grid.files import grid_infotext, grid_to_dict
-from lib_merge.grid.plan import format_duration
+from lib_merge.grid.plan import format_duration, render_grid_plan_text
 from lib_merge.grid.sheet import draw_sheet, load_tiles
+from lib_merge.live import ident_of
 from lib_merge.picture import DrawSettings
 from lib_merge.recipe import parse_recipe
 from lib_merge.service.grids import GridBackend, run_grid_job
+from lib_merge.service.job_queue import JobQueue, Turn
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_WAITING = 50
 GRIDS_FOLDER = "grids"  # under the host's data_dir()
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,6 @@ class GridJob:
     is_map            whether it is the map of effective blocks
     host_job_started  set once the host's job runs; until then another job may be running
     end_message       a sentence about how it ended
-    ended             set at the very end of its thread
     """
 
     number: int
@@ -70,7 +70,6 @@ class GridJob:
     failure: Exception | None = None
     end_message: str = ""
     merges: int = 0
-    ended: bool = False
 
     def is_stop_requested(self) -> bool:
         """Whether *Stop* was pressed; called inside the host's job."""
@@ -111,23 +110,38 @@ class GridJob:
 
 
 @dataclass(frozen=True)
-class WaitingGrid:
-    """A grid that starts when those before it have ended."""
+class GridOrder:
+    """A grid that is to be started; it can wait in the queue."""
 
-    number: int
     plan: GridPlan
     backend: GridBackend
+    start: Callable[[GridOrder, Turn], None]
+    task: str = ""
+    kind: str = "grid"
+    target: Path | None = None
+
+    @property
+    def summary(self) -> str:
+        """Its plan, in a line."""
+        return render_grid_plan_text(self.plan)
+
+    @property
+    def recipe(self) -> str:
+        """The text of the recipe that it varies."""
+        return ident_of(self.plan.base.cell.recipe).recipe
+
+    def begin(self, turn: Turn) -> None:
+        """Start its thread."""
+        self.start(self, turn)
 
 
 class Grids:
-    """The grids of one service, one at a time, others waiting in a queue; thread-safe."""
+    """The grids of one service, one at a time; thread-safe."""
 
-    def __init__(self, service: MergeService) -> None:
-        self._service = service
-        self._lock = threading.Lock()
-        self._count = self._added = 0
+    def __init__(self, service: MergeService, queue: JobQueue) -> None:
+        self._service, self._queue = service, queue
+        self._count = 0
         self.job: GridJob | None = None
-        self.waiting: tuple[WaitingGrid, ...] = ()
 
     def plan(
         self,
@@ -160,44 +174,31 @@ class Grids:
     def start(self, plan: GridPlan, backend: GridBackend, task: str = "") -> GridJob:
         """Start a grid in a thread; cells that are finished already are kept."""
         self._check_live()
-        with self._lock:
+        with self._queue.lock:
             if self.job is not None and self.job.running:
                 raise RecipeError("a grid is running already", hint="Stop ends it and keeps its cells")
-            return self._begin(plan, backend, task)
+            self._queue.begin(GridOrder(plan, backend, self._begin, task))
+            job = self.job
+        assert job is not None
+        return job
 
-    def add(self, plan: GridPlan, backend: GridBackend) -> None:
-        """Let a grid start when all others have ended; at once where none is running."""
+    def add(self, plan: GridPlan, backend: GridBackend) -> int:
+        """Let a grid start when the jobs before it have ended; its number in the queue."""
         self._check_live()
-        with self._lock:
-            if len(self.waiting) >= MOST_WAITING:
-                raise RecipeError(f"{MOST_WAITING} grids are waiting already", hint="take one out first")
-            self._added += 1
-            self.waiting = (*self.waiting, WaitingGrid(self._added, plan, backend))
-        self.start_next()
+        return self._queue.add(GridOrder(plan, backend, self._begin))
 
-    def remove(self, number: int) -> None:
-        """Take a waiting grid out of the queue."""
-        with self._lock:
-            self.waiting = tuple(grid for grid in self.waiting if grid.number != number)
-
-    def start_next(self) -> GridJob | None:
-        """Start the first of the waiting grids; None where one is running, or none is waiting."""
-        with self._lock:
-            if not self.waiting or (self.job is not None and self.job.running and not self.job.ended):
-                return None
-            first, *rest = self.waiting
-            self.waiting = tuple(rest)
-            return self._begin(first.plan, first.backend, "")
-
-    def _begin(self, plan: GridPlan, backend: GridBackend, task: str) -> GridJob:
-        """Start a grid's thread, while the lock is held."""
+    def _begin(self, order: GridOrder, turn: Turn) -> None:
+        """Start a grid's thread, while the queue's lock is held."""
+        turn.take()
         self._count += 1
+        plan = order.plan
         is_map = "x" in plan.axes and plan.axes["x"].text == map_axis(plan.base.family).text
-        job = GridJob(self._count, plan, backend, self.store(plan), is_map, began=time.monotonic())
-        job.thread = threading.Thread(target=self._run, args=(job, task), name="merge-desk-grid", daemon=True)
+        job = GridJob(self._count, plan, order.backend, self.store(plan), is_map, began=time.monotonic())
+        job.thread = threading.Thread(
+            target=self._run, args=(job, order.task, turn), name="merge-desk-grid", daemon=True
+        )
         self.job = job
         job.thread.start()
-        return job
 
     def _check_live(self) -> None:
         host = self._service.host
@@ -244,7 +245,7 @@ class Grids:
         """The folder of all grids."""
         return self._service.host.data_dir() / GRIDS_FOLDER
 
-    def _run(self, job: GridJob, task: str) -> None:
+    def _run(self, job: GridJob, task: str, turn: Turn) -> None:
         try:
             tell = job.finished_cells.append
             done = run_grid_job(
@@ -268,9 +269,7 @@ class Grids:
             log.info("a grid has ended with an error", exc_info=error)
             job.failure = error
             job.end_message = "This grid ended with an error; its finished cells are kept."
-        job.ended = True
-        if not job.stop_requested.is_set():  # after Stop the queue waits for the user
-            self.start_next()
+        turn.end(stopped=job.stop_requested.is_set())
 
     def _save(self, job: GridJob) -> None:
         """Save the finished sheet as the host's settings say."""

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from lib_merge.checkpoint import ALL_HASHES, Hashes, Header, hash_file
-from lib_merge.errors import MergeError, PlanError
-from lib_merge.execute import MergeOptions, Overflow
+from lib_merge.checkpoint import Header
+from lib_merge.errors import MergeError
 from lib_merge.hosts.host import (
     DrawSettings,
     Host,
@@ -23,26 +21,17 @@ from lib_merge.hosts.host import (
     ListedFile,
     Picture,
 )
-from lib_merge.library.history import SAVED, History
+from lib_merge.library.history import History
 from lib_merge.live import BrokenModelError, LiveSession, MergeIdent, SwapReport
-from lib_merge.plan import Plan, make_plan
 from lib_merge.progress import NoProgress, Progress
 from lib_merge.rebasin import Alignments
 from lib_merge.recipe import Recipe
-from lib_merge.recipe.hashing import InputHashes
-from lib_merge.save.saving import (
-    DIFFUSERS_FORMAT,
-    SAVE_FORMATS,
-    copy_yaml,
-    file_name,
-    save_merge,
-    saving_problems,
-    size_of,
-    yaml_problems,
-)
+from lib_merge.save.saving import SAVE_FORMATS
+from lib_merge.service import saving
 from lib_merge.service.activity import GENERATING, LOADING, Activity
 from lib_merge.service.host_files import HostFiles
 from lib_merge.service.request import MergeRequest, Resolved
+from lib_merge.service.saving import PreparedSave, SavedMerge
 from lib_merge.service.server_paths import without_paths
 
 log = logging.getLogger(__name__)
@@ -70,17 +59,6 @@ class Status:
     unavailable_reason: str
     note: str = ""
     next_base: str = ""
-
-
-@dataclass(frozen=True)
-class SavedMerge:
-    """A saved file, its hashes (none for a folder), and the values that overflowed and were clamped."""
-
-    checkpoint: ListedFile
-    plan: Plan
-    nbytes: int
-    hashes: Hashes
-    overflow: Overflow = field(default_factory=Overflow)
 
 
 @dataclass(frozen=True)
@@ -189,7 +167,7 @@ class MergeService(HostFiles):
         self.engaged: MergeRequest | None = None  # applied again whenever the host reloads its checkpoint
         self.job_merge: MergeIdent | None = None  # the merge of the recipe that the host's last job carried
         self.failures: dict[str, str] = {}  # place of a failure inside the host -> message for the page
-        self._threads = threads
+        self.threads = threads
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
         self.history = History(host.data_dir())
@@ -230,7 +208,7 @@ class MergeService(HostFiles):
         """The merge in memory, None where the model is the checkpoint."""
         return self.session.ident if self.is_live() else None
 
-    def _write_down(self, recipe: Recipe, **facts: Any) -> int:
+    def write_down(self, recipe: Recipe, **facts: Any) -> int:
         """Add a merge to the history; the id of its entry, 0 where that fails, which is only logged."""
         try:
             return self.history.add(recipe, **facts)
@@ -266,12 +244,12 @@ class MergeService(HostFiles):
         if job.applied is not None:
             picture = job.picture
             facts = {"picture": picture.image, "infotext": picture.infotext} if picture else {}
-            job.entry = self._write_down(self.with_known_hashes(job.applied), **facts)
+            job.entry = self.write_down(self.with_known_hashes(job.applied), **facts)
 
     @contextmanager
-    def work_on_files(self, label: str) -> Generator[Progress]:
+    def work_on_files(self, label: str, task: str = "") -> Generator[Progress]:
         """A job of the host that leaves the model in memory alone, and says how far it is."""
-        with self.host.job(f"Merge Desk: {label}", model=False) as progress:
+        with self.host.job(f"Merge Desk: {label}", task, model=False) as progress:
             self.activity = Activity(progress)
             try:
                 yield self.activity
@@ -346,51 +324,16 @@ class MergeService(HostFiles):
                    progress and alignments are those of the host
         task       see `job`
         """
-        resolved = self.resolve(request)
-        plan = make_plan(resolved.recipe, self.headers(resolved))
-        target = self._target_folder(format) / file_name(name, format)
-        loaded = self.host.loaded().checkpoint
-        inputs = [source.path for source in plan.sources] + ([loaded.path] if loaded else [])
-        problems = saving_problems(plan, target, format, inputs=inputs, overwrite=overwrite)
-        base = plan.sources[plan.predictor if plan.prediction_notes else plan.base].path
-        if format != DIFFUSERS_FORMAT:
-            problems += yaml_problems(base, target, overwrite=overwrite)
-        if problems:
-            raise PlanError(problems)
-        device = self.host.device()
-        with self.host.job("Merge Desk: saving", task, model=False) as progress:
-            hashing = InputHashes(
-                self.hash_cache, {file: listed.path for file, listed in resolved.files.items()}
-            )
-            plan = make_plan(hashing.with_known_hashes(resolved.recipe), self.headers(resolved))
-            with hashing:
-                overflow = save_merge(
-                    plan,
-                    target,
-                    format,
-                    MergeOptions(
-                        device=device,
-                        threads=self._threads,
-                        progress=progress,
-                        alignments=self.session.alignments,
-                        overwrite=overwrite,
-                    ),
-                    recorded=hashing.with_all_hashes,
-                )
-                plan = replace(plan, recipe=hashing.with_all_hashes(plan.recipe))
-            if format == DIFFUSERS_FORMAT:  # which is not in the host's list of checkpoints
-                self._write_down(plan.recipe, kind=SAVED, file=target.name)
-                return SavedMerge(ListedFile(target.name, target), plan, size_of(target), Hashes(), overflow)
-            hashes = hash_file(target, progress=progress)
-        self.hash_cache.record(target, hashes, ALL_HASHES)
-        self._write_down(plan.recipe, kind=SAVED, file=target.name, sha256=hashes.sha256 or "")
-        copy_yaml(base, target, overwrite=overwrite)
-        return SavedMerge(self.host.register(target), plan, size_of(target), hashes, overflow)
+        return self.write_save(self.prepare_save(request, name, format=format, overwrite=overwrite), task)
 
-    def _target_folder(self, format: str) -> Path:
-        """The host's checkpoint folder; diffusers folders go elsewhere, or their parts would be listed."""
-        if format != DIFFUSERS_FORMAT:
-            return self.host.folders()[0]
-        folder = self.host.data_dir() / DIFFUSERS_FORMAT
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def prepare_save(
+        self, request: MergeRequest, name: str, *, format: str = SAVE_FORMATS[0], overwrite: bool = False
+    ) -> PreparedSave:
+        """Validate a merge and the name of its file, for `write_save`."""
+        return saving.prepare_save(self, request, name, format, overwrite=overwrite)
+
+    def write_save(
+        self, save: PreparedSave, task: str = "", *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> SavedMerge:
+        """Write the file of a prepared save; see saving.write."""
+        return saving.write(self, save, task, is_wanted)

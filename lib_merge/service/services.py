@@ -1,10 +1,12 @@
-"""The services of one host, which all pages and the HTTP API share: merges, grids, reports."""
+"""The services of one host, which all pages and the HTTP API share: merges, grids, saves, reports."""
 
 from __future__ import annotations
 
 from lib_merge.service.grid_jobs import Grids
+from lib_merge.service.job_queue import JobQueue
 from lib_merge.service.merging import MergeService
 from lib_merge.service.reports import Reports
+from lib_merge.service.saves import Saves
 
 
 class Services:
@@ -12,5 +14,7 @@ class Services:
 
     def __init__(self, merging: MergeService) -> None:
         self.merging = merging
-        self.grids = Grids(merging)
+        self.queue = JobQueue()
+        self.grids = Grids(merging, self.queue)
+        self.saves = Saves(merging, self.queue)
         self.reports = Reports(merging)

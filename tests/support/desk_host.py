@@ -5,7 +5,7 @@ No torch is needed, so that the tab can be tried on the Gradio of any WebUI.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from PIL import Image
 from lib_merge.checkpoint import Hashes
 from lib_merge.hosts.host import Capabilities, DrawSettings, HostDefaults, ListedFile, Loaded, Picture
 from lib_merge.live import LiveModel, MergeIdent, SwapReport
+from lib_merge.plan import make_plan
 from lib_merge.progress import NoProgress, Progress
-from lib_merge.service.merging import MergeService, PreparedMerge, SavedMerge
+from lib_merge.service.merging import MergeService, PreparedMerge
 from lib_merge.service.request import MergeRequest
+from lib_merge.service.saving import PreparedSave, SavedMerge
 
 
 class PaperHost(HostDefaults):
@@ -109,13 +111,20 @@ class PaperService(MergeService):
         self.live = None
         return None
 
-    def save(self, request: MergeRequest, name: str, **options: Any) -> SavedMerge:
+    def prepare_save(self, request: MergeRequest, name: str, **options: Any) -> PreparedSave:
         if self.failure:
             raise self.failure
         self.requests.append(request)
-        return SavedMerge(
-            ListedFile(name, Path(f"{name}.safetensors")), self.plan(request), 4096, Hashes(sha256="ab" * 32)
-        )
+        return super().prepare_save(request, name, **options)
+
+    def write_save(
+        self, save: PreparedSave, task: str = "", *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> SavedMerge:
+        with self.work_on_files("saving", task):
+            assert is_wanted()
+            plan = make_plan(save.resolved.recipe, save.headers)
+        name = save.target.stem
+        return SavedMerge(ListedFile(name, save.target), plan, 4096, Hashes(sha256="ab" * 32))
 
     def slot_differences(self, a: str, b: str) -> Mapping[str, float]:
         return {"IN00": 0.02, "OUT05": 0.2, "VAE": 0.0}

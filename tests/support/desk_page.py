@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,17 @@ class DeskPage:
         assert response.problem is not None
         assert response.data is None
         return response.problem
+
+    def saved(self, selection: Selection | None = None, /, **data: Any) -> Response:
+        """Saves, and waits for what comes of it."""
+        before = {save.number for save in self.data("queue.poll").saved}
+        self.data("mix.save", selection, **data)
+        for _ in range(600):
+            numbers = {save.number for save in self.data("queue.poll").saved} - before
+            if numbers:
+                return self.ask("mix.saved", selection, number=numbers.pop())
+            time.sleep(0.1)
+        raise AssertionError("the save does not end")
 
     def send(self, text: str, selection: Selection | None = None) -> Response:
         """Whatever the first input of an event may be."""

@@ -107,7 +107,8 @@ def test_every_endpoint_has_its_event_its_response_and_as_many_inputs_as_the_pag
 def test_saving_takes_a_name_and_renews_the_lists(wiring: dict[str, Any]) -> None:
     save = event(wiring, "mix.save")
     assert save["inputs"] == ["action", *LISTS, "name", "format", "overwrite", "save_options"]
-    assert save["outputs"] == ["mix_save_response", "a", "b", "c", "overwrite"]
+    assert save["outputs"] == ["mix_save_response", "overwrite"]
+    assert event(wiring, "mix.saved")["outputs"] == ["mix_saved_response", "a", "b", "c"]
 
 
 def test_what_is_kept_and_undone_sets_the_hosts_fields_but_its_seed(wiring: dict[str, Any]) -> None:
@@ -146,9 +147,16 @@ def test_what_is_asked_while_another_event_is_under_way_waits_in_no_queue(wiring
     assert [endpoint.name for endpoint in endpoints() if not endpoint.queued] == [
         "lists.fit",
         "language.open",
+        "queue.poll",
+        "queue.remove",
+        "queue.restore",
+        "queue.next",
+        "queue.stop",
+        "queue.dismiss",
         "mix.stop",
         "mix.progress",
         "mix.numbers",
+        "mix.save",
         "mix.keep",
         "mix.picture",
         "report.progress",

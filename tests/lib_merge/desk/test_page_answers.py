@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,7 +40,8 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "mix.keep_cards": {"cards": [{"id": "0123456789abcdef", "marked": True, "text": "{}"}], "gone": ["x"]},
     "mix.set_up": {"lists": {"b": "", "method": "TIES"}, "align": True, "drawing": {"seed": 3}},
     "mix.picture": {"id": "0123456789abcdef"},
-    "mix.save": {"parameters": FADERS},
+    "mix.save": {"parameters": FADERS, "previewed": False},
+    "mix.saved": {"number": 1},
     "mix.save_preset": {**PRESET, "amounts": {"OUT05": 0.5}},
     "mix.import_presets": {"text": "mine\t1, 2", "family": "sd1"},
     "mix.rename_preset": {**PRESET, "new_name": "yours"},
@@ -54,7 +55,7 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "grid.picture": {"position": [0, 0, 0]},
     "grid.save_axes": {"name": "mine", "axes": {"x": ["alpha", "0, 1"]}},
     "grid.delete_axes": {"name": "mine"},
-    "grid.remove": {"number": 1},
+    **{f"queue.{verb}": {"number": 1} for verb in ("remove", "restore", "stop", "dismiss")},
     "grid.poll": {"run": 1, "at": 2},
     "grid.load_cell": {"place": [0, 1, 0]},
     "grid.row": {"row": 1, "sheet": 0},
@@ -68,7 +69,7 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "report.compare": COMPARED,
     "report.check": {"models": ["b"], "base": "a"},
 }
-GRIDS = ("grid.start", "grid.map", "grid.resume", "grid.add", "grid.next")
+GRIDS = ("grid.start", "grid.map", "grid.resume", "grid.add", "queue.next")
 BEGUN = (*GRIDS, "history.apply", "history.save")  # would merge or draw
 PLOTS = ("report.plot",)  # as report.compare, and slow
 EACH = 17  # of how many variations of a text one is sent; each event begins at another
@@ -89,7 +90,8 @@ class Event:
 
 def carried(out: object) -> list[dict[str, Any]]:
     """The data in what an event gives."""
-    payloads = CARRIED.findall(" ".join(str(part) for part in (out if isinstance(out, list) else [out])))
+    parts = cast("list[object]", out) if isinstance(out, list) else [out]
+    payloads = CARRIED.findall(" ".join(map(str, parts)))
     return [json.loads(html.unescape(part), parse_constant=pytest.fail) for part in payloads]
 
 
@@ -141,7 +143,7 @@ def test_every_event_of_the_page_is_tried_here(events: list[Event]) -> None:
         *SENT,
         *BEGUN,
         *PLOTS,
-    } - {"grid.resume", "grid.next"}
+    } - {"grid.resume", "queue.next"}
 
 
 def test_a_text_that_is_no_object_is_a_problem_on_the_page(events: list[Event]) -> None:

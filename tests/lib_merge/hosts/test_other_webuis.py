@@ -50,6 +50,10 @@ def webui(
 class Job:
     """A job whose every change is noted."""
 
+    changed: list[tuple[str, object]]
+    comments: list[str]
+    extra_generation_params: dict[str, object]
+
     def __init__(self, **settings: str) -> None:
         self.__dict__.update(override_settings=settings, extra_generation_params={"Seed": 1}, changed=[])
         self.__dict__.update(comments=[], sd_model_name="a", sd_model_hash="0123456789")
@@ -80,11 +84,15 @@ def test_a_picture_with_a_recipe_is_drawn_and_says_that_it_is_not_used(webui: St
     assert not webui.state.interrupted
 
 
+def must_not_be_called(*_: object, **__: object) -> None:
+    pytest.fail("listened to")
+
+
 def test_choosing_a_checkpoint_is_the_hosts_own_affair(webui: StandIn) -> None:
     own = webui.opts.data_labels["sd_model_checkpoint"].onchange = lambda: None
     names = webui.start()
     assert webui.opts.data_labels["sd_model_checkpoint"].onchange is own
-    component = SimpleNamespace(select=lambda *_, **__: pytest.fail("listened to"))
+    component = SimpleNamespace(select=must_not_be_called)
     names["remember"](component, elem_id="setting_sd_model_checkpoint")
     assert webui.xyz.axis_options == []
 
@@ -106,7 +114,8 @@ def test_a_merge_is_saved_from_the_api_and_from_the_page(webui: StandIn) -> None
     assert read_header(written).tensors.keys() == read_header(webui.folder / "a.safetensors").tensors.keys()
     assert "mix" in call(services, "GET", "status")["checkpoints"]
     page = DeskPage(services.merging, Selection("a", "b", method="weighted_sum"))
-    assert page.data("mix.save", name="page", parameters={"alpha": 0.25}).sheet
+    data: Any = page.saved(name="page", parameters={"alpha": 0.25}).data
+    assert data.sheet
     assert (webui.folder / "page.safetensors").is_file()
 
 

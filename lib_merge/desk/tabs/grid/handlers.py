@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lib_merge.desk.common import data_url, problem_of
 from lib_merge.desk.protocol import Action, EmptyRequest, action
+from lib_merge.desk.queue.view import QueueState, queue_state
 from lib_merge.desk.selection import drawing_settings, merge_request
 from lib_merge.desk.tabs.grid.axis_menu import axis_views
 from lib_merge.desk.tabs.grid.view import (
@@ -25,16 +26,13 @@ from lib_merge.desk.tabs.grid.view import (
     GridInput,
     GridOptions,
     GridPosition,
-    GridQueue,
     GridRow,
     GridSeen,
     GridStarted,
     GridStopped,
     GridSummary,
     GridUpdate,
-    QueueNumber,
     SheetView,
-    WaitingView,
     cell_setup,
 )
 from lib_merge.errors import RecipeError
@@ -121,27 +119,13 @@ def map_(service: Services, action: Action[GridInput]) -> GridStarted:
 
 
 @action("grid.add", drawing=True)
-def add(service: Services, action: Action[GridInput]) -> GridQueue:
+def add(service: Services, action: Action[GridInput]) -> QueueState:
     """Puts a grid at the end of the queue."""
     axes = _axis_specs(action.data)
     if not axes:
         raise RecipeError("choose an axis first", hint="alpha, with the values 0-1 [5]")
     service.grids.add(*_planned(service, action, axes))
-    return GridQueue(_waiting(service))
-
-
-@action("grid.remove", status=False)
-def remove(service: Services, action: Action[QueueNumber]) -> GridQueue:
-    """Takes a grid out of the queue."""
-    service.grids.remove(action.data.number)
-    return GridQueue(_waiting(service))
-
-
-@action("grid.next")
-def next_(service: Services, action: Action[EmptyRequest]) -> GridQueue:
-    """Starts the first grid of the queue, after Stop."""
-    service.grids.start_next()
-    return GridQueue(_waiting(service))
+    return queue_state(service)
 
 
 @action("grid.resume")
@@ -162,7 +146,7 @@ def poll(service: Services, action: Action[GridSeen]) -> GridUpdate:
     """The cells that finished since the last poll; does not touch the model."""
     job = service.grids.job
     if job is None:
-        return GridUpdate(waiting=_waiting(service))
+        return GridUpdate()
     at = action.data.events if action.data.run == job.number else 0
     running = job.running
     events = job.finished_cells[at : at + MAX_EVENTS]
@@ -172,8 +156,7 @@ def poll(service: Services, action: Action[GridSeen]) -> GridUpdate:
     progress = job.end_message if ended else job.progress_text()
     blocks = job.block_changes() if job.is_map and ended else None
     problem = problem_of(job.failure) if ended and job.failure else None
-    waiting = _waiting(service)
-    return GridUpdate(job.number, at, not ended, progress, cells, blocks, problem, waiting)
+    return GridUpdate(job.number, at, not ended, progress, cells, blocks, problem)
 
 
 @action("grid.load_cell")
@@ -247,11 +230,6 @@ def _planned(
         request = merge_request(service.merging, selection, action.data.parameters)
     settings = drawing_settings(service.merging, action.drawing)
     return service.grids.plan(request, axes, settings, is_map=map)
-
-
-def _waiting(service: Services) -> tuple[WaitingView, ...]:
-    waiting = service.grids.waiting
-    return tuple(WaitingView(grid.number, render_grid_plan_text(grid.plan)) for grid in waiting)
 
 
 def _current_job(service: Services) -> GridJob:

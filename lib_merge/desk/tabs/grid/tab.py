@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lib_merge.desk.protocol import Response, endpoints_of
+from lib_merge.desk.queue import api as queue_api
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
 from lib_merge.desk.tabs.grid import api, handlers
@@ -29,4 +30,4 @@ def _build(page: Page) -> Mapping[str, Binding]:
     return {"grid.load_cell": Binding(outputs=outputs, updates=cell_updates, sets_lists=True)}
 
 
-GRID_TAB = Tab("grid", "Grid", endpoints_of(handlers), routes_of(api), _build)
+GRID_TAB = Tab("grid", "Grid", endpoints_of(handlers), (*routes_of(api), *routes_of(queue_api)), _build)

@@ -137,28 +137,6 @@ class GridOptions:
 
 
 @dataclass(frozen=True)
-class WaitingView:
-    """A grid of the queue: its number there, and what it would do."""
-
-    number: int
-    summary: str
-
-
-@dataclass(frozen=True)
-class GridQueue:
-    """The grids that start when the running one has ended."""
-
-    waiting: tuple[WaitingView, ...]
-
-
-@dataclass(frozen=True)
-class QueueNumber:
-    """The number of a grid of the queue."""
-
-    number: int = 0
-
-
-@dataclass(frozen=True)
 class AxesName:
     """Axes and the name that they are saved under; to delete, the name alone."""
 
@@ -196,7 +174,6 @@ class GridUpdate:
     cells    cells that finished since
     blocks   the change of each slot, of a map
     problem  why the run has ended early
-    waiting  the grids of the queue
     """
 
     run: int = 0
@@ -206,7 +183,6 @@ class GridUpdate:
     cells: tuple[CellView, ...] = ()
     blocks: Mapping[str, float] | None = None
     problem: Problem | None = None
-    waiting: tuple[WaitingView, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def apply(service: Services, action: Action[RecipeText]) -> HistoryResult:
 def save(service: Services, action: Action[RecipeSave]) -> HistoryResult:
     """Saves the merge of a recipe as a file."""
     order = action.data
-    saved = service.merging.save(
+    saved = service.saves.save_now(
         MergeRequest.from_recipe(recipe_from_text(order.text)),
         order.name,
         format=order.format,

@@ -234,7 +234,7 @@ def restore(service: Services, request: EmptyRequest) -> SwapAnswer:
 def save(service: Services, request: SaveBody) -> SaveAnswer:
     """Writes a merge into the host's folder."""
     _find(service, request.merge)
-    saved = service.merging.save(
+    saved = service.saves.save_now(
         request.merge, request.name, format=request.format, overwrite=request.overwrite
     )
     hashes = saved.hashes

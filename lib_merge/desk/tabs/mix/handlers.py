@@ -1,4 +1,4 @@
-"""The handlers of the tab *Mix*: generate, compare, unload, save, presets, numbers."""
+"""The handlers of the tab *Mix*: generate, compare, unload, presets, numbers."""
 
 from __future__ import annotations
 
@@ -43,9 +43,6 @@ from lib_merge.desk.tabs.mix.view import (
     PresetRename,
     PresetsResult,
     PresetText,
-    SaveRequest,
-    SaveResult,
-    fact_sheet,
 )
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.library import presets
@@ -53,12 +50,10 @@ from lib_merge.library.desk_state import plain_values
 from lib_merge.library.presets import NamedPreset
 from lib_merge.picture import RANDOM_SEED, with_seed
 from lib_merge.recipe import options
-from lib_merge.report.render.sheet import render_model_card
 from lib_merge.service.merging import MergeService
 from lib_merge.service.services import Services
 
 MAX_NOTES = 3  # rows of a preset file that are named one by one
-SHOWN_FOLDERS = 2  # of the path of a saved file, the last ones
 MAX_AMOUNT = 1e9  # of a fader in a preset
 
 
@@ -143,25 +138,6 @@ def progress(service: Services, action: Action[EmptyRequest]) -> MixProgress:
     text, share = service.merging.activity_now()
     image = service.merging.host.step_preview() if text else None
     return MixProgress(text, share, preview_url(image) if image else "")
-
-
-# --- files ---
-
-
-@action("mix.save")
-def save(service: Services, action: Action[SaveRequest]) -> SaveResult:
-    """Writes the merge to a file in the host's folder of checkpoints."""
-    order = action.data
-    request = merge_request(service.merging, action.selection, order.parameters, order.save_options)
-    saved = service.merging.save(
-        request, order.name, format=order.format, overwrite=order.overwrite, task=action.task
-    )
-    sheet = fact_sheet(saved)
-    cut = (("Clamped", saved.overflow.note()),) if saved.overflow else ()
-    name, *facts = sheet.rows()
-    folder = "/".join(saved.checkpoint.path.parent.parts[-SHOWN_FOLDERS:])  # never the server's whole path
-    where = (("Folder", folder),) if folder else ()
-    return SaveResult((name, *where, *facts, *cut), render_model_card(sheet))
 
 
 # --- presets and numbers ---

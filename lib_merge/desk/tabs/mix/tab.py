@@ -9,7 +9,7 @@ from lib_merge.desk.protocol import ID_PREFIX, Response, element_id, endpoints_o
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.selection import default_draw_settings, options_of
 from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
-from lib_merge.desk.tabs.mix import api, cards, further, handlers, kept
+from lib_merge.desk.tabs.mix import api, cards, further, handlers, kept, saving
 from lib_merge.desk.tabs.mix.engaged import EngagedMerge
 from lib_merge.desk.tabs.mix.kept import ListsAndFields, ResumedDesk
 from lib_merge.recipe.options import CHECKBOXES
@@ -28,7 +28,8 @@ def _build(page: Page) -> Mapping[str, Binding]:
             page.mount("faders", skip_to="preview", host_fields=bool(page.host_fields), stop=True)
             page.fields.update(_fields(page))
             page.mount("pictures")
-            saving = _saving(page)
+            save_box = _saving(page)
+            page.mount("queue")
         with gr.Column(scale=1, min_width=320, elem_id=f"{ID_PREFIX}right"):
             for name in ("preview", "stage", "strip"):
                 page.mount(name)
@@ -41,8 +42,10 @@ def _build(page: Page) -> Mapping[str, Binding]:
 
     def list_updates(response: Response) -> Sequence[Any]:
         choices = list(options_of(page.service.merging).checkpoints)
-        overwrite = gr.update(value=False) if response.problem is None else gr.update()  # for that file
-        return [*(gr.update(choices=choices) for _ in "abc"), overwrite]
+        return [gr.update(choices=choices) for _ in "abc"]
+
+    def overwrite_update(response: Response) -> Sequence[Any]:
+        return [gr.update(value=False) if response.problem is None else gr.update()]  # it was for that file
 
     def set_updates(lists: Mapping[str, str], align: Any, drawing: Mapping[str, object]) -> Sequence[Any]:
         offered = {name: value for name, value in drawing.items() if _is_offered(page, name, value)}
@@ -64,12 +67,13 @@ def _build(page: Page) -> Mapping[str, Binding]:
 
     outputs = [*(getattr(lists, name) for name in RECIPE_LISTS), lists.align]
     everything = [*outputs, *page.fields.values()]
-    button = saving.pop("button")
+    button = save_box.pop("button")
     return {
         "mix.load_engaged": Binding(outputs=outputs, updates=engaged_updates, sets_lists=True),
         "mix.resume": Binding(outputs=everything, updates=resumed_updates, sets_lists=True),
         "mix.set_up": Binding(outputs=everything, updates=set_up_updates, sets_lists=True),
-        "mix.save": Binding(button, saving, [lists.a, lists.b, lists.c, saving["overwrite"]], list_updates),
+        "mix.save": Binding(button, save_box, [save_box["overwrite"]], overwrite_update),
+        "mix.saved": Binding(outputs=[lists.a, lists.b, lists.c], updates=list_updates),
     }
 
 
@@ -117,7 +121,6 @@ def _saving(page: Page) -> dict[str, Any]:
         with gr.Row(equal_height=True):
             overwrite = component(gr.Checkbox, "overwrite", label="Overwrite", value=False, min_width=120)
             button = gr.Button("Save", variant="primary", elem_id=element_id("mix.save"), min_width=120)
-        gr.HTML('<div class="merge-desk" data-part="fact-sheet"></div>', elem_id=f"{ID_PREFIX}fact_sheet")
     fields = {"name": name, "format": format, "overwrite": overwrite, "save_options": save_options}
     return {**fields, "button": button}
 
@@ -150,5 +153,6 @@ def _field_update(gr: Any, value: object) -> Any:
     return gr.update(value=list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value)
 
 
-ENDPOINTS = (*endpoints_of(handlers), *endpoints_of(further), *endpoints_of(kept), *endpoints_of(cards))
+MODULES = (handlers, saving, further, kept, cards)
+ENDPOINTS = tuple(endpoint for module in MODULES for endpoint in endpoints_of(module))
 MIX_TAB = Tab("mix", "Mix", ENDPOINTS, routes_of(api), _build)

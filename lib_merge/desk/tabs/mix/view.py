@@ -13,7 +13,7 @@ from lib_merge.library.presets import NamedPreset
 from lib_merge.picture import RANDOM_SEED
 from lib_merge.report.render.sheet import FactSheet, read_fact_sheet
 from lib_merge.save.saving import SAVE_FORMATS
-from lib_merge.service.merging import SavedMerge
+from lib_merge.service.saving import SavedMerge
 
 ParameterValue = bool | str | int | float | Mapping[str, float]
 
@@ -38,6 +38,7 @@ class SaveRequest:
 
     parameters    see FaderAmounts
     save_options  the checked boxes of recipe.options.CHECKBOXES
+    previewed     whether the picture on the page is of this merge
     """
 
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
@@ -45,6 +46,7 @@ class SaveRequest:
     format: str = SAVE_FORMATS[0]
     overwrite: bool = False
     save_options: tuple[str, ...] = ()
+    previewed: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,16 @@ class MixProgress:
 
 @dataclass(frozen=True)
 class SaveResult:
-    """The fact sheet of the file that was written, as rows of name and value, and its model card as text."""
+    """The file that was written.
+
+    sheet      its fact sheet, as rows of name and value
+    card       its model card as text
+    previewed  as SaveRequest has it
+    """
 
     sheet: tuple[tuple[str, str], ...]
     card: str
+    previewed: bool
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def test_a_grid_of_the_queue_starts_when_the_one_before_has_ended_and_stop_holds
         if bench.host.drawn == 1:
             queues = [page.data("grid.add", axes=axes).waiting for axes in others]
             assert [len(queue) for queue in queues] == [1, 2, 3]
-            page.data("grid.remove", number=queues[-1][1].number)
+            page.data("queue.remove", number=queues[-1][1].number)
         if bench.host.drawn == 4:
             page.data("grid.stop")
         return False
@@ -220,8 +220,8 @@ def test_a_grid_of_the_queue_starts_when_the_one_before_has_ended_and_stop_holds
         wait(page)
     update = page.data("grid.poll")
     assert (update.run, "Stopped" in update.progress) == (2, True)
-    assert len(update.waiting) == 1
-    assert page.data("grid.next").waiting == ()
+    assert len(page.data("queue.poll").waiting) == 1
+    assert page.data("queue.next").waiting == ()
     wait(page)
     assert page.data("grid.poll").run == 3
 

@@ -1,0 +1,1 @@
+"""The queue of grids and saves, which the tabs Mix and Grid show."""

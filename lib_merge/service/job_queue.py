@@ -1,0 +1,203 @@
+"""The queue of grids and saves: one runs at a time, the others wait for their turn.
+
+A job that has begun may still wait for the host, which a picture or an Align sweep keeps busy. Until it takes
+its turn it is in the queue, and can be removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lib_merge.errors import OutputError, RecipeError
+
+MOST_WAITING = 50
+MOST_REMOVED = 50  # jobs that can be put back
+
+log = logging.getLogger(__name__)
+
+
+class Job(Protocol):
+    """What can wait in the queue.
+
+    kind    "grid" or "save"
+    target  the file that it will write under a name that the user has chosen; None for none
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def target(self) -> Path | None: ...
+
+    @property
+    def summary(self) -> str:
+        """What it would do, in a sentence."""
+        ...
+
+    @property
+    def recipe(self) -> str:
+        """The text of the recipe that it merges, as it was when the job was asked for."""
+        ...
+
+    def begin(self, turn: Turn) -> None:
+        """Begin in a thread of its own, which calls `turn.take` before its work and `turn.end` at its end."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job and its number, by which it is removed."""
+
+    number: int
+    job: Job
+
+
+class Turn:
+    """What a job that has begun tells the queue."""
+
+    def __init__(self, queue: JobQueue, number: int) -> None:
+        self._queue, self.number = queue, number
+
+    def take(self) -> bool:
+        """The work begins, and the job waits no longer; False where it was removed meanwhile."""
+        return self._queue.take(self.number)
+
+    def end(self, *, stopped: bool = False) -> None:
+        """The job has ended. After the user's *Stop* the queue waits until the user goes on."""
+        self._queue.end(self.number, stopped=stopped)
+
+
+class JobQueue:
+    """The jobs of one service; thread-safe.
+
+    lock     held while a job begins
+    waiting  the jobs that have not taken their turn, in their order
+    is_held  whether these wait for the user, after *Stop*
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.waiting: tuple[QueuedJob, ...] = ()
+        self.is_held = False
+        self._begun: tuple[QueuedJob, ...] = ()
+        self._removed: tuple[tuple[int, QueuedJob], ...] = ()
+        self._count = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job has begun that has not ended."""
+        return not self._begun
+
+    def add(self, job: Job) -> int:
+        """Let a job wait behind the others; its number. It begins now where none runs."""
+        with self.lock:
+            if len(self.waiting) >= MOST_WAITING:
+                raise RecipeError(f"{MOST_WAITING} jobs are waiting already", hint="take one out first")
+            self.check_free(job.target)
+            if self.is_held and self.is_idle:  # those that are held wait for the user, this one does not
+                return self._insert_and_begin(job)
+            queued = self._queued(job)
+            self.waiting = (*self.waiting, queued)
+            self._begin_next()
+            return queued.number
+
+    def begin(self, job: Job) -> int:
+        """Begin a job now, before all that wait; its number."""
+        with self.lock:
+            self.is_held = False
+            return self._insert_and_begin(job)
+
+    def remove(self, number: int) -> None:
+        """Take a waiting job out of the queue; `restore` puts it back."""
+        with self.lock:
+            for place, queued in enumerate(self.waiting):
+                if queued.number == number:
+                    self._removed = (*self._removed, (place, queued))[-MOST_REMOVED:]
+                    self._drop(number)
+                    return
+
+    def restore(self, number: int) -> None:
+        """Put a removed job back in its place."""
+        with self.lock:
+            removed = next((other for other in self._removed if other[1].number == number), None)
+            if removed is None:
+                raise RecipeError("this job is no longer there", hint="add it again")
+            place, queued = removed
+            self.check_free(queued.job.target)
+            self._removed = tuple(other for other in self._removed if other is not removed)
+            self.waiting = (*self.waiting[:place], queued, *self.waiting[place:])
+            self._begin_next()
+
+    def start_next(self) -> None:
+        """Begin the first of the waiting jobs, after *Stop*; does nothing while another one runs."""
+        with self.lock:
+            self.is_held = False
+            self._begin_next()
+
+    def check_free(self, target: Path | None) -> None:
+        """OutputError where a job that waits or runs will write this file."""
+        with self.lock:
+            jobs = {queued.number: queued.job for queued in (*self._begun, *self.waiting)}
+            taken = {_comparable(job.target) for job in jobs.values() if job.target}
+            if target is not None and _comparable(target) in taken:
+                raise OutputError(
+                    f"a save named '{target.name}' is in the queue already",
+                    hint="choose another name, or remove that save from the queue",
+                )
+
+    # --- what a job tells ---
+
+    def take(self, number: int) -> bool:
+        """See Turn.take."""
+        with self.lock:
+            is_there = any(queued.number == number for queued in self.waiting)
+            self._drop(number)
+            return is_there
+
+    def end(self, number: int, *, stopped: bool) -> None:
+        """See Turn.end."""
+        with self.lock:
+            self._begun = tuple(queued for queued in self._begun if queued.number != number)
+            self.is_held = (self.is_held or stopped) and bool(self.waiting)
+            self._begin_next()
+
+    # --- inside the lock ---
+
+    def _queued(self, job: Job) -> QueuedJob:
+        self._count += 1
+        return QueuedJob(self._count, job)
+
+    def _insert_and_begin(self, job: Job) -> int:
+        queued = self._queued(job)
+        self.waiting = (queued, *self.waiting)
+        self._begin(queued)
+        return queued.number
+
+    def _begin_next(self) -> None:
+        while self.waiting and self.is_idle and not self.is_held:
+            try:
+                self._begin(self.waiting[0])
+            except Exception as error:  # the others must have their turn
+                log.exception("a job of the queue could not begin", exc_info=error)
+
+    def _begin(self, queued: QueuedJob) -> None:
+        self._begun = (*self._begun, queued)
+        try:
+            queued.job.begin(Turn(self, queued.number))
+        except BaseException:
+            self._begun = tuple(other for other in self._begun if other is not queued)
+            self._drop(queued.number)
+            raise
+
+    def _drop(self, number: int) -> None:
+        self.waiting = tuple(queued for queued in self.waiting if queued.number != number)
+
+
+def _comparable(path: Path) -> str:
+    """Names that a disk may take for the same are the same."""
+    return os.path.normcase(path).casefold()
