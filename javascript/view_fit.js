@@ -16,7 +16,7 @@
 
   /** @param {DeskPage} page */
   function create({ state, wire, mix }) {
-    const { mount, make, findAll, visible } = globalThis.mergeDesk.dom;
+    const { mount, find, make, findAll, visible } = globalThis.mergeDesk.dom;
     /** As far as Python has read the files. @type {Desk.FittingFiles | null} */
     let fit = null;
     let timer = 0;
@@ -62,6 +62,10 @@
         ...(words ? [rows.length ? list() : make("span", { class: "md-fit" }, words)] : []),
       );
     }
+    /** The button that reads the folders again shows that it works. @param {boolean} on */
+    const refreshing = (on) => find("#merge_desk_lists_refresh")?.setAttribute("aria-busy", String(on));
+    wire.onBegin("lists.refresh", () => refreshing(true));
+    wire.on("lists.refresh", () => refreshing(false));
     return { follow, files: () => fit };
   }
 

@@ -64,7 +64,19 @@
         target.closest("[id^=merge_desk_] input:is([role=combobox], [role=listbox])");
       if (key === "Tab" && list) event.stopPropagation();
     }
+    /** Ctrl+Enter generates, as on the WebUI's own tabs. The WebUI is not to hear of it: on a tab without its own
+     * Generate it finds none. @param {KeyboardEvent} event */
+    function generateByKey(event) {
+      const { key, target } = event;
+      const ours = target instanceof HTMLElement && target.closest("#merge_desk_tab_mix");
+      if (key !== "Enter" || !(event.ctrlKey || event.metaKey) || !ours) return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (target instanceof HTMLInputElement) target.blur(); // Gradio takes a number over when it is left
+      setTimeout(() => mix.send("apply"), FIELD_SETTLED);
+    }
     document.addEventListener("keydown", keepTabFromList, true);
+    document.addEventListener("keydown", generateByKey, true);
     for (const name of ["change", "focusout"]) document.addEventListener(name, refreshAfterField);
     document.addEventListener("mousedown", ({ target }) => unloadAfterClick(target), true);
     document.addEventListener("keydown", unloadAfterEnter, true);

@@ -39,35 +39,30 @@
         right[row] ? fader(right[row], "md-right") : make("i"),
       );
     }
-    function draw() {
-      const root = mount("faders");
-      if (!root || !state.ui) return;
-      const { fader_layout, method, next_step, no_block_weights, same_models } = state.ui;
-      const rows = Array.from(
-        { length: Math.max(fader_layout.left.length, fader_layout.right.length) },
-        (_, row) => faderRow(row),
+    /** @param {string} name @param {string} words "" for none */
+    const notice = (name, words) =>
+      make("p", { class: "md-next-step", "data-part": name, hidden: !words }, words);
+    const methodFacts = () =>
+      make(
+        "div",
+        { class: "md-method" },
+        make("code", {}, ui().method.formula),
+        make("span", {}, ui().method.summary),
       );
-      root.replaceChildren(
-        make(
-          "div",
-          { class: "md-method" },
-          make("code", {}, method.formula),
-          make("span", {}, method.summary),
-        ),
-        toolbar(),
-        make("p", { class: "md-next-step", "data-part": "next-step", hidden: !next_step }, next_step),
-        make(
-          "p",
-          { class: "md-next-step", "data-part": "no-block-weights", hidden: !no_block_weights },
-          no_block_weights,
-        ),
-        make("p", { class: "md-next-step", "data-part": "same-models", hidden: !same_models }, same_models),
-        make("div", { class: "md-effects", "data-part": "effects", role: "status", hidden: true }),
-        selectionBar.draw(),
-        curve.draw(),
+    function parameters() {
+      const { scalars } = ui().method;
+      return scalars.length ? make("div", { class: "md-parameters" }, scalars.map(scalarInput)) : "";
+    }
+    /** @param {HTMLElement[]} rows @param {(HTMLElement | string)[]} instead what stands over sliders without an effect */
+    function board(rows, instead) {
+      const { fader_layout, next_step, no_block_weights } = ui();
+      return make(
+        "div",
+        { class: "md-board" },
         make(
           "div",
           { class: `md-fader-panel ${next_step || no_block_weights ? "md-unavailable" : ""}` },
+          make("span", { class: "md-legend", "data-part": "legend" }),
           make(
             "div",
             { class: "md-top" },
@@ -85,14 +80,39 @@
             { class: "md-outside" },
             fader_layout.outside.map((slot) => fader(slot)),
           ),
-          make(
-            "p",
-            { class: "md-tips" },
-            `${translate(keepsA())}. ${translate(TIPS)} `,
-            button("Show the hints", "Show the three hints of the first visit again", mix.showHints, {
-              ...{ "data-act": "hints-show", class: "md-link-button" },
-            }),
-          ),
+        ),
+        instead.length ? make("div", { class: "md-instead" }, instead) : "",
+      );
+    }
+    function draw() {
+      const root = mount("faders");
+      if (!root || !state.ui) return;
+      const { fader_layout, next_step, no_block_weights, same_models } = state.ui;
+      const rows = Array.from(
+        { length: Math.max(fader_layout.left.length, fader_layout.right.length) },
+        (_, row) => faderRow(row),
+      );
+      root.replaceChildren(
+        toolbar(),
+        make("p", { class: "md-next-step", "data-part": "same-models", hidden: !same_models }, same_models),
+        make("div", { class: "md-effects", "data-part": "effects", role: "status", hidden: true }),
+        make(
+          "div",
+          { class: "md-above-board" }, // in one place, so that no method moves the board
+          notice("next-step", next_step),
+          notice("no-block-weights", no_block_weights),
+          selectionBar.draw(),
+        ),
+        curve.draw(),
+        board(rows, no_block_weights ? [methodFacts(), parameters()] : []),
+        ...(no_block_weights ? [] : [methodFacts(), parameters()]),
+        make(
+          "p",
+          { class: "md-tips" },
+          `${translate(keepsA())}. ${translate(TIPS)} `,
+          button("Show the hints", "Show the three hints of the first visit again", mix.showHints, {
+            ...{ "data-act": "hints-show", class: "md-link-button" },
+          }),
         ),
         numbers.draw(),
         make("div", { class: "md-presets", "data-part": "presets" }),
@@ -170,8 +190,6 @@
         ),
         curve.toggleButton(),
         faders.length < 2 ? null : make("span", { class: "md-group", ...attributes }, amounts),
-        ui().method.scalars.map(scalarInput),
-        make("span", { class: "md-legend", "data-part": "legend" }),
       );
     }
     /** @param {Desk.ParameterView} scalarInput */

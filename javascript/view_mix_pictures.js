@@ -49,7 +49,7 @@
         "div",
         { class: "md-toolbar" },
         liveSwitch(),
-        button("Generate", "Merge with these weights and generate a picture", () => mix.send("apply"), main),
+        button("Generate", "Merge with these weights and generate a picture (Ctrl+Enter)", () => mix.send("apply"), main),
         holdButton(),
         make("span", { class: "md-space" }),
         canStop
@@ -175,6 +175,7 @@
         other ? choice() : null,
       );
       part("engaged-notice")?.replaceChildren(...(text ? [box] : []));
+      stage.showCaptions();
     }
 
     const { sheet: furtherPictures } = stage;

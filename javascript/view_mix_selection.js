@@ -93,8 +93,8 @@
       return make(
         "div",
         {
-          ...{ class: "md-selection", role: "group", "aria-label": "Selected sliders" },
-          hidden: !!ui().no_block_weights,
+          class: `md-selection ${ui().no_block_weights || ui().next_step ? "md-set-aside" : ""}`,
+          ...{ role: "group", "aria-label": "Selected sliders" },
         },
         make(
           "div",

@@ -4,6 +4,7 @@
 {
   const BLINK = 700; // ms of each of two pictures
   const PROMPT = 90; // characters of a prompt in a caption
+  const UNLOADED = "this merge is not in memory now";
   const STEP = 2; // percent that an arrow key moves the line of a wipe
 
   /** @typedef {"a" | "before" | "now"} View */
@@ -353,6 +354,7 @@
         make("b", { title: changes.join(", ") }, changes.join(", ")),
         facts.Seed ? ` · seed ${facts.Seed}` : "",
         prompt ? make("span", { title: prompt, translate: "no" }, ` · ${short}`) : "",
+        ...(layer === "now" && !ofA && state.engaged === "" ? [" · ", make("em", {}, UNLOADED)] : []),
       );
     }
     /** The picture that is being generated as far as it is. @param {string} src "" for none */
@@ -362,7 +364,7 @@
       image.hidden = !src;
       if (src && image.src !== src) image.src = src;
     }
-    return { draw, show, hold, showFirst: first.show, showStep, sheet };
+    return { draw, show, hold, showCaptions, showFirst: first.show, showStep, sheet };
   }
 
   const stage = { create };

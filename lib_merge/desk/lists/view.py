@@ -222,6 +222,5 @@ def no_block_weights_reason(method: Method) -> str:
     view = method_view(method)
     if view.faders:
         return ""
-    names = "; ".join(parameter.title for parameter in view.scalars)
-    instead = f" Its parameters are above them: {names}." if names else ""
+    instead = " Its parameters are shown in their place." if view.scalars else ""
     return f"{method.title} has no block weights, so the sliders have no effect.{instead}"
