@@ -28,6 +28,7 @@ def models(models: Path) -> Path:
 
 
 def test_nothing_hangs_out_of_a_narrow_page(desk: Desk) -> None:
+    """F35: the right column of sliders was cut off."""
     narrow = {"width": 390, "height": 844}
     desk.page.set_viewport_size(narrow)
     desk.open_again()  # a page that is narrow from the start asks for its lists, too
@@ -98,10 +99,14 @@ def test_a_request_without_an_answer_is_shown_and_repeated_by_a_click(desk: Desk
     desk.complaints.clear()  # of the browser, about the connection
 
 
-@pytest.mark.parametrize(("field", "value", "told"), [("steps", "-3", "-3"), ("width", "100", "100")])
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("steps", "-3", "-3"), ("steps", "0", "0"), ("width", "100", "100"), ("width", "0", "0")],
+)
 def test_a_field_that_nothing_can_be_drawn_with_is_refused_in_one_sentence(
     desk: Desk, field: str, value: str, told: str
 ) -> None:
+    """F14: an error of its own, or a picture of no steps."""
     desk.begin("base", "pastel")
     desk.page.locator(f"#merge_desk_{field} input").fill(value)
     desk.page.keyboard.press("Tab")

@@ -36,6 +36,7 @@ def enter(desk: Desk, slot: str, text: str) -> None:
 
 
 def test_numbers_are_typed_as_shares_and_as_changes_and_nonsense_loses_nothing(desk: Desk) -> None:
+    """F5: 50% was read as 50, and nonsense dropped without a word."""
     for text, amount in (("50%", "0.5"), ("1/4", "0.25"), ("+0.1", "0.35"), ("-=0.05", "0.3"), ("*2", "0.6")):
         enter(desk, "IN05", text)
         expect(number(desk, "IN05")).to_have_value(amount)
@@ -54,6 +55,7 @@ def test_numbers_are_typed_as_shares_and_as_changes_and_nonsense_loses_nothing(d
 
 
 def test_an_amount_beyond_the_range_is_marked_and_said_and_no_number_is_cut(desk: Desk) -> None:
+    """F5: no mark on it. F26: numbers were cut."""
     enter(desk, "IN05", "-1.25")
     expect(desk.page.locator("[data-slot=IN05].md-below-range")).to_be_visible()
     expect(desk.fader("IN05")).to_have_attribute("aria-valuetext", "-1.25, beyond the range 0 to 1")
@@ -68,6 +70,7 @@ def test_an_amount_beyond_the_range_is_marked_and_said_and_no_number_is_cut(desk
 
 
 def test_a_locked_fader_is_left_by_every_change_and_the_page_says_so(desk: Desk) -> None:
+    """F12: "Lock" was a link, and nothing protected a slider."""
     enter(desk, "IN03", "0.4")
     desk.fader("IN03").press("k")
     said = desk.part("selection-note")
@@ -185,6 +188,7 @@ def test_a_name_tells_what_its_block_is_and_gives_earlier_amounts_back(desk: Des
 
 
 def test_a_note_on_numbers_that_could_not_be_read_ends_with_them(desk: Desk) -> None:
+    """F13: a red note stayed."""
     note = desk.part("numbers-note")
     desk.paste("hello world")
     expect(note).to_have_class(re.compile("md-bad"))
@@ -194,6 +198,7 @@ def test_a_note_on_numbers_that_could_not_be_read_ends_with_them(desk: Desk) -> 
 
 
 def test_parameters_are_named_in_words_and_filled_from_their_middle(desk: Desk) -> None:
+    """F33: they had the names of code."""
     desk.choose("method", "Adjust")
     red = desk.page.locator("[data-scalar=cyan_red]")
     expect(red).to_contain_text("Cyan to red")

@@ -63,6 +63,7 @@ def test_the_plan_follows_the_lists_above_it(desk: Desk) -> None:
 
 
 def test_axes_are_picked_from_a_menu_and_saved_under_a_name(desk: Desk) -> None:
+    """F23: a bare list of 58 names, some internal."""
     what = desk.page.locator("[data-axis=z]")
     what.click()
     options = desk.page.locator("#merge_desk_menu_z [role=option]")
@@ -107,6 +108,7 @@ def test_cells_come_as_they_finish_and_equal_single_pictures(
 
 
 def test_a_click_on_a_cell_looks_at_it_and_a_button_takes_its_settings_to_the_desk(desk: Desk) -> None:
+    """F11: one click on a cell replaced the desk."""
     cell(desk, 0, 0).click()
     title = desk.part("grid-look-title")
     expect(title).to_have_text("alpha 0.25, seed 1")
@@ -147,6 +149,7 @@ def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
 
 
 def test_the_map_of_blocks_marks_the_faders(desk: Desk) -> None:
+    """F36: no sheet, and it had to be scrolled."""
     desk.page.locator("#merge_desk_tab_mix-button").click()
     desk.choose("a", "base")  # the page that was loaded again took up ink
     desk.begin(a="base", live=True)  # Live is off, as it was before

@@ -32,6 +32,7 @@ def room(desk: Desk, name: str) -> None:
 
 
 def test_an_applied_merge_is_in_the_history_named_starred_found_and_restored(desk: Desk) -> None:
+    """F17: search waited for Enter, and a deleted entry was gone."""
     desk.drag("OUT05", 0.5)
     wanted = desk.at("OUT05")
     desk.act("generate").click()

@@ -35,6 +35,7 @@ def save_preset(desk: Desk, name: str) -> None:
 
 
 def test_presets_are_renamed_in_place_and_what_is_deleted_or_replaced_comes_back(desk: Desk) -> None:
+    """F30: overwritten silently, renamed in a window of the browser."""
     desk.begin()
     desk.drag("OUT05", 0.7)
     there = desk.at("OUT05")

@@ -22,6 +22,7 @@ def models(models: Path) -> Path:
 
 
 def test_a_method_without_block_weights_disables_the_faders_and_says_why(desk: Desk) -> None:
+    """F1: sliders that did nothing."""
     desk.begin()
     desk.drag("OUT05", 0.7)
     for title in ("TIES", "DARE", "Adjust", "Model stock"):
@@ -94,6 +95,7 @@ def test_swapping_a_and_b_swaps_the_lists(desk: Desk) -> None:
 
 
 def test_a_b_with_nan_shows_no_marks_of_the_pair_before_and_says_where_it_is(desk: Desk) -> None:
+    """F3: an exception, and the marks of another model."""
     desk.begin("base", "pastel")
     desk.choose("b", "broken")
     expect(desk.part("legend")).to_contain_text("NaN or infinity in A or B: OUT05")

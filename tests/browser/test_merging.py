@@ -119,6 +119,7 @@ def held_merge(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_a_page_that_is_opened_again_continues_with_the_merge_in_memory_and_draws_nothing(desk: Desk) -> None:
+    """F4: a reload lost the whole desk."""
     held_merge(desk)
     there = desk.at("OUT05")
     drawn = desk.picture().get_attribute("src")
@@ -207,6 +208,7 @@ def test_holding_the_button_shows_a_and_letting_go_the_merge(desk: Desk) -> None
 
 @pytest.mark.slow
 def test_stop_ends_the_drawing_and_is_no_error(desk: Desk) -> None:
+    """F20: the status named the old merge until the picture was there."""
     desk.page.locator("#merge_desk_steps input").fill("900")  # a drawing that is longer than the wait below
     desk.begin("base", "pastel", live=True)
     desk.drag("OUT05", 0.4)
@@ -245,6 +247,7 @@ def test_without_live_nothing_is_drawn_until_it_is_asked_for(desk: Desk) -> None
 
 @pytest.mark.slow
 def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
+    """F16: Save did not say where, and went on overwriting."""
     desk.begin("ink", "pastel")
     desk.drag("ALL", 0.5)
     desk.page.locator("#merge_desk_saving button").first.click()
@@ -259,6 +262,29 @@ def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
     desk.page.locator("#merge_desk_mix_save").click()
     problem = desk.part("fact-sheet").get_by_role("alert")
     expect(problem).to_contain_text("choose another name, or allow overwriting", timeout=DRAWN)
+    overwrite = desk.page.locator("#merge_desk_overwrite input")
+    desk.choose("b", "pastel")  # a file is never written over its own ingredient
+    overwrite.check()
+    desk.page.locator("#merge_desk_mix_save").click()
+    expect(desk.part("fact-sheet")).to_contain_text("ink.safetensors, pastel.safetensors", timeout=DRAWN)
+    expect(overwrite).not_to_be_checked()  # it was allowed for that file
+    desk.page.get_by_label("U-Net from EMA weights").check()
+    desk.page.locator("#merge_desk_name :is(textarea, input)").fill("without")
+    desk.page.locator("#merge_desk_mix_save").click()
+    expect(problem).to_contain_text("no model contains any", timeout=DRAWN)
+
+
+@pytest.mark.slow
+def test_sliders_that_mix_nothing_in_are_said_to_do_so(desk: Desk) -> None:
+    """F32: a merge with every slider at 0 was named like any other."""
+    desk.begin("base", "pastel")
+    desk.act("generate").click()
+    expect(desk.part("status")).to_contain_text("which equals base: nothing is mixed in", timeout=DRAWN)
+    desk.idle()
+    desk.drag("OUT05", 0.5)
+    desk.act("generate").click()
+    expect(desk.part("status")).to_contain_text("1 block changed", timeout=DRAWN)
+    expect(desk.part("status")).not_to_contain_text("nothing is mixed in")
 
 
 def test_a_refused_save_leaves_no_progress_bar_of_the_webui(desk: Desk) -> None:

@@ -26,6 +26,7 @@ def test_rules_are_tried_and_drawn_numbers_go_onto_the_faders(desk: Desk) -> Non
 
 
 def test_what_is_in_effect_stands_above_the_board_and_held_faders_say_so(desk: Desk) -> None:
+    """F2: rules and Adjust acted where nobody saw them."""
     desk.begin("base", "pastel")
     desk.page.locator("#merge_desk_tab_weights-button").click()
     desk.part("rules").fill("OUT: 0.9")
@@ -109,6 +110,7 @@ def test_undo_and_redo_walk_through_every_change(desk: Desk) -> None:
 
 
 def test_undo_goes_back_to_the_models_method_and_seed_and_to_a_desk_that_was_emptied(desk: Desk) -> None:
+    """F37: it covered the sliders alone."""
     desk.begin("base", "pastel")
     method, seed = (desk.page.locator(f"#merge_desk_{name} input") for name in ("method", "seed"))
     expect(method).to_have_value("Weighted sum")
@@ -161,6 +163,7 @@ def test_a_typed_number_may_go_beyond_the_fader(desk: Desk) -> None:
 
 
 def test_locked_faders_keep_their_distance(desk: Desk) -> None:
+    """F12: linked sliders move together."""
     desk.begin()
     desk.drag("IN03", 0.2)
     before = desk.at("IN03")

@@ -49,6 +49,7 @@ def in_sight(desk: Desk) -> list[str]:
 
 
 def test_the_picture_is_the_largest_thing_and_stays_in_sight_while_the_sliders_scroll(desk: Desk) -> None:
+    """F10: pictures were the smallest thing of the page."""
     desk.begin()
     draw(desk, "OUT05", 0.3)
     for width, height, least in SIZES:
@@ -117,6 +118,7 @@ def test_tabs_wipe_blink_and_side_by_side_compare_in_place(desk: Desk) -> None:
 
 
 def test_the_whole_screen_walks_through_this_pages_pictures_and_escape_leaves_it(desk: Desk) -> None:
+    """F10: a click enlarged nothing."""
     desk.begin()
     first = draw(desk, "OUT05", 0.3)
     draw(desk, "IN03", 0.5)
@@ -138,6 +140,7 @@ def test_the_whole_screen_walks_through_this_pages_pictures_and_escape_leaves_it
 
 
 def test_before_the_first_picture_the_stage_says_what_comes_next_and_a_button_does_it(desk: Desk) -> None:
+    """F38: an empty stage until the first drag."""
     first = desk.page.locator(".md-first-picture")
     expect(first).to_contain_text("Choose B to begin")
     desk.begin(live=True)

@@ -22,6 +22,7 @@ def desk(chromium: Any, address: str) -> Generator[Desk]:
 
 @pytest.mark.slow
 def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
+    """F21: no progress, no stop."""
     desk.begin("base", "other")
     desk.page.locator("#merge_desk_align input").check()
     bar = desk.part("align-progress")

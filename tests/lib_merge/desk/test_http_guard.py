@@ -192,6 +192,7 @@ def test_the_standalone_desk_does_nothing_for_another_sites_page(port: int) -> N
 
 
 def test_a_port_in_use_is_reported_at_once_with_the_way_out(port: int) -> None:
+    """F8: 17 seconds of nothing, and a traceback after the address was printed."""
     with pytest.raises(MergeError, match=f"port {port} is taken") as error:
         check_port(port)
     assert "--port" in error.value.hint
