@@ -151,9 +151,9 @@ def test_a_mistake_in_an_axis_is_told_without_a_file_that_nobody_has_open(desk: 
     """F19: "the README lists every axis"."""
     desk.begin("base", "pastel")
     desk.page.locator("#merge_desk_tab_grid-button").click()
-    desk.page.locator("[data-axis=x]").fill("blok")
+    desk.page.locator("[data-axis=x]").fill("nowhere")
     desk.page.locator("[data-values=x]").fill("1, 2")
-    expect(desk.part("grid-problem")).to_contain_text("blok")
+    expect(desk.part("grid-problem")).to_contain_text("nowhere")
     expect(desk.part("grid-problem")).not_to_contain_text("README")
 
 
