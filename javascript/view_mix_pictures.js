@@ -49,7 +49,12 @@
         "div",
         { class: "md-toolbar" },
         liveSwitch(),
-        button("Generate", "Merge with these weights and generate a picture (Ctrl+Enter)", () => mix.send("apply"), main),
+        button(
+          "Generate",
+          "Merge with these weights and generate a picture (Ctrl+Enter)",
+          () => mix.send("apply"),
+          main,
+        ),
         holdButton(),
         make("span", { class: "md-space" }),
         canStop
