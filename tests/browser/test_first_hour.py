@@ -147,7 +147,7 @@ def test_a_picture_without_a_recipe_is_said_to_have_none(desk: Desk) -> None:
     expect(problem).not_to_contain_text("line 1")
 
 
-def test_a_mistake_in_an_axis_is_told_without_a_file_that_nobody_has_open(desk: Desk) -> None:
+def test_a_mistake_in_an_axis_points_at_no_file_that_nobody_has_open(desk: Desk) -> None:
     """F19: "the README lists every axis"."""
     desk.begin("base", "pastel")
     desk.page.locator("#merge_desk_tab_grid-button").click()
