@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file, save_file
+import safetensors.torch
 
 from tests.browser.driver import DRAWN, OFFLINE, VIEW, Desk, expect, start, stop
 from tests.support.full_size import write_tiny
@@ -21,9 +21,9 @@ LIST = ", ".join(f"{n / 25:g}" for n in range(26))
 def models(models: Path) -> Path:
     """The samples, one of another family and one with numbers that are none."""
     write_tiny(models / "xl.safetensors", "sdxl")
-    broken = load_file(models / "ink.safetensors")
+    broken = safetensors.torch.load_file(models / "ink.safetensors")
     broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
-    save_file(broken, models / "broken.safetensors")
+    safetensors.torch.save_file(broken, models / "broken.safetensors")
     return models
 
 
@@ -54,7 +54,11 @@ def test_a_page_that_nobody_touches_asks_the_server_for_nothing(desk: Desk) -> N
     desk.begin("base", "pastel")
     desk.page.wait_for_timeout(SETTLED)
     asked: list[str] = []
-    desk.page.on("request", lambda request: asked.append(f"{request.url} {request.post_data or ''}"[:300]))
+
+    def note(request: Any) -> None:
+        asked.append(f"{request.url} {request.post_data or ''}"[:300])
+
+    desk.page.on("request", note)
     desk.page.wait_for_timeout(QUIET)
     assert [each for each in asked if "heartbeat" not in each] == []  # which Gradio 4 and later keep open
 
@@ -88,7 +92,11 @@ def test_a_request_without_an_answer_is_shown_and_repeated_by_a_click(desk: Desk
     expect(desk.page.locator("[data-name=GRAD_V]")).to_be_visible()
     desk.part("rules").fill("OUT: 0.7")
     events = re.compile(r"/queue/join")
-    desk.page.route(events, lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
+
+    def refuse(route: Any) -> None:
+        route.fulfill(status=503, json={"detail": "Queue is full."})
+
+    desk.page.route(events, refuse)
     desk.act("test-rules").click()
     failure = desk.page.locator("[data-failed='weights.test']")
     expect(failure).to_contain_text("No response from the server")

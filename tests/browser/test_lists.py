@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+import safetensors.torch
 
 from tests.browser.driver import DRAWN, Desk, expect
 from tests.support.full_size import write_tiny
@@ -15,9 +15,9 @@ from tests.support.full_size import write_tiny
 def models(models: Path) -> Path:
     """The samples, one of another family and one with numbers that are none."""
     write_tiny(models / "xl.safetensors", "sdxl")
-    broken = load_file(models / "ink.safetensors")
+    broken = safetensors.torch.load_file(models / "ink.safetensors")
     broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
-    save_file(broken, models / "broken.safetensors")
+    safetensors.torch.save_file(broken, models / "broken.safetensors")
     return models
 
 
