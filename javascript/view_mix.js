@@ -95,6 +95,7 @@
       if (state.busy) {
         state.queued = act;
         if (state.busy.act === "further" && act !== "compare") pictures.furtherPictures.cancel();
+        if (act === "unload") wire.ask("mix.stop_previews");
         return;
       }
       if (!state.ui || (state.ui.next_step && act !== "unload")) return;

@@ -6,6 +6,7 @@ tells it their sizes, and the folder of the text encoder's configuration that th
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -36,7 +37,7 @@ def assemble(folder: Path = MODELS, parts: Path = PARTS) -> dict[str, Path]:
     text_encoder = _text_encoder(folder / "text_encoder")
     settings = (HERE / "config.yaml").read_text(encoding="utf-8")
     settings = settings.replace("version: {text_encoder}", f"version: {json.dumps(str(text_encoder))}")
-    checkpoints = {}
+    checkpoints: dict[str, Path] = {}
     for name in NAMES:
         checkpoints[name] = folder / f"{name}.safetensors"
         _checkpoint(checkpoints[name], [parts / f"{part}.safetensors" for part in (f"unet_{name}", *SHARED)])
@@ -82,6 +83,14 @@ def _text_encoder(folder: Path) -> Path:
     return folder
 
 
-if __name__ == "__main__":
-    for checkpoint in assemble(*(Path(argument) for argument in sys.argv[1:2])).values():
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Assembles the sample checkpoints.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=MODELS, help="where to (default: %(default)s)"
+    )
+    for checkpoint in assemble(parser.parse_args().folder).values():
         print(checkpoint)
+
+
+if __name__ == "__main__":
+    _main()

@@ -633,6 +633,7 @@ declare namespace Desk {
     "mix.effects": FaderAmounts;
     "mix.load_engaged": EmptyRequest;
     "mix.stop": EmptyRequest;
+    "mix.stop_previews": EmptyRequest;
     "mix.progress": EmptyRequest;
     "mix.save_preset": PresetAmounts;
     "mix.import_presets": PresetText;
@@ -706,6 +707,7 @@ declare namespace Desk {
     "mix.effects": EffectsResult;
     "mix.load_engaged": EngagedMerge;
     "mix.stop": EmptyRequest;
+    "mix.stop_previews": EmptyRequest;
     "mix.progress": MixProgress;
     "mix.save_preset": PresetsResult;
     "mix.import_presets": PresetsResult;

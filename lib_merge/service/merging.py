@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_merge.checkpoint import Header
-from lib_merge.errors import MergeError
+from lib_merge.errors import MergeError, StoppedError
 from lib_merge.hosts.host import (
     DrawSettings,
     Host,
@@ -172,6 +172,8 @@ class MergeService(HostFiles):
         self._lock = threading.RLock()
         self.history = History(host.data_dir())
         self.activity: Activity | None = None  # of the job that runs
+        self._is_preview = False  # that job
+        self._preview_stops = 0  # how often previews were stopped
 
     # --- status ---
 
@@ -226,21 +228,26 @@ class MergeService(HostFiles):
         return PreparedMerge(resolved, self.headers(resolved), merge)
 
     @contextmanager
-    def job(self, label: str, task: str = "") -> Generator[MergeJob]:
+    def job(self, label: str, task: str = "", *, preview: bool = False) -> Generator[MergeJob]:
         """A job of the host with exclusive use of the model; its merges are engaged.
 
-        label  for the host's list of jobs
-        task   the id under which the host's page asks for progress
+        label    for the host's list of jobs
+        task     the id under which the host's page asks for progress
+        preview  whether `stop_previews` may end it
         Afterwards the applied merge is added to the history, with its last picture, unless the job raised an
         error.
         """
+        stops = self._preview_stops
         with self.host.job(f"Merge Desk: {label}", task) as progress:
+            if preview and stops != self._preview_stops:
+                raise StoppedError("stopped while it waited for its turn")
             self.activity = Activity(progress)
+            self._is_preview = preview
             job = MergeJob(self, self.activity, engages=True)
             try:
                 yield job
             finally:
-                self.activity = None
+                self.activity, self._is_preview = None, False
         if job.applied is not None:
             picture = job.picture
             facts = {"picture": picture.image, "infotext": picture.infotext} if picture else {}
@@ -255,6 +262,12 @@ class MergeService(HostFiles):
                 yield self.activity
             finally:
                 self.activity = None
+
+    def stop_previews(self) -> None:
+        """Stop the preview that is being made, and those that wait; every other job goes on."""
+        self._preview_stops += 1
+        if self._is_preview:
+            self.host.interrupt()
 
     def current(self, progress: Progress | None = None) -> MergeJob:
         """For a caller inside a job of the host: starts no second job, engages nothing."""

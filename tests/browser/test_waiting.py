@@ -47,3 +47,18 @@ def test_the_picture_is_shown_as_far_as_it_is(desk: Desk) -> None:
     expect(desk.picture()).to_be_visible(timeout=DRAWN)
     desk.idle()
     expect(preview).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_unloading_the_merge_stops_the_picture_that_is_being_drawn(desk: Desk) -> None:
+    desk.begin("base", "pastel")
+    desk.page.locator("#merge_desk_steps input").fill("500")
+    desk.page.keyboard.press("Tab")
+    desk.drag("OUT05", 0.5)
+    desk.act("generate").click()
+    expect(desk.part("step-preview")).to_be_visible(timeout=DRAWN)
+    expect(desk.part("status")).to_contain_text("(unsaved)")
+    desk.act("unload").click()
+    expect(desk.part("status")).to_have_text("Loaded: base (original).")
+    desk.idle()
+    expect(desk.picture()).to_have_count(0)  # of 500 steps it would have come much later

@@ -154,6 +154,7 @@ def test_what_is_asked_while_another_event_is_under_way_waits_in_no_queue(wiring
         "queue.stop",
         "queue.dismiss",
         "mix.stop",
+        "mix.stop_previews",
         "mix.progress",
         "mix.numbers",
         "mix.save",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,12 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib_merge.desk.protocol import Response
+from lib_merge.desk.selection import Selection
 from lib_merge.errors import MergeError, StoppedError
 from lib_merge.hosts.host import ListedFile
 from lib_merge.live import LiveModel
+from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
+from tests.support.desk_page import DeskPage
 from tests.support.full_size import write_tiny
 from tests.support.grid_host import Bench, NoiseHost
 from tests.support.swaps import draw, swap_in
@@ -262,3 +267,50 @@ def test_a_job_that_fails_to_draw_keeps_its_merge_and_writes_no_history(
         block()
     assert bench.service.history.entries() == ()
     assert (bench.service.engaged, bench.service.is_live()) == (SUM, True)
+
+
+# --- previews ---
+
+
+class Drawing(Counting):
+    """Its pictures take until they are stopped."""
+
+    begun = threading.Event()
+
+    def draw(self, settings: DrawSettings) -> Picture:
+        self.begun.set()
+        if not self._stop.wait(60):
+            raise AssertionError("nobody stopped this picture")
+        raise StoppedError("stopped")
+
+
+def test_unloading_does_not_wait_for_a_preview_and_a_preview_that_waits_is_not_drawn(
+    models: Path, tmp_path: Path
+) -> None:
+    host = Drawing([models], output=tmp_path / "out", data=tmp_path / "data")
+    page = DeskPage(MergeService(host, threads=1), Selection("a", "b", method="weighted_sum"))
+    responses: list[Response] = []
+
+    def preview() -> None:
+        responses.append(page.ask("mix.apply", parameters={"alpha": 0.5}))
+
+    threads = [threading.Thread(target=preview) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        assert host.begun.wait(60)
+    time.sleep(0.2)
+    assert page.data("mix.unload") is not None
+    for thread in threads:
+        thread.join(60)
+    assert [response.problem is not None and response.problem.calm for response in responses] == [True, True]
+    assert not page.services.merging.is_live()
+    assert page.services.merging.engaged is None
+
+
+def test_stopping_previews_stops_no_other_job(service: MergeService, host: Counting) -> None:
+    with service.job("grid") as job:
+        service.stop_previews()
+        assert not job.progress.stopped()
+    with service.job("preview", preview=True) as job:
+        service.stop_previews()
+        assert job.progress.stopped()

@@ -225,6 +225,7 @@ def apply(service: Services, request: MergeBody) -> SwapAnswer:
 def restore(service: Services, request: EmptyRequest) -> SwapAnswer:
     """Unloads the merge: the checkpoint's own weights are used again; null where no merge was in memory."""
     service.merging.disengage()
+    service.merging.stop_previews()
     with service.merging.job("unloading the merge") as job:
         report = job.restore()
     return SwapAnswer(_swap(report))

@@ -55,7 +55,7 @@ def further_picture(services: Services, action: Action[FurtherPicture]) -> Furth
     merging, wanted = services.merging, action.data
     settings = _settings(merging, action)
     _require_same(merging, wanted, drawing_key(action.drawing))
-    with merging.job("preview", action.task) as job:
+    with merging.job("preview", action.task, preview=True) as job:
         # another page may have merged while this waited for its turn
         _require_same(merging, wanted, drawing_key(action.drawing))
         if wanted.of_a:

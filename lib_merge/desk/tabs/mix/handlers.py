@@ -78,7 +78,7 @@ def apply(service: Services, action: Action[FaderAmounts]) -> MixResult:
         with merging.job("merging", action.task) as job:
             job.apply(merge)
         return replace(keys.result(service), note=_note(merging, overridden), effects=effects)
-    with merging.job("preview", action.task) as job:
+    with merging.job("preview", action.task, preview=True) as job:
         job.apply(merge)
         picture = job.draw(settings)
     drawn = keys.result(service, picture)
@@ -94,7 +94,7 @@ def compare(service: Services, action: Action[FaderAmounts]) -> MixResult:
         settings = replace(settings, seed=action.data.seed)
     settings = with_seed(settings)
     merge = merging.prepare(only_a(selection))
-    with merging.job("preview", action.task) as job, job.preserving():
+    with merging.job("preview", action.task, preview=True) as job, job.preserving():
         job.apply(merge)
         picture = job.draw(settings)
     keys = PictureKeys.of(selection, settings, action.drawing)
@@ -103,8 +103,9 @@ def compare(service: Services, action: Action[FaderAmounts]) -> MixResult:
 
 @action("mix.unload")
 def unload(service: Services, action: Action[FaderAmounts]) -> MixResult:
-    """Unloads the merge: the loaded checkpoint's own weights are used again."""
+    """Unloads the merge: the loaded checkpoint's own weights are used again. A preview is not waited for."""
     service.merging.disengage()
+    service.merging.stop_previews()
     with service.merging.job("unloading the merge", action.task) as job:
         job.restore()
     return MixResult()
@@ -129,6 +130,13 @@ def load_engaged(service: Services, action: Action[EmptyRequest]) -> EngagedMerg
 def stop(service: Services, action: Action[EmptyRequest]) -> EmptyRequest:
     """Asks the host to stop; the model in memory stays as it was before."""
     service.merging.host.interrupt()
+    return EmptyRequest()
+
+
+@action("mix.stop_previews", queued=False, status=False)
+def stop_previews(service: Services, action: Action[EmptyRequest]) -> EmptyRequest:
+    """Stops a preview and nothing else: what runs may be a grid, a save, or a picture of the host's own."""
+    service.merging.stop_previews()
     return EmptyRequest()
 
 
