@@ -1,5 +1,6 @@
 """A search space says what it means, reads back as it was written, and gives recipes within its ranges."""
 
+# pyright: basic
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,0 +1,175 @@
+"""What a study searches, as a value: stored with its trials, so that every worker does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from lib_merge.errors import MergeError, PlanError, RecipeError, did_you_mean
+from lib_merge.json_data import expect_list, expect_number, expect_object, expect_text, expect_texts
+from lib_merge.limits import MAX_SEED
+from lib_merge.picture import RANDOM_SEED, DrawSettings, read_settings
+
+SPEC_FORMAT = "merge-desk study "
+SPEC_VERSION = 1
+MOST_PICTURES = 1000  # of one trial
+MOST_OBJECTIVES = 2
+SAMPLER_TITLES: Mapping[str, str] = {
+    "tpe": "tree-structured Parzen estimator: the usual choice, up to some hundred trials",
+    "cma-es": "covariance matrix adaptation: numbers only, a hundred trials and more",
+    "gp": "Gaussian process: few trials of few dimensions",
+    "random": "independent random points, to compare with",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of every trial."""
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends: after so many trials of the study, or minutes of this run; None for no end."""
+
+    trials: int | None = None
+    minutes: float | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.trials} trials"] * (self.trials is not None)
+        parts += [f"{self.minutes:g} minutes"] * (self.minutes is not None)
+        return " or ".join(parts) or "no end"
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study, without its budget.
+
+    recipe       the recipe that the space changes, canonical text
+    space        see `space.py`
+    objectives   what is maximized: the text of a sum of scorers, or two of them for a Pareto front
+    drawing      size, steps, ... of all pictures; its prompt and seed are those of the views
+    prompts, seeds  every trial draws each prompt with each seed
+    held_out     prompts that no trial is chosen by: what improves the best is scored on them too
+    sampler      one of SAMPLER_TITLES
+    seed         of the sampler: the same seed proposes the same trials
+    penalty      what is subtracted from a score for the distance to `start`, times its square
+    start        the recipe that the distance is measured from; "" for `recipe`
+    prune_after  pictures after which a trial that is clearly worse ends; 0 for never
+    time_limit   seconds that the pictures of a trial, or their score, may take
+    """
+
+    recipe: str
+    space: str
+    objectives: tuple[str, ...]
+    drawing: DrawSettings = field(default_factory=DrawSettings)
+    prompts: tuple[str, ...] = ("",)
+    seeds: tuple[int, ...] = (1,)
+    held_out: tuple[str, ...] = ()
+    sampler: str = "tpe"
+    seed: int = 0
+    penalty: float = 0.0
+    start: str = ""
+    prune_after: int = 0
+    time_limit: float = 300.0
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise PlanError(problems)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The pictures of every trial, in the order in which they are drawn: each seed with all prompts."""
+        return tuple(View(prompt, seed) for seed in self.seeds for prompt in self.prompts)
+
+    @property
+    def held_out_views(self) -> tuple[View, ...]:
+        """The pictures by which no trial is chosen."""
+        return tuple(View(prompt, seed) for seed in self.seeds for prompt in self.held_out)
+
+    def settings(self, view: View) -> DrawSettings:
+        """The settings of one picture."""
+        return replace(self.drawing, prompt=view.prompt, seed=view.seed)
+
+    def _problems(self) -> Sequence[MergeError]:
+        problems: list[MergeError] = []
+
+        def refuse(wrong: bool, what: str, hint: str = "") -> None:
+            if wrong:
+                problems.append(RecipeError(what, hint=hint))
+
+        names = ", ".join(SAMPLER_TITLES)
+        refuse(
+            self.sampler not in SAMPLER_TITLES,
+            f"there is no sampler '{self.sampler}'",
+            did_you_mean(self.sampler, SAMPLER_TITLES) or names,
+        )
+        refuse(not self.objectives, "a search needs a score", "--score sharpness")
+        refuse(
+            len(self.objectives) > MOST_OBJECTIVES, "a search has two objectives at most", "a sum of scorers"
+        )
+        several = len(self.objectives) > 1
+        refuse(several and self.sampler == "cma-es", "cma-es searches for one objective", "tpe, or one sum")
+        refuse(
+            several and self.prune_after > 0, "trials of two objectives are not pruned", "leave --prune out"
+        )
+        refuse(
+            not self.prompts or not self.seeds, "a trial needs a prompt and a seed", "--prompt, --seeds 1,2"
+        )
+        refuse(
+            len(self.views) > MOST_PICTURES, f"{len(self.views)} pictures a trial are too many", "fewer seeds"
+        )
+        refuse(RANDOM_SEED in self.seeds, "the seeds are the same in every trial", "numbers of at least 0")
+        refuse(
+            not 0 <= self.seed <= MAX_SEED, f"the sampler's seed cannot be {self.seed}", f"0 to {MAX_SEED}"
+        )
+        refuse(not 0 <= self.penalty < float("inf"), f"the penalty cannot be {self.penalty:g}", "0 or more")
+        refuse(not self.time_limit > 0, "the time limit of a trial is above 0 seconds", "--trial-limit 300")
+        wrong = self.prune_after < 0 or (self.prune_after and self.prune_after >= len(self.views))
+        hint = f"1 to {len(self.views) - 1}" if len(self.views) > 1 else "more prompts or seeds"
+        refuse(
+            bool(wrong),
+            f"trials of {len(self.views)} pictures cannot be pruned after {self.prune_after}",
+            hint,
+        )
+        return problems
+
+
+def spec_to_dict(spec: StudySpec) -> dict[str, Any]:
+    """The specification as a dictionary for JSON."""
+    return {"format": f"{SPEC_FORMAT}{SPEC_VERSION}", **asdict(spec)}
+
+
+def spec_from_dict(data: object) -> StudySpec:
+    """The specification that `spec_to_dict` has written; ValueError or MergeError for anything else."""
+    value = expect_object(data)
+    version = expect_text(value.get("format")).removeprefix(SPEC_FORMAT)
+    if not version.isdigit():
+        raise ValueError("it is no study of Merge Desk")
+    if int(version) > SPEC_VERSION:
+        raise ValueError("a newer Merge Desk has written it")
+    return StudySpec(
+        recipe=expect_text(value["recipe"]),
+        space=expect_text(value["space"]),
+        objectives=expect_texts(value["objectives"]),
+        drawing=read_settings(expect_object(value["drawing"]), DrawSettings()),
+        prompts=expect_texts(value["prompts"]),
+        seeds=tuple(int(expect_number(seed)) for seed in expect_list(value["seeds"])),
+        held_out=expect_texts(value["held_out"]),
+        sampler=expect_text(value["sampler"]),
+        seed=int(expect_number(value["seed"])),
+        penalty=expect_number(value["penalty"]),
+        start=expect_text(value["start"]),
+        prune_after=int(expect_number(value["prune_after"])),
+        time_limit=expect_number(value["time_limit"]),
+    )
+
+
+def spec_differences(old: StudySpec, new: StudySpec) -> tuple[str, ...]:
+    """The names of the fields that differ."""
+    return tuple(
+        field.name for field in fields(StudySpec) if getattr(old, field.name) != getattr(new, field.name)
+    )

@@ -1,0 +1,112 @@
+"""Where studies are kept: a SQLite file by default, any database by its URL, a journal file, or a gRPC proxy.
+
+search.db                          a SQLite file
+search.journal                     Optuna's journal file, for network folders without a database
+postgresql://USER:PASSWORD@HOST/DB  whatever SQLAlchemy reads, where its driver is installed
+grpc://HOST:PORT                   Optuna's proxy of another storage
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_merge.errors import ExtraError, MergeError, RecipeError, StoreError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+JOURNAL_SUFFIXES = (".journal", ".log")
+GRPC_SCHEME, GRPC_PORT = "grpc://", 13000
+SQLITE_SCHEME = "sqlite:///"
+PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
+DATABASE_WAIT = 60.0  # seconds for other workers to finish writing
+EXTRA_HINT = 'pip install "merge-desk[search]"'
+
+
+class SqliteConnection(sqlite3.Connection):
+    """Commits without waiting for the disk, so that a trial costs milliseconds; readers never wait.
+
+    A process that is killed loses nothing; after a power cut the last trials may be missing.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA journal_mode = WAL")
+        self.execute("PRAGMA synchronous = NORMAL")
+
+
+def need_optuna() -> None:
+    """Import Optuna, and keep its log to warnings; ExtraError where it is not installed."""
+    try:
+        import optuna
+    except ImportError as missing:
+        raise ExtraError(
+            f"searching needs {missing.name}, which is not installed", hint=EXTRA_HINT
+        ) from missing
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def without_password(text: str) -> str:
+    """An address or a message without the password of an URL."""
+    return PASSWORD.sub(r"\1***@", text)
+
+
+@contextmanager
+def storage_errors(address: str) -> Generator[None]:
+    """Errors of the database as one StoreError; those of Merge Desk pass."""
+    try:
+        yield
+    except (MergeError, KeyboardInterrupt):
+        raise
+    except ImportError as missing:
+        what = f"this database needs {missing.name}, which is not installed"
+        raise ExtraError(
+            what, where=without_password(address), hint=f"pip install {missing.name}"
+        ) from missing
+    except Exception as cause:
+        first = (without_password(str(cause)).splitlines() or [type(cause).__name__])[0]
+        hint = "is the address right, the server up, and the file on a disk that can be written?"
+        what = "the storage of the study cannot be used"
+        raise StoreError(what, where=f"{without_password(address)}: {first}", hint=hint) from cause
+
+
+def open_storage(address: str) -> BaseStorage:
+    """The storage of an address; see the top of this module."""
+    need_optuna()
+    if not address.strip():
+        raise RecipeError("the storage has no address", hint="--storage search.db")
+    with storage_errors(address):
+        return _opened(address.strip())
+
+
+def _opened(address: str) -> BaseStorage:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if address.startswith(GRPC_SCHEME):
+        return _grpc_proxy(address)
+    if "://" not in address:
+        path = Path(address)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in JOURNAL_SUFFIXES:
+            return JournalStorage(JournalFileBackend(str(path)))
+        address = f"{SQLITE_SCHEME}{path.absolute()}"
+    if address.startswith("sqlite"):
+        options: dict[str, Any] = {"connect_args": {"timeout": DATABASE_WAIT, "factory": SqliteConnection}}
+    else:
+        options = {"pool_pre_ping": True}  # a server that was restarted meanwhile is connected to again
+    return RDBStorage(address, engine_kwargs=options)
+
+
+def _grpc_proxy(address: str) -> BaseStorage:
+    from optuna.storages import GrpcStorageProxy
+
+    host, _, port = address.removeprefix(GRPC_SCHEME).rstrip("/").partition(":")
+    if port and not port.isdigit():
+        raise RecipeError(f"'{port}' is no port", where=address, hint=f"{GRPC_SCHEME}{host}:{GRPC_PORT}")
+    return GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))
