@@ -32,6 +32,7 @@ LIBRARY = ROOT / "lib_merge"
 SCRIPT_TEXTS = ROOT / "tests" / "javascript" / "page_texts.js"
 
 MOUNTS = (
+    "hints",
     "faders",
     "preview",
     "stage",

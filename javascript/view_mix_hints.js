@@ -11,7 +11,7 @@
     ],
     [
       "saving",
-      "Saving",
+      "The file",
       "Nothing is written to disk until you open Save the merge, below the sliders, and press Save.",
     ],
     [
