@@ -18,10 +18,12 @@
   /** What is in sight. @param {HTMLElement | null} element */
   const visible = (element) => !!element?.offsetParent;
 
-  /** A WebUI translates texts as they appear on its page, but not the values of attributes. */
+  /** A WebUI translates texts as they appear on its page, but not the values of attributes. Where the page has the
+   * language itself, it does so itself. */
   const TRANSLATED = ["title", "aria-label", "placeholder"];
   /** @param {string} text @returns {string} */
-  const translated = (text) => /** @type {any} */ (window).localization?.[text] || text;
+  const translated = (text) =>
+    (globalThis.mergeDesk.language.isEnglish() && /** @type {any} */ (window).localization?.[text]) || text;
 
   /** @param {Element} made @param {Record<string, AttributeValue>} attributes @param {Children[]} inside */
   function setAttributes(made, attributes, inside) {

@@ -138,10 +138,13 @@
         .map(templateOf)
         .sort((one, other) => other.letters - one.letters); // what says most is tried first
     }
+    get isEmpty() {
+      return !this.#texts.size;
+    }
     /** What is shown for an English text; the text itself where there is no translation.
      * @param {string} text @returns {string} */
     translate(text) {
-      if (!this.#texts.size) return text;
+      if (this.isEmpty) return text;
       if (!LETTER.test(text)) return this.#texts.get(text) ?? text;
       const kept = this.#kept.get(text);
       if (kept !== undefined) return kept;
@@ -215,6 +218,16 @@
     }
   }
 
+  /** English texts by what a WebUI's localisation file makes of them.
+   * @param {Readonly<Texts>} localization @param {(text: string) => boolean} isOurs of two with one translation the
+   *   one that is ours is meant */
+  const originalsIn = (localization, isOurs) =>
+    new Map(
+      Object.entries(localization).flatMap(([text, translated]) =>
+        isOurs(text) ? [[String(translated).trim(), text]] : [],
+      ),
+    );
+
   let current = new Translator();
   /** What is shown for an English text from now on. @param {string} language @param {Texts} texts */
   function use(language, texts) {
@@ -222,9 +235,13 @@
   }
   /** @param {string} text @returns {string} */
   const translate = (text) => current.translate(text);
+  const isEnglish = () => current.isEmpty;
   const lookups = () => current.lookups;
 
-  const language = { LANGUAGES, Translator, languageNamed, chooseLanguage, use, translate, lookups };
+  const language = {
+    ...{ LANGUAGES, Translator, languageNamed, chooseLanguage },
+    ...{ originalsIn, use, translate, isEnglish, lookups },
+  };
   if (typeof module !== "undefined") module.exports = language;
   else globalThis.mergeDesk = { ...globalThis.mergeDesk, language };
 }

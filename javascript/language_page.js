@@ -1,7 +1,11 @@
 "use strict";
 /* The page in the language of the host or of the browser: what appears in our tab, or in one of our dialogs, is
  * translated as it appears, texts and the attributes that are read out. Names, recipes and whatever a user writes
- * stand under translate="no", in fields, or in code, and stay as they are. */
+ * stand under translate="no", in fields, or in code, and stay as they are.
+ *
+ * A WebUI's localisation file knows single words of ours in another sense ("Set" as its Settings), and names that
+ * recipes use ("IN05"). What it has translated is translated again where the page has the language, else names alone
+ * are put back. Its scripts only look at nodes that are added, so that they leave alone what is written here. */
 {
   const ATTRIBUTES = ["title", "aria-label", "aria-valuetext", "placeholder", "alt"];
   // ul.options and .token: values of Gradio's lists, which are sent to Python
@@ -10,12 +14,15 @@
   const CHOSEN = "merge-desk-language"; // what the menu remembers
   const PATIENCE = 20; // how often the host's settings are looked for before the browser decides
 
-  /** What a WebUI's own scripts set. @typedef {{ localization?: unknown, opts?: { localization?: string } }} Host */
+  const NAMES = ['[translate="no"]', "pre", "code"].join();
+
+  /** What a WebUI's own scripts set.
+   * @typedef {{ localization?: Record<string, string>, opts?: { localization?: string } }} Host */
 
   /** @param {{ wire: DeskPage["wire"] }} page */
   function create({ wire }) {
     const { find, make } = globalThis.mergeDesk.dom;
-    const { LANGUAGES, chooseLanguage, use, translate } = globalThis.mergeDesk.language;
+    const { LANGUAGES, chooseLanguage, originalsIn, use, translate } = globalThis.mergeDesk.language;
     const host = /** @type {Host} */ (/** @type {unknown} */ (window));
     let asked = false;
     let known = false;
@@ -85,13 +92,42 @@
         else translateAttributes(/** @type {Element} */ (node));
       }
     }
+
+    // --- what the WebUI has translated ---
+
+    /** Whether its localisation file has made this of a text. @param {string | null} before @param {string | null} after */
+    const isTheirs = (before, after) => !!before && !!after && host.localization?.[before.trim()] === after;
+    /** @param {CharacterData} node @param {string | null} before */
+    function restoreText(node, before) {
+      const isOurs = language !== "en" || !!node.parentElement?.closest(NAMES);
+      if (isOurs && isTheirs(before, node.data)) node.data = before ?? "";
+    }
+    /** @param {Element} element @param {string} name @param {string | null} before */
+    function restoreAttribute(element, name, before) {
+      const isOurs = language !== "en" || !!element.closest(NAMES);
+      if (isOurs && isTheirs(before, element.getAttribute(name))) element.setAttribute(name, before ?? "");
+    }
+    /** What was translated before our place was watched: labels and tabs, none of them a user's. @param {Node} root */
+    function restoreAll(root) {
+      const originals = originalsIn(host.localization ?? {}, (text) => translate(text) !== text);
+      const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode()) {
+        const node = /** @type {Text} */ (walker.currentNode);
+        const original = originals.get(node.data.trim());
+        if (original && !isKept(node)) node.data = original;
+      }
+    }
+
     /** @param {MutationRecord[]} records */
     function changed(records) {
-      for (const { type, target, addedNodes, attributeName } of records) {
-        if (type === "characterData") translateText(/** @type {CharacterData} */ (target));
-        else if (type === "attributes")
+      for (const { type, target, addedNodes, attributeName, oldValue } of records) {
+        if (type === "characterData") {
+          restoreText(/** @type {CharacterData} */ (target), oldValue);
+          translateText(/** @type {CharacterData} */ (target));
+        } else if (type === "attributes") {
+          restoreAttribute(/** @type {Element} */ (target), attributeName ?? "", oldValue);
           translateAttributes(/** @type {Element} */ (target), [attributeName ?? ""]);
-        else addedNodes.forEach(translateAll);
+        } else addedNodes.forEach(translateAll);
       }
       observer.takeRecords(); // of what was done here
     }
@@ -102,11 +138,12 @@
       if (!root || seen.has(root)) return;
       seen.add(root);
       root.setAttribute("lang", language.replace("_", "-"));
-      if (language === "en") return;
+      if (language === "en" && !Object.keys(host.localization ?? {}).length) return;
+      if (language !== "en") restoreAll(root);
       translateAll(root);
       observer.observe(root, {
         ...{ subtree: true, childList: true, characterData: true, attributes: true },
-        attributeFilter: ATTRIBUTES,
+        ...{ attributeFilter: ATTRIBUTES, characterDataOldValue: true, attributeOldValue: true },
       });
     }
     /** Our place on the page: a tab of a WebUI, or the whole page; and dialogs, which are put next to it. */

@@ -48,7 +48,7 @@
         "div",
         { class: `md-fader ${side}`, "data-slot": slot },
         make("span", { class: "md-mark", "aria-hidden": "true" }, make("i")),
-        make("span", { class: "md-slot" }, label(slot)),
+        make("span", { class: "md-slot", translate: slot === ALL ? null : "no" }, label(slot)),
         make("input", {
           ...{ type: "range", class: "md-range" },
           ...{ "aria-label": label(slot), "aria-keyshortcuts": "L K S M I Space Enter Delete" },

@@ -109,7 +109,7 @@
         make(
           "p",
           { class: "md-tips" },
-          `${translate(keepsA())}. ${translate(TIPS)} `,
+          `${translate(`${keepsA()}.`)} ${translate(TIPS)} `,
           button("Show the hints", "Show the three hints of the first visit again", mix.showHints, {
             ...{ "data-act": "hints-show", class: "md-link-button" },
           }),

@@ -36,6 +36,29 @@ TEXTS = """() => {
   return out;
 }"""
 
+# A1111's own script, in short: of what is added to the page it translates texts, as wholes
+LOCALISED = """
+window.opts = { localization: NAME };
+window.localization = WORDS;
+const translate = (node) => {
+  const found = localization[node.textContent.trim()];
+  if (found !== undefined) node.textContent = found;
+};
+const all = (node) => {
+  if (node.nodeType === 3) return translate(node);
+  if (node.title && localization[node.title]) node.title = localization[node.title];
+  const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) found.push(walker.currentNode);
+  found.forEach(translate);
+};
+addEventListener("DOMContentLoaded", () => {
+  all(document.body);
+  new MutationObserver((records) => records.forEach((each) => each.addedNodes.forEach(all)))
+    .observe(document.body, { childList: true, subtree: true });
+});
+"""
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -202,3 +225,37 @@ def test_in_a_webui_its_localisation_decides_and_there_is_no_menu(
     expect(page.locator("[data-act=generate]")).to_have_text(expected)
     expect(page.locator("#merge_desk_language_menu")).to_have_count(0)
     page.close()
+
+
+def localised(name: str, words: dict[str, str]) -> str:
+    """A script that does to the page what a WebUI with such a localisation file does."""
+    return LOCALISED.replace("NAME", json.dumps(name)).replace("WORDS", json.dumps(words))
+
+
+def test_a_localisation_file_that_knows_our_words_in_another_sense_changes_nothing(
+    chromium: Any, address: str
+) -> None:
+    ours = texts_of("zh_CN")
+    words = {"Set": "设置", "Reset": "重设", "Method": "方案", "IN05": "输入层 05", "Undo (Ctrl+Z)": "返回"}
+    desk = Desk(chromium, address, status="base", script=localised("zh-Hans (Stable)", words))
+    desk.begin("ink", "pastel")
+    expect(desk.act("reset")).to_have_text(ours["Reset"])
+    expect(desk.act("undo")).to_have_attribute("title", ours["Undo (Ctrl+Z)"])
+    expect(desk.page.locator("#merge_desk_method")).to_contain_text(ours["Method"])
+    expect(desk.page.locator("[data-slot=IN05] .md-slot")).to_have_text("IN05")
+    shown = desk.page.evaluate(TEXTS)
+    assert ours["Set"] in shown
+    assert not {*words.values()} & {*shown}
+    assert desk.complaints == []
+    desk.page.close()
+
+
+def test_a_localisation_file_of_another_language_translates_our_texts_and_no_names(
+    chromium: Any, address: str
+) -> None:
+    words = {"Reset": "Zurücksetzen", "Method": "Verfahren", "IN05": "Eingang 05"}
+    desk = Desk(chromium, address, script=localised("de_DE", words))
+    expect(desk.act("reset")).to_have_text("Zurücksetzen")
+    expect(desk.page.locator("#merge_desk_method")).to_contain_text("Verfahren")
+    expect(desk.page.locator("[data-slot=IN05] .md-slot")).to_have_text("IN05")
+    desk.page.close()

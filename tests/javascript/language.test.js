@@ -4,7 +4,13 @@ const { readFileSync, readdirSync } = require("node:fs");
 const { join } = require("node:path");
 const { test } = require("node:test");
 const assert = require("node:assert/strict");
-const { Translator, chooseLanguage, languageNamed, LANGUAGES } = require("../../javascript/language.js");
+const {
+  Translator,
+  chooseLanguage,
+  languageNamed,
+  originalsIn,
+  LANGUAGES,
+} = require("../../javascript/language.js");
 
 const FOLDER = join(__dirname, "../../lib_merge/desk/languages");
 const FILES = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
@@ -126,3 +132,8 @@ for (const file of FILES) {
     for (const [key, all] of Object.entries(expected)) assert.ok(all.includes(own.translate(key)), key);
   });
 }
+test("what a localisation file has translated is known again, where it is a text of ours", () => {
+  const words = { Generate: "绘制", Draw: "绘制", IN05: "输入层 05" };
+  const originals = originalsIn(words, (text) => text in TEXTS);
+  assert.deepEqual([...originals], [["绘制", "Generate"]]);
+});

@@ -20,6 +20,7 @@ GERMAN = {
     "Presets": "Vorlagen",
     "B, mix in": "B, dazu",
     "Undo (Ctrl+Z)": "Zurück",
+    "IN05": "Eingang 5",
 }
 # the words of our buttons that the WebUI's own progress bar lies over, once it is there
 UNDER_THE_BAR = """() => {
@@ -43,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server(webui: Path, stage: Path) -> Iterator[WebUI]:
-    """A WebUI that knows a language in which we speak four words."""
+    """A WebUI that knows a language in which we speak four words, and which knows a block's name."""
     words = stage / "localizations"
     words.mkdir(exist_ok=True)
     (words / "german.json").write_text(json.dumps(GERMAN), encoding="utf-8")
@@ -126,6 +127,7 @@ def test_our_words_go_through_the_hosts_localisation(ui: WebUI, chromium: Any) -
         expect(opened.part("presets").locator("h3")).to_have_text("Vorlagen")
         expect(opened.page.locator("#merge_desk_b")).to_contain_text("B, dazu")
         expect(opened.act("undo")).to_have_attribute("title", "Zurück")
+        expect(opened.page.locator("[data-slot=IN05] .md-slot")).to_have_text("IN05")
         opened.page.close()
     finally:
         ui.options(localization="None")
