@@ -71,7 +71,7 @@ class Engine:
 
 UNET_ENGINES = (
     Engine({CLIP_L: TEXT_PREFIX}, "is_sd1"),
-    Engine({CLIP_H: OPEN_CLIP_PREFIX}, "is_sd2"),
+    Engine({CLIP_H: OPEN_CLIP_PREFIX}),  # SD2, which reForge marks as SD1; no other has this encoder
     Engine({CLIP_L: SGM_FIRST_PREFIX, CLIP_G: SGM_SECOND_PREFIX + OPEN_CLIP}, "is_sdxl"),
     Engine({CLIP_G: SGM_FIRST_PREFIX + OPEN_CLIP}, "is_sdxl"),  # SDXL's refiner
 )
