@@ -22,7 +22,7 @@
      * it at a click. */
     async function unloadAfterHost() {
       const data = { parameters: {}, engaged: state.engaged ?? "" };
-      const response = await wire.ask("mix.effects", data, { latest: true });
+      const response = await wire.ask("mix.effects", data); // answered in any case: the click that opened the list refreshes
       if (!response?.status?.engaged) return;
       if (state.ui) mix.send("unload");
       else wire.ask("mix.unload", data); // the tab was not opened yet

@@ -14,7 +14,7 @@
   /** @typedef {DeskResponse<any>} AnyResponse */
   /** @typedef {{ task?: string, latest?: boolean, setsLists?: boolean, again?: () => void }} How
    *   task: under which the host's page asks for progress
-   *   latest: it takes the place of one of its name that still waits
+   *   latest: it takes the place of such a one of its name that still waits
    *   setsLists: the lists are set by what it brings; lists.settled follows, with its revision or a later one
    *   again: what the user may do when it fails */
   /** @typedef {{ seq: number, name: Name, task: string, revision: number, data: object }} Message */
@@ -59,7 +59,10 @@
       const line = this.#line(name);
       if (how.setsLists) this.#revision++;
       return new Promise((done) => {
-        if (how.latest) for (const each of line.waiting.splice(0)) each.done(null);
+        if (how.latest) {
+          for (const each of line.waiting) if (each.how.latest) each.done(null);
+          line.waiting = line.waiting.filter((each) => !each.how.latest);
+        }
         line.waiting.push({ message: this.#message(name, data, how.task), how, done });
         this.#next(name);
       });

@@ -97,6 +97,21 @@ describe("a question", () => {
   });
 });
 
+describe("a question that is to be answered in any case", () => {
+  test("waits until it is, also behind one that takes the place of others", async () => {
+    page.wire.ask("mix.effects", {}, { latest: true });
+    const kept = page.wire.ask("mix.effects", { engaged: "mix" });
+    page.wire.ask("mix.effects", { engaged: "" }, { latest: true });
+    page.say("mix.effects", 1);
+    page.say("mix.effects", 2);
+    assert.notEqual(await kept, null);
+    assert.deepEqual(
+      page.asked["mix.effects"].map(({ data }) => data),
+      [{}, { engaged: "mix" }, { engaged: "" }],
+    );
+  });
+});
+
 describe("the revision", () => {
   test("grows with each wish to have the lists set, and goes along with all that follows", () => {
     page.wire.ask("grid.load_cell", {}, { setsLists: true });
