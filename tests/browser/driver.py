@@ -39,6 +39,12 @@ OUTPUTS: dict[
 ] = {}  # of the pages that were started: what the desk keeps there is removed by a new page
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def chromium_browser() -> Generator[Any]:
     """A browser without a window."""
@@ -48,11 +54,11 @@ def chromium_browser() -> Generator[Any]:
         browser.close()
 
 
-def start(python: Path | str, models: Path, output: Path, *extra: str) -> tuple[subprocess.Popen[bytes], str]:
-    """The desk's page in a process of its own, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def start(
+    python: Path | str, models: Path, output: Path, *extra: str, port: int = 0
+) -> tuple[subprocess.Popen[bytes], str]:
+    """The desk's page in a process of its own, once it answers; at a free port where none is given."""
+    port = port or free_port()
     log = (output.parent / f"{output.name}.log").open("wb")
     server = subprocess.Popen([python, PAGE, models, output, str(port), *extra], stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/"
@@ -104,7 +110,7 @@ class Desk:
         self.page = browser.new_page(viewport=VIEW, locale=locale)
         self.page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", self._note_exception)
         self.page.on("console", self._note_error)
         self.page.on("dialog", self._note_dialog)
         if script:
@@ -131,6 +137,9 @@ class Desk:
         for kept in self.output.glob("**/desk*.json"):
             kept.unlink(missing_ok=True)
 
+    def _note_exception(self, error: Any) -> None:
+        self.complaints.append(str(error))
+
     def _note_dialog(self, dialog: Any) -> None:
         self.complaints.append(f"the page asks in a window of the browser's: {dialog.message}")
         dialog.accept()
@@ -143,7 +152,11 @@ class Desk:
         """Reload the page. What the page that is left complains of while the browser breaks off its
         requests is no fault (Gradio logs each as an error); what it complained of before is one."""
         before = list(self.complaints)
-        self.page.once("framenavigated", lambda _: self.complaints.__setitem__(slice(None), before))
+
+        def forget(_: object) -> None:
+            self.complaints[:] = before
+
+        self.page.once("framenavigated", forget)
         self.page.reload()
 
     def part(self, name: str) -> Any:

@@ -5,11 +5,16 @@
 --paper draws and merges nothing and needs no torch: for the Gradio of a WebUI in an environment of its own.
 --slow has each of those pictures take a while, which Stop ends.
 --usual draws with the steps that the desk has by default.
+
+With --paper a signal, RELOAD, has the page closed and served again in this process, as *Reload UI* does it:
+what is in memory stays.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from lib_merge.desk.serve import head, serve
 
 SLOW = 1.5  # seconds of a picture
+RELOAD = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has no such signal
 
 
 def slow_host(models: Path, output: Path) -> Any:
     """A host whose pictures take a while."""
-    import threading
-
     from lib_merge.errors import StoppedError
     from lib_merge.hosts.host import DrawSettings, Picture
     from tests.support.desk_host import PaperHost
@@ -43,6 +47,22 @@ def slow_host(models: Path, output: Path) -> Any:
     return Slow(models, output)
 
 
+def put_into_head() -> None:
+    """Has an old Gradio's page begin with our script and style, as a WebUI does it."""
+    from gradio import routes
+
+    templates: Any = routes.templates
+    answer = templates.TemplateResponse
+
+    def with_head(*args: Any, **options: Any) -> Any:
+        response = answer(*args, **options)
+        response.body = response.body.replace(b"</head>", head().encode() + b"</head>", 1)
+        response.init_headers()
+        return response
+
+    templates.TemplateResponse = with_head
+
+
 def paper(models: Path, output: Path, port: int) -> None:
     """The tab as a WebUI shows it, script and style put into the page as a WebUI does."""
     import gradio
@@ -52,21 +72,24 @@ def paper(models: Path, output: Path, port: int) -> None:
     from tests.support.desk_host import PaperHost, PaperService
 
     host = slow_host(models, output) if "--slow" in sys.argv else PaperHost(models, output)
-    page: Any = build(Services(PaperService(host)))
-    if int(gradio.__version__.split(".")[0]) >= 6:
-        page.launch(server_port=port, server_name="127.0.0.1", quiet=True, head=head())
-        return
-    routes: Any = gradio.routes
-    answer = routes.templates.TemplateResponse
+    services = Services(PaperService(host))
+    takes_head = int(gradio.__version__.split(".")[0]) >= 6
+    if not takes_head:
+        put_into_head()
+    reload = threading.Event()
 
-    def with_head(*args: Any, **options: Any) -> Any:
-        response = answer(*args, **options)
-        response.body = response.body.replace(b"</head>", head().encode() + b"</head>", 1)
-        response.init_headers()
-        return response
+    def ask(number: int, frame: object) -> None:
+        reload.set()
 
-    routes.templates.TemplateResponse = with_head
-    page.queue(64).launch(server_port=port, server_name="127.0.0.1", quiet=True)
+    signal.signal(RELOAD, ask)
+    while True:
+        page: Any = build(services)
+        queued = page if takes_head else page.queue(64)
+        where = {"server_port": port, "server_name": "127.0.0.1", "quiet": True, "prevent_thread_lock": True}
+        queued.launch(**where, **({"head": head()} if takes_head else {}))
+        reload.wait()
+        reload.clear()
+        page.close()
 
 
 def real(models: Path, output: Path, port: int) -> None:
