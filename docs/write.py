@@ -36,12 +36,15 @@ from lib_merge.recipe.imports.detect import IMPORTERS
 from lib_merge.recipe.options import OPTIONS, Option, SaveOption
 from lib_merge.registry import Method
 from lib_merge.report.similarity.kinds import REPORT_KINDS
+from lib_merge.search.scorers.plugins import builtin_scorers
+from lib_merge.search.spec import SAMPLER_TITLES
 from tests.lib_merge.methods.agreements import peers_of
 from tests.support.page_types import FILE as TYPES
 from tests.support.page_types import page_types
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "measured.json"  # method -> time of a full-size merge; a method may be missing
+SEARCHED = ROOT / "docs" / "searched.json"  # results of tests/bench/search.py
 REVIEWS = (
     ROOT / "docs" / "reviews.json"
 )  # language -> which native speaker has reviewed its texts, "" for none
@@ -189,6 +192,39 @@ def axes() -> str:
     return table(("axis", "values", "in the WebUI's X/Y/Z plot"), rows)
 
 
+# --- searches ---
+
+
+def scorers() -> str:
+    """Every scorer that comes with Merge Desk."""
+    rows = [
+        (f"`{kind.id}{f'({kind.argument})' if kind.argument else ''}`", kind.help)
+        for kind in builtin_scorers()
+    ]
+    return table(("scorer", "what it measures"), rows)
+
+
+def samplers() -> str:
+    """Every sampler of searches."""
+    return table(("`--sampler`", "what it is"), ((f"`{id}`", title) for id, title in SAMPLER_TITLES.items()))
+
+
+def searches() -> str:
+    """Searches for hidden block weights, as tests/bench/search.py has measured them."""
+    data = json.loads(SEARCHED.read_text(encoding="utf-8"))
+    names = list(data["mean"])
+    rows = [(str(row["seed"]), *(f"{row[name]:.5f}" for name in names)) for row in data["rows"]]
+    rows.append(("mean", *(f"{data['mean'][name]:.5f}" for name in names)))
+    won = "; ".join(f"{name} in {count}" for name, count in data["better_than_random"].items())
+    return (
+        f"The closeness of the best picture after {data['trials']} trials to that of a merge with hidden "
+        f"block weights, 1 for the same, over `{data['space']}` of the samples ink and pastel "
+        "(`python -m tests.bench.search --write`; pictures of 64 x 64 pixels in 4 steps). "
+        f"Of {len(data['rows'])} searches it is better than random: {won}.\n\n"
+        + table(("seed", *names), rows)
+    )
+
+
 # --- the packages ---
 
 LAYERS = re.compile(r'id = "layers".*?^layers = \[\n(.*?)^\]', re.MULTILINE | re.DOTALL)  # of pyproject.toml
@@ -261,6 +297,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "options": options,
     "languages": languages,
     "axes": axes,
+    "scorers": scorers,
+    "samplers": samplers,
+    "searches": searches,
     "packages": packages,
     "errors": errors,
 }

@@ -13,7 +13,17 @@ from typing import TypeVar
 
 from lib_merge.architectures import DEFAULT_LAYOUT, FAMILIES
 from lib_merge.checkpoint.system_errors import NAME_TAKEN_HINT, write_failure
-from lib_merge.cli import alignment, commands, drawing, grid_arguments, grids, recipes, reports
+from lib_merge.cli import (
+    alignment,
+    commands,
+    drawing,
+    grid_arguments,
+    grids,
+    recipes,
+    reports,
+    search_arguments,
+    searches,
+)
 from lib_merge.cli.arguments import (
     MISTAKE,
     Parser,
@@ -188,6 +198,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe_arguments(grid)
     grid_arguments.add_grid_arguments(grid)
     _finish(grid, grid_arguments.GridCommand, grids.grid)
+
+    text = "search for block weights; `search worker` joins a study (needs the extras standalone and search)"
+    search = add("search", help=text)
+    _add_recipe_arguments(search)
+    search_arguments.add_search_arguments(search)
+    _finish(search, search_arguments.SearchCommand, searches.search)
 
     desk = add("desk", help="open the desk in a browser (needs the standalone extra)")
     desk.add_argument(

@@ -13,7 +13,7 @@ from lib_merge.architectures import read_header
 from lib_merge.checkpoint import check_target, write_file
 from lib_merge.errors import RecipeError
 from lib_merge.hosts.host import DrawSettings, ListedFile
-from lib_merge.picture import read_settings, with_seed
+from lib_merge.picture import Picture, read_settings, with_seed
 from lib_merge.recipe import RECIPE_KEY, infotext_entry
 
 if TYPE_CHECKING:
@@ -63,10 +63,16 @@ def draw_to_file(
         negative_prompt=settings.negative,
     )
     text = format_infotext(settings, ListedFile(checkpoint.stem, checkpoint), metadata.get(RECIPE_KEY, ""))
-    stream = BytesIO()
-    picture.save(stream, format="PNG", pnginfo=png_text(text))
-    write_file(target, stream.getvalue(), inputs=[checkpoint], overwrite=overwrite, suffixes=PNG)
+    data = png_bytes(Picture(picture, text))
+    write_file(target, data, inputs=[checkpoint], overwrite=overwrite, suffixes=PNG)
     return settings
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """A picture as the bytes of a PNG with its infotext."""
+    stream = BytesIO()
+    picture.image.save(stream, format="PNG", pnginfo=png_text(picture.infotext))
+    return stream.getvalue()
 
 
 def format_infotext(settings: DrawSettings, checkpoint: ListedFile | None, recipe: str) -> str:

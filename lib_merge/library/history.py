@@ -2,8 +2,8 @@
 
 Any number of processes may use it at once: readers never wait (write-ahead log), writers wait for each
 other, and an unfinished change of a process that is killed is undone. A merge that is applied again is
-the same entry, moved to the top. Of the entries that are neither saved, named nor starred only the newest
-MAX_UNKEPT are kept.
+the same entry, moved to the top. Of the applied merges that are neither named nor starred only the newest
+MAX_UNKEPT are kept, and as many of the trials of searches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FILE = "history.sqlite3"
-APPLIED, SAVED = "applied", "saved"
+APPLIED, SAVED, SEARCHED = "applied", "saved", "searched"
 MAX_UNKEPT = 2000  # entries that are neither saved, named nor starred
 MOST_NAME = 120  # characters
 SIDE = 160  # pixels of a thumbnail
@@ -48,8 +48,8 @@ INSERT_OR_UPDATE = """INSERT INTO merges (key, at, kind, recipe, title, file, sh
     ON CONFLICT (key) DO UPDATE SET at = :at, recipe = :recipe, sha256 = :sha256,
     infotext = CASE WHEN :infotext = '' THEN infotext ELSE :infotext END,
     picture = COALESCE(:picture, picture) RETURNING id"""
-DELETE_OLDEST = """DELETE FROM merges WHERE kind = 'applied' AND star = 0 AND name = '' AND id NOT IN
-    (SELECT id FROM merges WHERE kind = 'applied' AND star = 0 AND name = '' ORDER BY at DESC LIMIT ?)"""
+DELETE_OLDEST = """DELETE FROM merges WHERE kind = :kind AND star = 0 AND name = '' AND id NOT IN
+    (SELECT id FROM merges WHERE kind = :kind AND star = 0 AND name = '' ORDER BY at DESC LIMIT :most)"""
 WORD_MATCHES = (
     "(name LIKE :like OR title LIKE :like OR file LIKE :like OR recipe LIKE :like OR infotext LIKE :like)"
 )
@@ -60,7 +60,7 @@ class Entry:
     """One merge.
 
     at      when it was last applied or saved, in seconds since 1970
-    kind    "applied" or "saved"
+    kind    "applied", "saved", or "searched" for a trial of a search
     title   its files and methods
     name    the user's name of it, "" for none
     file    the name of the saved file, "" for none
@@ -110,7 +110,8 @@ class History:
         }
         with self._file.open() as connection:
             (number,) = connection.execute(INSERT_OR_UPDATE, values).fetchone()
-            connection.execute(DELETE_OLDEST, (MAX_UNKEPT,))
+            if kind != SAVED:
+                connection.execute(DELETE_OLDEST, {"kind": kind, "most": MAX_UNKEPT})
         return int(number)
 
     def entries(self, query: str = "", *, starred: bool = False, limit: int = 100) -> tuple[Entry, ...]:

@@ -19,7 +19,7 @@ from lib_merge.plan.amounts import Amounts
 from lib_merge.plan.block_words import BlockWords
 from lib_merge.recipe import Recipe
 from lib_merge.recipe.weights.parse import BLOCK_OR_RANGE
-from lib_merge.recipe.weights.presets import family_presets, preset_names
+from lib_merge.recipe.weights.presets import family_presets, preset_amounts, preset_names
 from lib_merge.recipe.weights.rules import NOT, VAE_SLOT_ID
 from lib_merge.search.ranges import Choices, FixedValue, NumberRange, Values
 from lib_merge.search.space import SearchSpace, SpaceEntry, Tie
@@ -100,7 +100,9 @@ class BoundSpace:
 
     def point_of_preset(self, name: str) -> dict[str, PointValue]:
         """The point nearest to a preset: its amounts in the first parameter, and all of it among presets."""
-        amounts = family_presets(self.base.family)[preset_names()[name]]
+        if name not in preset_names():
+            raise RecipeError(f"there is no preset '{name}'", hint=did_you_mean(name, preset_names()))
+        amounts = preset_amounts(preset_names()[name], self.base.family)
         _, parameter = edit.amount_step(self.base.cell.recipe)
         point: dict[str, PointValue] = {}
         for dimension in self.dimensions:

@@ -65,11 +65,16 @@ class NumberRange:
     def _width(self) -> Fraction:
         return Fraction(repr(self.high)) - Fraction(repr(self.low))
 
+    @cached_property
+    def _digits(self) -> int:
+        """Decimals of a number without a step: a ten thousandth of the range is fine enough, and is read."""
+        return max(0, 4 - math.floor(math.log10(self.high - self.low)))
+
     def nearest(self, number: float) -> float:
         """The nearest number of the range, as a decimal fraction: three steps of 0.1 are 0.3."""
         inside = min(max(number, self.low), self.high)
         if self.step is None:
-            return inside
+            return min(max(round(inside, self._digits), self.low), self.high)
         low = Fraction(repr(self.low))
         return float(low + round((Fraction(inside) - low) / self._step) * self._step)
 

@@ -172,15 +172,16 @@ class TrialRunner:
             self._failures.append(problem)
             seconds = time.perf_counter() - began
             return TrialResult(self._persist(lambda: self._study.fail(trial, problem, seconds)), recipe)
-        self._failures.clear()
         seconds = time.perf_counter() - began
         if scored is None:
             row = self._persist(lambda: self._study.prune(trial, seconds))
         else:
             timed = ScoredTrial(scored.scores, scored.held_out, seconds)
             row = self._persist(lambda: self._study.finish(trial, timed))
-            if row.problem:
-                self._failures.append(row.problem)
+        if row.problem:
+            self._failures.append(row.problem)
+        else:
+            self._failures.clear()
         return TrialResult(row, recipe, tuple(pictures))
 
     def _scored(self, trial: OpenTrial, recipe: Recipe, pictures: list[Picture]) -> ScoredTrial | None:

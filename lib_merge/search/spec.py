@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -15,6 +16,8 @@ SPEC_FORMAT = "merge-desk study "
 SPEC_VERSION = 1
 MOST_PICTURES = 1000  # of one trial
 MOST_OBJECTIVES = 2
+BUDGET_PART = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>(?:trials?|minutes?|min)?)")
+BUDGET_SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 SAMPLER_TITLES: Mapping[str, str] = {
     "tpe": "tree-structured Parzen estimator: the usual choice, up to some hundred trials",
     "cma-es": "covariance matrix adaptation: numbers only, a hundred trials and more",
@@ -39,9 +42,26 @@ class Budget:
     minutes: float | None = None
 
     def __str__(self) -> str:
-        parts = [f"{self.trials} trials"] * (self.trials is not None)
-        parts += [f"{self.minutes:g} minutes"] * (self.minutes is not None)
-        return " or ".join(parts) or "no end"
+        trials = "" if self.trials is None else f"{self.trials} trials"
+        minutes = "" if self.minutes is None else f"{self.minutes:g} minutes"
+        return " or ".join(filter(None, (trials, minutes))) or "no end"
+
+
+def parse_budget(text: str) -> Budget:
+    """The budget of a text: `50`, `50 trials`, `10 minutes`, `50 trials or 10 minutes`."""
+    trials: int | None = None
+    minutes: float | None = None
+    for part in BUDGET_SEPARATOR.split(text.strip()):
+        match = BUDGET_PART.fullmatch(part)
+        if match is None or float(match["number"]) <= 0:
+            raise RecipeError(f"'{text}' is no budget", hint="'50 trials', '10 minutes', or both")
+        if match["unit"].startswith("m"):
+            minutes = float(match["number"])
+        elif float(match["number"]).is_integer():
+            trials = int(float(match["number"]))
+        else:
+            raise RecipeError(f"'{text}' is no number of trials", hint="'50 trials'")
+    return Budget(trials, minutes)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+BUDGET_ATTRIBUTE = "budget"  # of a study
 RESULT = "result"  # the attribute of a trial with these
 SCORES, HELD_OUT, SECONDS, SAME_AS = "scores", "held_out", "seconds", "same_as"
 DONE, FAILED, PRUNED, RUNNING, WAITING = "done", "failed", "pruned", "running", "waiting"
@@ -220,6 +221,17 @@ class SearchStudy:
         with storage_errors(self.address):
             self.claims.give_back_lost()
             return sum(row.state not in (GIVEN_BACK_STATE, WAITING) for row in self.rows())
+
+    @property
+    def budget(self) -> str:
+        """The budget that the study was last run with, which workers take; "" for none."""
+        with storage_errors(self.address):
+            return str(self._study.user_attrs.get(BUDGET_ATTRIBUTE, ""))
+
+    @budget.setter
+    def budget(self, text: str) -> None:
+        with storage_errors(self.address):
+            self._study.set_user_attr(BUDGET_ATTRIBUTE, text)
 
     @property
     def handle(self) -> Study:

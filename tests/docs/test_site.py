@@ -43,6 +43,6 @@ def test_a_page_of_the_site_fetches_nothing_from_the_network(site: Path) -> None
 
 
 def test_the_program_that_writes_the_pages_is_not_on_the_site(site: Path) -> None:
-    data = ("measured.json", "reviews.json")
+    data = ("measured.json", "reviews.json", "searched.json")
     paths = list(site.rglob("*"))
     assert [path for path in paths if path.suffix in (".py", ".pyc") or path.name in data] == []

@@ -16,7 +16,7 @@ from PIL import Image
 from lib_merge.cli import main
 from lib_merge.errors import MergeError
 from lib_merge.library import history as history_module
-from lib_merge.library.history import APPLIED, SAVED, History
+from lib_merge.library.history import APPLIED, SAVED, SEARCHED, History
 from lib_merge.recipe import Recipe, parse_recipe, print_recipe
 from tests.support.full_size import write_tiny
 
@@ -119,6 +119,8 @@ def test_what_nobody_kept_is_forgotten_beyond_a_number(
     saved = history.add(merge(0.03), SAVED, file="m")
     applied = [history.add(merge(n / 100)) for n in range(10, 16)]
     assert {entry.id for entry in history.entries()} == {starred, named, saved, *applied[-3:]}
+    searched = [history.add(merge(n / 100), SEARCHED) for n in range(10, 16)]  # which displace no merge
+    assert {entry.id for entry in history.entries()} == {starred, named, saved, *applied[-3:], *searched[-3:]}
 
 
 WRITER = """

@@ -1,0 +1,238 @@
+"""Searches over the model in memory: a trial costs its pictures and the blocks that differ."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lib_merge.errors import MergeError, RecipeError
+from lib_merge.grid import GridBase, GridCell
+from lib_merge.library.history import SEARCHED, Entry
+from lib_merge.progress import Progress
+from lib_merge.recipe import parse_recipe
+from lib_merge.search.bound import BoundSpace, bind_space
+from lib_merge.search.run import Objectives, SearchRun, TrialResult, TrialRunner, draw_model
+from lib_merge.search.scorers.closeness import MODEL_NAMES
+from lib_merge.search.scorers.plugins import all_scorers, make_scorer
+from lib_merge.search.scorers.scorer import Scorer, ScorerContext, parse_score
+from lib_merge.search.scorers.settings import read_scorer_settings
+from lib_merge.search.scorers.timed import TimedScorer
+from lib_merge.search.space import parse_space
+from lib_merge.search.spec import Budget, StudySpec, View
+from lib_merge.search.study import DONE, SearchStudy, StartPoint
+from lib_merge.service.grids import CombinedProgress, GridBackend
+from lib_merge.service.merging import MergeService
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST_HISTORY_STARTS = 50  # starred merges that are tried first
+log = logging.getLogger(__name__)
+
+OnTrialResult = Callable[[TrialResult], None]
+
+
+def bind_study_space(spec: StudySpec, backend: GridBackend) -> BoundSpace:
+    """The space of a study over its recipe, whose files the backend finds."""
+    base = GridBase(GridCell(parse_recipe(spec.recipe), spec.drawing), backend)
+    return bind_space(parse_space(spec.space), base)
+
+
+def starting_points(space: BoundSpace, presets: Sequence[str], entries: Sequence[Entry]) -> list[StartPoint]:
+    """The trials that are made first: the recipe, presets, merges of the history with the same files.
+
+    RecipeError for a preset that there is not.
+    """
+    recipe = space.base.cell.recipe
+    starts = [StartPoint(space.point_of(recipe), "the recipe as it was")]
+    starts += [StartPoint(space.point_of_preset(name), f"preset {name}") for name in presets]
+    files = sorted(recipe.files)
+    for entry in entries[:MOST_HISTORY_STARTS]:
+        try:
+            other = parse_recipe(entry.recipe)
+        except MergeError:  # of a newer version
+            continue
+        if sorted(other.files) == files:
+            starts.append(StartPoint(space.point_of(other), f"history {entry.id}"))
+    return [start for start in starts if start.point]
+
+
+def run_search_job(
+    service: MergeService,
+    study: SearchStudy,
+    backend: GridBackend,
+    budget: Budget,
+    *,
+    task: str = "",
+    on_trial: OnTrialResult = lambda result: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> SearchRun:
+    """Run a study in the host's jobs; afterwards the model is what it was before, however it ends.
+
+    A trial that is interrupted because it takes too long ends the host's job: the search goes on in another.
+    """
+    total, began = SearchRun(), time.monotonic()
+    while True:
+        with service.job("search", task) as job:
+            service.host.model()  # loads the checkpoint where none is loaded, or raises HostError
+            with job.preserving():
+                progress = CombinedProgress(job.progress, stopped)
+                objectives = make_objectives(service, study, backend, progress)
+                runner = TrialRunner(
+                    study,
+                    backend,
+                    objectives,
+                    progress,
+                    on_trial=lambda result: _tell(service, study, result, on_trial),
+                    interrupt=service.host.interrupt,
+                    began=began,
+                )
+                run = runner.run(budget)
+        total = replace(run, trials=total.trials + run.trials)
+        if not run.spoiled:
+            return total
+
+
+def _tell(service: MergeService, study: SearchStudy, result: TrialResult, on_trial: OnTrialResult) -> None:
+    """Write a finished trial into the history, and hand it on."""
+    if result.row.state == DONE and result.recipe is not None and result.pictures:
+        first = result.pictures[0]
+        try:
+            service.history.add(result.recipe, SEARCHED, picture=first.image, infotext=first.infotext)
+        except MergeError as problem:
+            log.warning("%s", problem)
+    on_trial(result)
+
+
+# --- scorers ---
+
+
+def make_objectives(
+    service: MergeService, study: SearchStudy, backend: GridBackend, progress: Progress
+) -> Objectives:
+    """The scorers of a study, inside a job of the host; MergeError where one lacks what it needs."""
+
+    def scorers(views: Sequence[View]) -> tuple[Scorer, ...]:
+        return tuple(
+            _scorer(text, views, service, study, backend, progress) for text in study.spec.objectives
+        )
+
+    held_out = study.spec.held_out_views
+    return Objectives(scorers(study.spec.views), scorers(held_out) if held_out else ())
+
+
+def _scorer(
+    text: str,
+    views: Sequence[View],
+    service: MergeService,
+    study: SearchStudy,
+    backend: GridBackend,
+    progress: Progress,
+) -> Scorer:
+    data = service.host.data_dir()
+    recipe = study.space.base.cell.recipe
+
+    def model_pictures(letter: str) -> Sequence[Image]:
+        index = MODEL_NAMES.index(letter)
+        if index >= len(recipe.ingredients):
+            raise RecipeError(f"this merge has no {letter}", where=text, hint="closeness(A)")
+        return draw_model(recipe.ingredients[index].file, views, study, backend, progress)
+
+    context = ScorerContext(tuple(views), read_scorer_settings(data), model_pictures=model_pictures)
+    scorer = make_scorer(parse_score(text), all_scorers(data), context)
+    return TimedScorer(scorer, study.spec.time_limit, text)
+
+
+# --- a search in a thread ---
+
+
+@dataclass
+class SearchJob:
+    """A search that runs in a thread: started, paused, continued, stopped.
+
+    While it is paused the host's job has ended, and the model is the user's again.
+    results      the trials of this job that have ended, in order
+    end_message  a sentence about how it ended, "" while it has not
+    waiting      whether it is paused and the host's job has ended
+    failure      what ended it, None for a search that ended by itself or was stopped
+    """
+
+    service: MergeService
+    study: SearchStudy
+    backend: GridBackend
+    budget: Budget
+    results: list[TrialResult] = field(default_factory=list[TrialResult])
+    end_message: str = ""
+    waiting: bool = False
+    failure: Exception | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _pause: threading.Event = field(default_factory=threading.Event)
+    _go_on: threading.Event = field(default_factory=threading.Event)
+    _in_job: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self, task: str = "") -> None:
+        """Start the thread."""
+        self._go_on.set()
+        self._thread = threading.Thread(target=self._run, args=(task,), name="merge-desk-search", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread runs, also while it is paused."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def pause(self) -> None:
+        """End the host's job after the picture that is being drawn, and wait; the trial is given back."""
+        self._go_on.clear()
+        self._pause.set()
+
+    def go_on(self) -> None:
+        """Continue after `pause`."""
+        self._pause.clear()
+        self._go_on.set()
+
+    def stop(self) -> None:
+        """End the search; its finished trials are kept."""
+        self._stop.set()
+        self._go_on.set()
+        if self._in_job.is_set():  # before that another job may be running
+            self.service.host.interrupt()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long for the end; returns whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return not self.running
+
+    def _is_stopping(self) -> bool:
+        self._in_job.set()
+        return self._stop.is_set() or self._pause.is_set()
+
+    def _run(self, task: str) -> None:
+        try:
+            while True:
+                run = run_search_job(
+                    self.service,
+                    self.study,
+                    self.backend,
+                    self.budget,
+                    task=task,
+                    on_trial=self.results.append,
+                    stopped=self._is_stopping,
+                )
+                self._in_job.clear()
+                if not (run.stopped and self._pause.is_set() and not self._stop.is_set()):
+                    break
+                self.waiting = True
+                self._go_on.wait()
+                self.waiting = False
+            self.end_message = f"The search has ended: {run.reason}."
+        except Exception as error:  # the status reports it
+            log.info("a search has ended with an error", exc_info=error)
+            self.failure = error
+            self.end_message = "This search ended with an error; its finished trials are kept."
