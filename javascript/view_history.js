@@ -184,7 +184,8 @@
     function showCount() {
       const place = part("history-count");
       if (!place || !entries) return;
-      const found = query || starred ? `${matching} found` : `${matching} merges`;
+      const all = matching === 1 ? "1 merge" : `${matching} merges`;
+      const found = query || starred ? `${matching} found` : all;
       place.textContent = entries.length < matching ? `${translate(found)}, ${entries.length} shown` : found;
     }
     function moreButton() {
