@@ -169,9 +169,13 @@ def test_choosing_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: D
 
 def test_enter_on_the_loaded_checkpoint_in_the_hosts_list_brings_it_back(desk: Desk, ui: WebUI) -> None:
     before = ui.draw()
+    box = desk.page.locator(ui.kind.chooser)
+    if "ink" not in box.input_value():  # Neo's list does not show what its API has chosen
+        box.click()
+        desk.page.locator("ul.options li:visible").filter(has_text="ink.safetensors").first.click()
+        expect(box).to_have_value(re.compile("ink"))
     for _ in range(2):  # at the first time Gradio 4 has an active entry, later none
         ui.desk("apply", method="weighted_sum", a="ink", b="pastel", alpha=0.5)
-        box = desk.page.locator(ui.kind.chooser)
         box.click()
         expect(desk.page.locator("ul.options li:visible").filter(has_text="ink.safetensors")).to_have_count(1)
         box.press("Enter")
