@@ -233,6 +233,7 @@ class Desk:
         before = None
         for _ in range(100):
             expect(self.fader(slot)).to_be_visible()
+            self.fader(slot).scroll_into_view_if_needed()
             box = self.fader(slot).bounding_box()
             if box and box == before:
                 return box
