@@ -36,6 +36,7 @@ from lib_merge.search.targets import (
 )
 
 MOST_DIMENSIONS = 100
+MIDDLE_BLOCK = "M00"  # of U-Nets, whose blocks have levels
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def bind_space(space: SearchSpace, base: GridBase) -> BoundSpace:
                 slots.append((entry, *named))
                 _check_numbers(entry.target, entry.values)
                 _check_range(named[0], entry.values, base)
+                _check_levels(entry.tie, base.family)
             else:
                 parts.append(_other_part(entry, base))
         except PlanError as error:
@@ -297,6 +299,12 @@ def _check_range(reference: ParameterRef, values: Values, base: GridBase) -> Non
     for value in _samples(values):
         if problem := parameter.problem(float(value)):
             raise RecipeError(problem, hint=parameter.hint)
+
+
+def _check_levels(tie: Tie, family: Family) -> None:
+    if tie is Tie.LEVELS and MIDDLE_BLOCK not in family.listed_names:
+        what = f"the blocks of {family.title} have one resolution, and so no levels"
+        raise RecipeError(what, hint="tied, or several entries of ranges")
 
 
 def _conflicts(parts: Sequence[Dimension], base: GridBase) -> Iterator[MergeError]:

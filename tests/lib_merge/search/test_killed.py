@@ -1,10 +1,11 @@
-"""A worker that is killed in the middle of a trial loses that trial to the next one, and nothing else."""
+"""Workers of one study share its trials; one that is killed loses its trial to the next, and nothing else."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,57 @@ def score(images, prompts):
 
 search.run(search.again(), 9, score)
 """
+
+
+SHARING = """
+import sys, time
+from pathlib import Path
+from tests.support.grid_host import Bench
+from tests.support.search_bench import SearchBench, near_hidden
+
+folder, models, address = map(Path, sys.argv[1:])
+search = SearchBench(Bench(folder, models), str(address))
+study = search.again()
+print("ready", flush=True)
+sys.stdin.readline()
+
+def score(images, prompts):
+    time.sleep(0.2)
+    return near_hidden(images, prompts)
+
+search.run(study, 14, score)
+"""
+
+
+def test_two_workers_make_every_trial_once(bench: Bench, models: Path, tmp_path: Path) -> None:
+    search = SearchBench(bench, str(tmp_path / "search.db"))
+    study = search.study(sampler="random")
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARING, str(tmp_path / name), str(models), search.address],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate(timeout=300)
+        assert worker.returncode == 0
+    rows = study.rows()
+    assert all(row.state == DONE for row in rows)
+    assert 14 <= len(rows) <= 15  # both may take the last one at the same moment
+    assert len({str(sorted(row.point.items())) for row in rows}) == len(rows)
+    shares = Counter(trial.user_attrs["worker"] for trial in study.handle.get_trials())
+    assert len(shares) == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from lib_merge.errors import MergeError
+from lib_merge.architectures import family_by_id
+from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid.cell import GridBase
 from lib_merge.plan.amounts import Amounts
 from lib_merge.recipe import Recipe, parse_rules
-from lib_merge.search.bound import BoundSpace, bind_space
+from lib_merge.search.bound import BoundSpace, _check_levels, bind_space, level_groups
 from lib_merge.search.ranges import Choices, FixedValue, NumberRange, Values, parse_values
 from lib_merge.search.space import SearchSpace, SpaceEntry, Tie, parse_space
 from tests.support.examples import examples
@@ -174,6 +175,13 @@ def test_tied_blocks_share_one_number_and_levels_one_each(bench: Bench) -> None:
     ]
 
 
+def test_a_transformer_has_no_levels() -> None:
+    with pytest.raises(RecipeError, match="have one resolution"):
+        _check_levels(Tie.LEVELS, family_by_id("flux"))
+    _check_levels(Tie.LEVELS, family_by_id("sdxl"))
+    assert [len(group) for group in level_groups([f"OUT{n:02}" for n in range(9)]).values()] == [3, 3, 3]
+
+
 def test_the_entry_that_names_the_fewest_blocks_sets_them(bench: Bench) -> None:
     bound = bound_space(bench, "M00: 0.3; IN05: 0.7; UNET: tied 0..1")
     amounts = amounts_of(bound.recipe({"UNET": 0.9}), bound.base)
@@ -192,12 +200,17 @@ def test_whatever_an_axis_of_a_grid_sets_can_be_searched(bench: Bench) -> None:
         "preset: GRAD_V | GRAD_A; amount: 0..1; adjust contrast: -1..1; adjust brightness: 0..1; VAE: 0.5",
     )
     recipe = bound.recipe(
-        {"preset": "GRAD_A", "amount": 0.5, "adjust contrast": 1e-05, "adjust brightness": 0.25}
+        {"preset": "GRAD_A", "amount": 0.5, "adjust contrast": 0.0125, "adjust brightness": 0.25}
     )
     weighted, adjust = recipe.steps
-    assert dict(adjust.settings)["contrast"] == 1e-05
+    assert dict(adjust.settings)["contrast"] == 0.0125
     assert dict(adjust.settings)["brightness"] == 0.25
     assert Amounts(bound.base.family).amount(dict(weighted.settings)["alpha"], "M00") == 0.5  # type: ignore[arg-type]
+
+
+def test_a_number_of_a_small_range_is_written_without_an_exponent(bench: Bench) -> None:
+    bound = bound_space(bench, "amount: 0..0.001")
+    assert amounts_of(bound.recipe({"amount": 2e-05}), bound.base)["M00"] == 0.25 * 2e-05
 
 
 def test_an_integer_is_searched_as_one(bench: Bench) -> None:
