@@ -24,13 +24,14 @@ from lib_merge.grid import (
     GridStore,
     plan_grid,
     read_speeds,
+    render_grid_plan_text,
     request_of_plan,
     saved_requests,
 )
 from lib_merge.grid.axes.read import CellPosition
 from lib_merge.grid.blockmap import block_changes, draw_map, map_axis, map_columns, map_recipe
 from lib_merge.grid.files import grid_infotext, grid_to_dict
-from lib_merge.grid.plan import format_duration, render_grid_plan_text
+from lib_merge.grid.plan import format_duration
 from lib_merge.grid.sheet import draw_sheet, load_tiles
 from lib_merge.live import ident_of
 from lib_merge.picture import DrawSettings

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib_merge.errors import RecipeError, StoppedError
-from lib_merge.live.model import UNSAVED, ident_of
+from lib_merge.live import ident_of
+from lib_merge.live.model import UNSAVED
 from lib_merge.save.saving import SAVE_FORMATS
 from lib_merge.service.job_queue import JobQueue, Turn
 from lib_merge.service.merging import MergeService

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from lib_merge.checkpoint import ALL_HASHES, Hashes, Header, hash_file
 from lib_merge.errors import MergeError, PlanError, StoppedError
 from lib_merge.execute import MergeOptions, Overflow
 from lib_merge.hosts.host import Host, ListedFile
+from lib_merge.library.hashes import HashCache
 from lib_merge.library.history import SAVED
+from lib_merge.live import LiveSession
 from lib_merge.plan import Plan, make_plan
+from lib_merge.progress import Progress
+from lib_merge.recipe import Recipe
 from lib_merge.recipe.hashing import InputHashes
 from lib_merge.save.saving import (
     DIFFUSERS_FORMAT,
@@ -23,10 +28,8 @@ from lib_merge.save.saving import (
     size_of,
     yaml_problems,
 )
+from lib_merge.service.host_files import HostFiles
 from lib_merge.service.request import MergeRequest, Resolved
-
-if TYPE_CHECKING:
-    from lib_merge.service.merging import MergeService
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,51 @@ class PreparedSave:
     overwrite: bool = False
 
 
+class SavingService(Protocol):
+    """What writing a file needs of the service: the host, its jobs, and the history."""
+
+    @property
+    def host(self) -> Host:
+        """See MergeService."""
+        ...
+
+    @property
+    def hash_cache(self) -> HashCache:
+        """See HostFiles."""
+        ...
+
+    @property
+    def threads(self) -> int | None:
+        """See MergeService."""
+        ...
+
+    @property
+    def session(self) -> LiveSession:
+        """Whose alignments are used."""
+        ...
+
+    def work_on_files(self, label: str, task: str = "") -> AbstractContextManager[Progress]:
+        """See MergeService."""
+        ...
+
+    def write_down(self, recipe: Recipe, **facts: Any) -> int:
+        """See MergeService."""
+        ...
+
+
 def prepare_save(
-    service: MergeService, request: MergeRequest, name: str, format: str, *, overwrite: bool
+    files: HostFiles, request: MergeRequest, name: str, format: str, *, overwrite: bool
 ) -> PreparedSave:
     """Validate a merge and the name of its file; PlanError with all problems."""
-    resolved = service.resolve(request)
-    headers = service.headers(resolved)
-    target = target_folder(service.host, format) / file_name(name, format)
+    resolved = files.resolve(request)
+    headers = files.headers(resolved)
+    target = target_folder(files.host, format) / file_name(name, format)
     save = PreparedSave(resolved, headers, target, format, overwrite)
-    _check(service.host, save, make_plan(resolved.recipe, headers))
+    _check(files.host, save, make_plan(resolved.recipe, headers))
     return save
 
 
-def write(service: MergeService, save: PreparedSave, task: str, is_wanted: Callable[[], bool]) -> SavedMerge:
+def write(service: SavingService, save: PreparedSave, task: str, is_wanted: Callable[[], bool]) -> SavedMerge:
     """Write the file in a job of the host.
 
     is_wanted  asked at the start of that job: where it says no, nothing is written (StoppedError)
