@@ -17,6 +17,7 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_merge.checkpoint.suffixes import SAFETENSORS, has_suffix
 from lib_merge.clip_tokenizer import load_tokenizer
 from lib_merge.errors import CheckpointError, ExtraError, RecipeError
 from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
@@ -122,7 +123,7 @@ def _path(argument: str, context: ScorerContext, scorer: str) -> Path:
         hint = f'{scorer}(model.safetensors), or "{scorer}": {{"{WEIGHTS}": PATH}} in scorers.json'
         raise RecipeError(what, hint=hint)
     path = context.folder / text
-    if path.suffix != ".safetensors":
+    if not has_suffix(path, SAFETENSORS):
         raise RecipeError(f"the weights of '{scorer}' are no safetensors file", where=text)
     if not path.is_file():
         raise CheckpointError(f"the weights of '{scorer}' are missing", where=str(path))

@@ -17,9 +17,15 @@ HOME = ROOT / "architectures"
 MODULES = sorted(path for path in ROOT.rglob("*.py") if HOME not in path.parents)
 
 # (module, string): why it stands there
+CLIP_MODEL = "a name in transformers' CLIPModel, the weights of a scorer: no key of a checkpoint"
 ALLOWED = {
     ("hosts/a1111.py", "diffusion_model"): "an attribute of the host's own model, not a key of a file",
     ("hosts/a1111_model.py", "in_proj_weight"): "an attribute of torch.nn.MultiheadAttention, likewise",
+    ("search/scorers/clip.py", "text_model"): CLIP_MODEL,
+    ("search/scorers/clip.py", "text_projection.weight"): CLIP_MODEL,
+    ("search/scorers/clip.py", "text_model.embeddings.token_embedding.weight"): CLIP_MODEL,
+    ("search/scorers/clip.py", "text_model.embeddings.position_embedding.weight"): CLIP_MODEL,
+    ("search/scorers/clip.py", "vision_model.embeddings.position_embedding.weight"): CLIP_MODEL,
 }
 
 

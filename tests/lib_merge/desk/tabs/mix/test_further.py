@@ -105,10 +105,10 @@ def test_a_merge_that_came_while_the_picture_waited_for_its_turn_is_refused(
     meant = first(page, 0.5)
     job = service.job
 
-    def busy(label: str, task: str = "") -> Any:
+    def busy(label: str, task: str = "", **how: Any) -> Any:
         monkeypatch.setattr(service, "job", job)
         DeskPage(service, BOTH).ask("mix.apply", parameters={"alpha": {"OUT05": 0.9}})
-        return job(label, task)
+        return job(label, task, **how)
 
     monkeypatch.setattr(service, "job", busy)
     assert page.problem("mix.further_picture", **meant, seed=4).what == OTHER_MERGE
