@@ -239,3 +239,14 @@ def test_the_button_that_reads_the_folders_again_turns_until_they_are_read(desk:
     }""")
     desk.page.locator("#merge_desk_lists_refresh").click()
     desk.page.wait_for_function("() => window.busy?.join() === 'true,false'")
+
+
+def test_no_number_of_a_picture_is_cut_at_any_width(desk: Desk) -> None:
+    """F26: Width was 12 where it was 128, in a window of 1920 pixels."""
+    for field, value in (("width", "1024"), ("height", "1024"), ("seed", "4294967295")):
+        desk.page.locator(f"#merge_desk_{field} input").fill(value)
+    for width in (*WIDTHS, 800, 390):
+        desk.page.set_viewport_size({"width": width, "height": 900})
+        for field in ("width", "height", "seed", "steps", "cfg"):
+            shown = desk.page.locator(f"#merge_desk_{field} input")
+            assert shown.evaluate("each => each.scrollWidth <= each.clientWidth"), f"{field} at {width}"
