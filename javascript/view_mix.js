@@ -3,7 +3,7 @@
  * presets and pictures themselves are in view_mix_faders.js, view_mix_presets.js and view_mix_pictures.js. Other
  * tabs change the faders through what is returned here. */
 {
-  const DELAY = 60; // ms after the last move before it is sent
+  const DELAY = 60; // ms after the last key or typed change before it is sent
   const STOPPED = 10000; // ms after Stop until the page waits no longer
   const LATE = 600; // ms after lists were set in which answers to earlier states of them may come
   const REFRESHED = 900; // ms within which the merge in memory is not looked at again
@@ -68,11 +68,12 @@
       hints.show();
       pictures.showPictures();
     }
-    /** Whatever `act` does to the faders is shown, and sent where the desk is live. @param {() => unknown} act */
-    function edit(act) {
+    /** Whatever `act` does to the faders is shown, and sent where the desk is live.
+     * @param {() => unknown} act @param {boolean} [atOnce] whether no other change follows it */
+    function edit(act, atOnce) {
       act();
       show();
-      scheduleApply();
+      scheduleApply(atOnce);
     }
     /** @param {Record<string, number>} marks @param {string} words */
     function mark(marks, words) {
@@ -81,12 +82,14 @@
     }
     // --- asking ---
 
-    /** Sends the faders a little later, where they say something else than what was sent. */
-    function scheduleApply() {
+    /** Sends the faders a little later, where they say something else than what was sent.
+     * @param {boolean} [atOnce] */
+    function scheduleApply(atOnce) {
       if (!state.ui || state.ui.next_step || state.expected) return;
       clearTimeout(timer);
       state.scheduled = state.compareSent() && state.live;
-      if (state.scheduled) timer = window.setTimeout(() => send("apply"), DELAY);
+      if (state.scheduled && atOnce) send("apply");
+      else if (state.scheduled) timer = window.setTimeout(() => send("apply"), DELAY);
       pictures.showState();
     }
     /** @param {DeskAct} act */

@@ -20,9 +20,11 @@
       state.move(slot, value);
       mix.show();
     }
-    /** @param {string} slot */
-    function settle(slot) {
-      if (state.settle(slot)) mix.edit(() => {});
+    let byPointer = false; // the last move
+    /** A slider that is released is sent at once; a key may be pressed again in a moment.
+     * @param {string} slot @param {boolean} [released] */
+    function settle(slot, released) {
+      if (state.settle(slot)) mix.edit(() => {}, released);
     }
     /** @param {string} slot @param {number} value */
     function moveTo(slot, value) {
@@ -52,13 +54,15 @@
       });
       root.addEventListener("change", (e) => {
         const slot = slotOf(e);
-        if (slot && target(e).matches(".md-range")) settle(slot);
+        if (slot && target(e).matches(".md-range")) settle(slot, byPointer);
         else if (slot && target(e).matches(".md-number")) onNumber(slot, target(e));
       });
       root.addEventListener("dblclick", (e) => {
         const slot = slotOf(e);
         if (slot && !target(e).closest("button, .md-number")) moveTo(slot, state.restingAmount());
       });
+      root.addEventListener("pointerdown", () => void (byPointer = true), true);
+      root.addEventListener("keydown", () => void (byPointer = false), true);
       root.addEventListener("pointerdown", onNamePressed);
       root.addEventListener("pointerover", onNamePassed);
       root.addEventListener("click", onNameTapped);

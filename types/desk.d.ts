@@ -414,6 +414,10 @@ declare namespace Desk {
     more: string[];
     calm: boolean;
   }
+  interface ProgressRequest {
+    engaged: string;
+    wait: number;
+  }
   interface QueueNumber {
     number: number;
   }
@@ -634,7 +638,7 @@ declare namespace Desk {
     "mix.load_engaged": EmptyRequest;
     "mix.stop": EmptyRequest;
     "mix.stop_previews": EmptyRequest;
-    "mix.progress": EmptyRequest;
+    "mix.progress": ProgressRequest;
     "mix.save_preset": PresetAmounts;
     "mix.import_presets": PresetText;
     "mix.rename_preset": PresetRename;

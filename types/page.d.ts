@@ -161,10 +161,10 @@ interface DeskQueue {
 /** The faders, for the scripts of all tabs. */
 interface DeskMix {
   /** Whatever `act` does to the state of the faders is shown, and sent where the desk is live. */
-  edit: (act: () => unknown) => void;
+  edit: (act: () => unknown, atOnce?: boolean) => void;
   show: () => void;
   /** Sends the faders a little later, where they say something else than what was sent. */
-  scheduleApply: () => void;
+  scheduleApply: (atOnce?: boolean) => void;
   send: (act: DeskAct) => void;
   stop: () => void;
   /** Sets this page up as the merge in memory is. */

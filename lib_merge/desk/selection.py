@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lib_merge.architectures import FAMILIES, identify
+from lib_merge.architectures import FAMILIES
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import DrawSettings
 from lib_merge.methods import METHODS
 from lib_merge.picture import read_settings
-from lib_merge.plan.rule_resolver import slots_by_key
 from lib_merge.recipe import BLEND, KEEP_A, TAKE_B, options
 from lib_merge.recipe.weights.rules import VAE_SLOT_ID
 from lib_merge.registry import Method
@@ -199,12 +198,9 @@ def next_step(selection: Selection, models: int) -> str:
 def _slots_of(service: MergeService, name: str) -> frozenset[str] | None:
     """The slots, and names of several, that a checkpoint has tensors in; None for one that cannot be read."""
     try:
-        header = service.header(service.checkpoint(name))
-        family = identify(header.tensors, metadata=header.metadata, where=name).family
+        return service.slots(service.checkpoint(name))
     except MergeError:
         return None  # the merge says what is wrong with this file
-    slots = frozenset(slots_by_key(family, tuple(header.tensors)).values())
-    return slots | {group for group, members in family.groups.items() if slots.intersection(members)}
 
 
 def _without_other_slots(value: object, slots: frozenset[str] | None) -> object:

@@ -123,6 +123,7 @@ class StandaloneHost(HostDefaults):
         self._pipeline: Any = None
         self._model: PipelineModel | None = None
         self._chosen: ListedFile | None = None
+        self._size: tuple[tuple[Path, int, int], tuple[int, int]] | None = None  # of the file in that state
         self.refresh()
         self._chosen = next(iter(self.checkpoints()), None)
 
@@ -211,9 +212,17 @@ class StandaloneHost(HostDefaults):
 
     def default_settings(self) -> DrawSettings:
         """A prompt for the sample models, at the size in the file's metadata."""
-        metadata: Mapping[str, str] = read_header(self._chosen.path).metadata if self._chosen else {}
-        width, height = default_size(metadata)
+        width, height = self._usual_size() if self._chosen else default_size({})
         return DrawSettings(prompt="a red circle", steps=15, cfg=4.0, width=width, height=height, seed=1)
+
+    def _usual_size(self) -> tuple[int, int]:
+        """The size in the chosen file's metadata, which every move of a slider asks for."""
+        assert self._chosen is not None
+        path, state = self._chosen.path, self._chosen.path.stat()
+        stamp = path, state.st_size, state.st_mtime_ns
+        if self._size is None or self._size[0] != stamp:
+            self._size = stamp, default_size(read_header(path).metadata)
+        return self._size[1]
 
     def draw(self, settings: DrawSettings) -> Picture:
         """One picture, sampled with DPM-Solver++ 2M."""

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lib_merge.architectures import read_header
+from lib_merge.architectures import identify, read_header
 from lib_merge.checkpoint import Header
 from lib_merge.checkpoint.state import last_change
 from lib_merge.errors import MergeError, PlanError
@@ -21,6 +21,7 @@ from lib_merge.hosts.host import (
 )
 from lib_merge.library.hashes import HashCache
 from lib_merge.plan import Plan, make_plan
+from lib_merge.plan.rule_resolver import slots_by_key
 from lib_merge.recipe import Recipe, RecordedFile, find_ingredients, rename_files, with_hashes
 from lib_merge.recipe.hashing import required_hashes
 from lib_merge.recipe.names import NameMatch, match_name, shortest_name
@@ -42,6 +43,7 @@ class HostFiles:
         self.host = host
         self.hash_cache = HashCache(host.data_dir())
         self._headers: dict[Path, tuple[Stamp, Header]] = {}
+        self._slots: dict[Path, tuple[Header, frozenset[str]]] = {}
         self._plans: tuple[tuple[Recipe, tuple[Header, ...], Plan], ...] = ()
         self._unreadable: dict[Path, str] = {}
         self.kinds = FileKinds(host.data_dir, _stamp, self._header_of)
@@ -151,6 +153,15 @@ class HostFiles:
             self._headers[checkpoint.path] = cached
         return cached[1]
 
+    def slots(self, checkpoint: ListedFile) -> frozenset[str]:
+        """The slots, and names of several, that a checkpoint has tensors in; as `header`."""
+        header = self.header(checkpoint)
+        cached = self._slots.get(checkpoint.path)
+        if cached is None or cached[0] is not header:
+            cached = header, slots_of(header, checkpoint.name)
+            self._slots[checkpoint.path] = cached
+        return cached[1]
+
     def _read_header(self, checkpoint: ListedFile) -> Header:
         return self._header_of(checkpoint.path)
 
@@ -190,6 +201,13 @@ class HostFiles:
         if problems:
             raise PlanError(problems)
         return headers
+
+
+def slots_of(header: Header, name: str) -> frozenset[str]:
+    """The slots, and names of several, that a file has tensors in."""
+    family = identify(header.tensors, metadata=header.metadata, where=name).family
+    slots = frozenset(slots_by_key(family, tuple(header.tensors)).values())
+    return slots | {group for group, members in family.groups.items() if slots.intersection(members)}
 
 
 def _stamp(path: Path) -> Stamp:

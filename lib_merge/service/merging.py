@@ -100,7 +100,7 @@ class MergeJob:
             self.progress.begin(LOADING)
         report = self._service.apply_merge(merge, self.progress)
         if self._engages:
-            self._service.engaged = merge.request
+            self._service.engage(merge.request)
             self._service.failures.pop(RESTORING_MERGE, None)
             self.applied, self.picture = merge.resolved, None
         return report
@@ -170,6 +170,7 @@ class MergeService(HostFiles):
         self.threads = threads
         self._last: SwapReport | None = None
         self._lock = threading.RLock()
+        self._merged = threading.Condition()  # notified when a merge is in memory
         self.history = History(host.data_dir())
         self.activity: Activity | None = None  # of the job that runs
         self._is_preview = False  # that job
@@ -277,6 +278,17 @@ class MergeService(HostFiles):
         """What the running job does now, and how much of that is done from 0 to 1; "" where none runs."""
         activity, step = self.activity, self.host.sampling_step()
         return (activity.text(step), activity.share(step)) if activity else ("", 0.0)
+
+    def engage(self, request: MergeRequest | None) -> None:
+        """The merge of a request is in memory from now on, and is applied again whenever the host reloads."""
+        with self._merged:
+            self.engaged = request
+            self._merged.notify_all()
+
+    def wait_for_merge(self, is_there: Callable[[], bool], seconds: float) -> bool:
+        """Wait until a merge is engaged for which this holds; returns whether there is one."""
+        with self._merged:
+            return self._merged.wait_for(is_there, seconds)
 
     def disengage(self) -> None:
         """Engage no merge, from the next batch of a running job on; `MergeJob.restore` restores the

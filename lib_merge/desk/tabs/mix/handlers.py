@@ -43,6 +43,7 @@ from lib_merge.desk.tabs.mix.view import (
     PresetRename,
     PresetsResult,
     PresetText,
+    ProgressRequest,
 )
 from lib_merge.errors import MergeError, RecipeError
 from lib_merge.library import presets
@@ -55,6 +56,7 @@ from lib_merge.service.services import Services
 
 MAX_NOTES = 3  # rows of a preset file that are named one by one
 MAX_AMOUNT = 1e9  # of a fader in a preset
+MOST_WAIT = 1000  # milliseconds: each such question holds a thread of the host
 
 
 # --- the model in memory ---
@@ -141,8 +143,11 @@ def stop_previews(service: Services, action: Action[EmptyRequest]) -> EmptyReque
 
 
 @action("mix.progress", queued=False)
-def progress(service: Services, action: Action[EmptyRequest]) -> MixProgress:
+def progress(service: Services, action: Action[ProgressRequest]) -> MixProgress:
     """What the running job does now, and what is in memory by now."""
+    merging, wait = service.merging, min(action.data.wait, MOST_WAIT)
+    if wait > 0:
+        merging.wait_for_merge(lambda: engaged_id(merging) != action.data.engaged, wait / 1000)
     text, share = service.merging.activity_now()
     image = service.merging.host.step_preview() if text else None
     return MixProgress(text, share, preview_url(image) if image else "")

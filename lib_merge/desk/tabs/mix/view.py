@@ -139,6 +139,18 @@ class EffectsResult:
 
 
 @dataclass(frozen=True)
+class ProgressRequest:
+    """A question what the running job does.
+
+    engaged  the id of the merge that the page knows to be in memory, "" for none
+    wait     milliseconds that the response may wait for another merge, at most MOST_WAIT
+    """
+
+    engaged: str = ""
+    wait: int = 0
+
+
+@dataclass(frozen=True)
 class MixProgress:
     """What the running job does now.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,6 +49,26 @@ def page(service: PaperService) -> DeskPage:
 
 def apply(page: DeskPage, selection: Selection = BOTH, **parameters: Any) -> Response:
     return page.ask("mix.apply", selection, parameters=parameters)
+
+
+def test_a_response_on_progress_waits_until_another_merge_is_in_memory(
+    page: DeskPage, service: PaperService
+) -> None:
+    before = apply(page, alpha=0.5).status
+    assert before is not None
+    with ThreadPoolExecutor(1) as other:
+        look = other.submit(DeskPage(service).ask, "mix.progress", engaged=before.engaged, wait=60_000)
+        after = apply(page, alpha=0.6).status
+        seen = look.result(30).status
+    assert after is not None
+    assert seen is not None
+    assert seen.engaged == after.engaged != before.engaged
+
+
+def test_a_response_on_progress_waits_no_longer_than_it_was_asked_to(page: DeskPage) -> None:
+    status = page.ask("mix.progress", engaged="", wait=1).status
+    assert status is not None
+    assert not status.engaged
 
 
 def drawn_by(service: PaperService) -> list[DrawSettings]:
