@@ -134,10 +134,11 @@
         });
     }
     /** @param {Desk.StatusView} status @param {string} [done] a sentence on what was just done */
-    function showStatus({ live, text, note }, done = "") {
+    function showStatus({ live, text, note, engaged: id }, done = "") {
       const place = part("status");
       if (!place) return;
       place.textContent = [text, done, note].filter(Boolean).map(translate).join(" ");
+      place.dataset.engaged = id; // two merges may have one sentence
       place.parentElement?.classList.toggle("md-merge-loaded", live);
     }
     /** @param {Desk.Problem | null} problem */

@@ -245,13 +245,13 @@ class Desk:
         """Seconds from letting a slider go until the status names the merge, less what it says that took."""
         box = self.place(slot)
         at, y = self.at(slot), box["y"] + box["height"] / 2
-        before = self.part("status").text_content()
+        before = self.part("status").get_attribute("data-engaged")
         self.page.mouse.move(box["x"] + 6 + at * (box["width"] - 12), y)
         self.page.mouse.down()
         self.page.mouse.move(box["x"] + 6 + to * (box["width"] - 12), y, steps=4)
         began = time.perf_counter()
         self.page.mouse.up()
-        script = "old => document.querySelector('[data-part=status]').textContent !== old"
+        script = "old => document.querySelector('[data-part=status]').dataset.engaged !== old"
         self.page.wait_for_function(script, arg=before, timeout=DRAWN, polling="raf")
         seconds = time.perf_counter() - began
         merge = re.search(r"changed in ([\d.]+) (ms|s)", self.part("status").text_content())
