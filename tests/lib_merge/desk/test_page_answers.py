@@ -40,6 +40,7 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "mix.keep_cards": {"cards": [{"id": "0123456789abcdef", "marked": True, "text": "{}"}], "gone": ["x"]},
     "mix.set_up": {"lists": {"b": "", "method": "TIES"}, "align": True, "drawing": {"seed": 3}},
     "mix.picture": {"id": "0123456789abcdef"},
+    "mix.progress": {"engaged": "", "wait": 0},
     "mix.save": {"parameters": FADERS, "previewed": False},
     "mix.saved": {"number": 1},
     "mix.save_preset": {**PRESET, "amounts": {"OUT05": 0.5}},
