@@ -127,7 +127,9 @@
         waiting.length ? make("p", {}, "Waiting:") : null,
         waiting.length ? make("ol", {}, waiting.map(row)) : null,
         back,
-        held ? button("Start the next", "Start the first job of the queue", next, act("next")) : null,
+        held && waiting.length
+          ? button("Start the next", "Start the first job of the queue", next, act("next"))
+          : null,
       ].filter((each) => each !== null);
     }
     /** @param {Desk.SavingView} job */
