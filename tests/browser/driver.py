@@ -233,7 +233,8 @@ class Desk:
         before = None
         for _ in range(100):
             expect(self.fader(slot)).to_be_visible()
-            self.fader(slot).scroll_into_view_if_needed()
+            with suppress(sync_api.Error):  # it may be drawn again meanwhile, and is looked for once more
+                self.fader(slot).scroll_into_view_if_needed(timeout=2 * SECOND)
             box = self.fader(slot).bounding_box()
             if box and box == before:
                 return box
