@@ -105,7 +105,7 @@ def test_cards_with_pin_star_and_note_are_there_after_f5_and_in_a_second_window(
         expect(kept.nth(0).locator(".md-card-note")).to_have_value("good eyes")
         expect(kept.nth(0).get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
         expect(kept.nth(0).locator("[data-act=card-star]")).to_have_attribute("aria-pressed", "true")
-        kept.nth(0).scroll_into_view_if_needed()  # pictures come as they are seen
+        kept.nth(0).evaluate("(card) => card.scrollIntoView()")  # pictures come as they are seen
         expect(kept.nth(0).locator("img")).to_have_attribute("src", first)
         expect(kept.nth(1)).to_contain_text(words)
     second.page.close()
