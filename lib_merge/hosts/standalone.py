@@ -218,7 +218,11 @@ class StandaloneHost(HostDefaults):
     def _usual_size(self) -> tuple[int, int]:
         """The size in the chosen file's metadata, which every move of a slider asks for."""
         assert self._chosen is not None
-        path, state = self._chosen.path, self._chosen.path.stat()
+        path = self._chosen.path
+        try:
+            state = path.stat()
+        except OSError:  # it is gone: reading it says so in a sentence
+            return default_size(read_header(path).metadata)
         stamp = path, state.st_size, state.st_mtime_ns
         if self._size is None or self._size[0] != stamp:
             self._size = stamp, default_size(read_header(path).metadata)

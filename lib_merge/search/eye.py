@@ -16,7 +16,7 @@ import numpy as np
 from lib_merge.errors import RecipeError, StoreError
 from lib_merge.parameters import seed_for
 from lib_merge.search.bound import BoundSpace, Dimension
-from lib_merge.search.preference import Answer, Click, Floats, Preference, learn, next_pair
+from lib_merge.search.preference import Answer, Click, Floats, Preference, best_trial, learn, next_pair
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
 from lib_merge.search.storage import storage_errors, without_password
@@ -130,13 +130,14 @@ class EyeStudy:
         The same clicks and trials propose the same pair.
         """
         rows = self._drawn()
-        candidates = self._candidates(rows)
         if len(rows) < 2:
-            return self._first_pair(rows, candidates)
-        points = np.concatenate([self._coordinates(rows), coordinates(self.study.space, candidates)])
+            return self._first_pair(rows, self._candidates(rows))
+        drawn = self._coordinates(rows)
+        preference = self._learnt(rows, drawn)
+        candidates = self._candidates(rows, rows[best_trial(preference, drawn)].point)
+        points = np.concatenate([drawn, coordinates(self.study.space, candidates)])
         index = {row.number: place for place, row in enumerate(rows)}
         compared = [(index[click.left], index[click.right]) for click in self.clicks()]
-        preference = self._learnt(rows, points[: len(rows)])
         pair = next_pair(preference, points, range(len(rows)), compared)
         if pair is None:
             return None
@@ -166,14 +167,12 @@ class EyeStudy:
         clicks = [Click(index[one.left], index[one.right], one.answer) for one in self.clicks()]
         return learn(points, clicks)
 
-    def _candidates(self, rows: Sequence[TrialRow]) -> list[Point]:
-        """Points that are no trial yet."""
+    def _candidates(self, rows: Sequence[TrialRow], centre: Point | None = None) -> list[Point]:
+        """Points that are no trial yet, anywhere and near the centre."""
         random = np.random.default_rng(seed_for(self.study.spec.seed, f"{len(rows)} {len(self.clicks())}"))
         space = self.study.space
         points = [_random_point(space, random) for _ in range(ANYWHERE)]
-        if len(rows) > 1:
-            best = self.likings()[0].number
-            centre = next(row.point for row in rows if row.number == best)
+        if centre is not None:
             points += [_near_point(space, centre, random) for _ in range(NEARBY)]
         there = [dict(row.point) for row in self.study.rows()]
         fresh: list[Point] = []
