@@ -49,13 +49,15 @@
     const text = (light + 0.05) / 0.05 > 1.05 / (light + 0.05) ? "#000" : "#fff";
     return `background:rgb(${colour.join(" ")});color:${text}`;
   }
+  /** A colour of the scale as CSS has it. @param {number} share from 0 to 1 */
+  const colourOf = (share) => `rgb(${channels(share).join(" ")})`;
   /** How the line of a model is drawn: no two neighbours by colour alone. @param {number} n */
   const lineStyle = (n) => ({
     colour: LINE_COLOURS[n % LINE_COLOURS.length],
     dash: DASHES[n % DASHES.length],
   });
 
-  const colours = { channels, luminance, heatStyle, lineStyle };
+  const colours = { channels, luminance, heatStyle, colourOf, lineStyle };
   if (typeof module !== "undefined") module.exports = colours;
   else globalThis.mergeDesk = { ...globalThis.mergeDesk, colours };
 }

@@ -46,7 +46,8 @@
     setAttributes(made, attributes, inside);
     return made;
   }
-  /** The same of a drawing. @param {"svg" | "path" | "text"} tag @param {Record<string, AttributeValue>} attributes @param {Children[]} inside */
+  /** The same of a drawing. @param {"svg" | "g" | "path" | "rect" | "text" | "title"} tag
+   * @param {Record<string, AttributeValue>} attributes @param {Children[]} inside */
   function draw(tag, attributes, ...inside) {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
     setAttributes(made, attributes, inside);

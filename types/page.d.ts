@@ -52,6 +52,10 @@ interface MergeDesk {
   gridSheet: typeof import("../javascript/view_grid_sheet.js");
   reportDrawing: typeof import("../javascript/view_report_drawing.js");
   reportResult: typeof import("../javascript/view_report_result.js");
+  searchShapes: typeof import("../javascript/search_shapes.js");
+  searchPlots: typeof import("../javascript/view_search_plots.js");
+  searchMap: typeof import("../javascript/view_search_map.js");
+  searchAxes: typeof import("../javascript/view_search_axes.js");
   views: Record<string, { create: (page: DeskPage) => DeskTab }>;
   /** Brings a tab into sight. */
   open: (tab: string) => void;
@@ -145,6 +149,41 @@ interface DeskNotice {
 
 /** What Python says the desk is to be set up with. */
 type DeskSetup = Pick<Desk.PageSetup, "amounts" | "scalars" | "extras">;
+
+/** What the drawings of a search need of a trial; `values` is what is maximized, empty where it has no score. */
+interface SearchTrial {
+  number: number;
+  state: string;
+  values: readonly number[];
+  point: Record<string, number | string>;
+  origin: string;
+  problem: string;
+  same_as: number;
+}
+
+/** A dimension of a search. slots: the blocks that it sets; low and high: of a range; options: of words, none for a
+ * range; importance: its share of what makes a trial good, -1 where that is not known yet. */
+interface SearchDimension {
+  name: string;
+  slots: readonly string[];
+  low: number;
+  high: number;
+  options: readonly string[];
+  importance: number;
+}
+
+/** What is drawn of a search. front: the trials that no other one beats in both objectives; best: -1 for none */
+interface SearchDrawing {
+  trials: readonly SearchTrial[];
+  dimensions: readonly SearchDimension[];
+  objectives: readonly string[];
+  front: readonly number[];
+  best: number;
+  layout: Pick<
+    Desk.UiState["fader_layout"],
+    "above" | "left" | "middle" | "right" | "outside" | "rows_per_level"
+  >;
+}
 
 /** The queue of grids and saves. */
 interface DeskQueue {
