@@ -42,8 +42,8 @@
         : { transform: `translate(${(x + 4).toFixed(1)} ${bottom + 10}) rotate(-60)`, "text-anchor": "end" };
       const words = options.length > 0;
       return [
-        drawing("path", { d: `M${x.toFixed(1)} ${up(0)}V${up(1)}`, class: "md-search-rail" }),
-        drawing("text", { ...title, class: "md-search-axis" }, name),
+        drawing("path", { d: `M${x.toFixed(1)} ${up(0)}V${up(1)}`, class: "md-plot-rail" }),
+        drawing("text", { ...title, class: "md-plot-axis" }, name),
         ...ends.map(([text, share]) =>
           drawing(
             "text",
@@ -51,7 +51,7 @@
               ? {
                   x: x + (last ? -6 : 6),
                   y: up(share) + 4,
-                  class: "md-search-word",
+                  class: "md-plot-word",
                   "text-anchor": last ? "end" : "start",
                 }
               : { x, y: share ? up(1) - 6 : up(0) + 13, "text-anchor": "middle" },
@@ -72,9 +72,9 @@
       const up = (/** @type {number} */ share) => EDGE.top + (1 - share) * (HIGH - EDGE.top - EDGE.bottom);
       const front = drawn.filter(({ number }) => number === best || number === chosen);
       const line = (/** @type {typeof drawn[0]} */ { number, rank, shares }) => {
-        const classes = ["md-search-line"];
-        if (number === best) classes.push("md-search-winner");
-        if (number === chosen) classes.push("md-search-chosen");
+        const classes = ["md-plot-line"];
+        if (number === best) classes.push("md-plot-winner");
+        if (number === chosen) classes.push("md-plot-chosen");
         return drawing(
           "path",
           {
@@ -89,7 +89,7 @@
       const label = `The values of ${drawn.length} trials on ${dimensions.length} axes; those of the best are drawn thick`;
       return make(
         "figure",
-        { class: "md-search-plot md-search-axes", "data-plot": "axes" },
+        { class: "md-plot md-plot-axes", "data-plot": "axes" },
         make("figcaption", {}, "The values of each trial; the best is drawn thick"),
         drawing(
           "svg",
@@ -101,7 +101,7 @@
           },
           drawn.filter((one) => !front.includes(one)).map(line),
           front.map((one) => [
-            drawing("path", { d: path(one.shares, across, up), class: "md-search-halo" }),
+            drawing("path", { d: path(one.shares, across, up), class: "md-plot-halo" }),
             line(one),
           ]),
           dimensions.flatMap((dimension, n) =>
@@ -110,7 +110,7 @@
         ),
         make(
           "p",
-          { class: "md-search-scale" },
+          { class: "md-plot-scale" },
           make("span", {}, "worst"),
           make("i", { "aria-hidden": "true" }),
           make("span", {}, "best"),

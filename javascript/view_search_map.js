@@ -74,7 +74,7 @@
       const shared = dimensions.some(({ slots }) => slots.length > 1);
       return make(
         "figure",
-        { class: "md-search-plot md-search-map", "data-plot": "map" },
+        { class: "md-plot md-plot-map", "data-plot": "map" },
         make("figcaption", {}, "How much each block matters"),
         drawing(
           "svg",
@@ -93,7 +93,7 @@
     const unknown = () =>
       make(
         "figure",
-        { class: "md-search-plot md-search-map", "data-plot": "map" },
+        { class: "md-plot md-plot-map", "data-plot": "map" },
         make("figcaption", {}, "How much each block matters"),
         make("p", { class: "md-hint" }, "Known after some 16 trials."),
       );

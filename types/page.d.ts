@@ -53,7 +53,7 @@ interface MergeDesk {
   reportDrawing: typeof import("../javascript/view_report_drawing.js");
   reportResult: typeof import("../javascript/view_report_result.js");
   searchShapes: typeof import("../javascript/search_shapes.js");
-  searchPlots: typeof import("../javascript/view_search_plots.js");
+  searchDrawings: typeof import("../javascript/view_search_drawings.js");
   searchMap: typeof import("../javascript/view_search_map.js");
   searchAxes: typeof import("../javascript/view_search_axes.js");
   views: Record<string, { create: (page: DeskPage) => DeskTab }>;

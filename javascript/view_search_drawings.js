@@ -40,7 +40,7 @@
     /** Names a trial in the line below the drawings; the chosen one where none is pointed at.
      * @param {number} number -1 for none */
     function point(number) {
-      const line = part("search-trial");
+      const line = part("plot-trial");
       const trial = shown?.trials.find((one) => one.number === (number < 0 ? chosen : number));
       line?.replaceChildren(
         ...(trial
@@ -63,26 +63,26 @@
         {
           ...{
             transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
-            class: `md-search-mark md-search-${kind}`,
+            class: `md-plot-mark md-plot-${kind}`,
           },
           ...{ role: "button", "aria-label": nameOf(trial), "aria-pressed": String(isChosen) },
-          ...{ tabindex: isChosen ? 0 : -1, "data-trial": number },
+          ...{ tabindex: isChosen ? 0 : -1, "data-mark": number },
           onclick: () => select(number),
           onpointerenter: () => point(number),
           onfocus: () => point(number),
         },
         drawing("path", {
           d: `M${-RING} 0a${RING} ${RING} 0 1 0 ${2 * RING} 0a${RING} ${RING} 0 1 0 ${-2 * RING} 0Z`,
-          class: "md-search-ring",
+          class: "md-plot-ring",
         }),
         drawing("path", { d: MARKS[kind] }),
       );
     }
     /** One of the marks takes the tab key, the arrow keys go on from there. @param {SVGElement} svg */
     function reachable(svg) {
-      if (svg.querySelector("[data-trial][tabindex='0']")) return svg;
-      const marks = svg.querySelectorAll("[data-trial]");
-      (svg.querySelector(".md-search-best") ?? marks[marks.length - 1])?.setAttribute("tabindex", "0");
+      if (svg.querySelector("[data-mark][tabindex='0']")) return svg;
+      const marks = svg.querySelectorAll("[data-mark]");
+      (svg.querySelector(".md-plot-best") ?? marks[marks.length - 1])?.setAttribute("tabindex", "0");
       return svg;
     }
     const STEPS = /** @type {Record<string, number>} */ ({
@@ -93,18 +93,18 @@
     });
     /** @param {KeyboardEvent} e */
     function walk(e) {
-      const here = /** @type {Element} */ (e.target).closest?.("[data-trial]");
+      const here = /** @type {Element} */ (e.target).closest?.("[data-mark]");
       const svg = here?.closest("svg");
       if (!here || !svg) return;
       if (e.key === "Enter" || e.key === " ") {
         e.preventDefault();
-        select(Number(here.getAttribute("data-trial")));
+        select(Number(here.getAttribute("data-mark")));
       }
       const step = STEPS[e.key];
       if (!step) return;
       e.preventDefault();
-      const marks = /** @type {SVGElement[]} */ ([...svg.querySelectorAll("[data-trial]")]);
-      marks.sort((a, b) => Number(a.dataset.trial) - Number(b.dataset.trial));
+      const marks = /** @type {SVGElement[]} */ ([...svg.querySelectorAll("[data-mark]")]);
+      marks.sort((a, b) => Number(a.dataset.mark) - Number(b.dataset.mark));
       const next = marks[marks.findIndex((one) => one === here) + step];
       if (!next) return;
       here.setAttribute("tabindex", "-1");
@@ -150,7 +150,7 @@
     const figure = (name, title, label, inside) =>
       make(
         "figure",
-        { class: "md-search-plot", "data-plot": name },
+        { class: "md-plot", "data-plot": name },
         make("figcaption", {}, title),
         reachable(
           drawing(
@@ -196,7 +196,7 @@
         ...levels(range, up).flat(),
         ...columns([0, last], across, true),
         path
-          ? drawing("path", { d: `${path}H${across(last).toFixed(1)}`, class: "md-search-best-line" })
+          ? drawing("path", { d: `${path}H${across(last).toFixed(1)}`, class: "md-plot-best-line" })
           : null,
         ...ended.map((trial) =>
           mark(
@@ -232,11 +232,11 @@
         ...columns(x, across, false),
         drawing(
           "text",
-          { x: WIDE - EDGE.right, y: HIGH - 4, "text-anchor": "end", class: "md-search-axis" },
+          { x: WIDE - EDGE.right, y: HIGH - 4, "text-anchor": "end", class: "md-plot-axis" },
           `${objectives[0]} →`,
         ),
-        drawing("text", { x: EDGE.left, y: 10, class: "md-search-axis" }, `↑ ${objectives[1]}`),
-        path ? drawing("path", { d: path, class: "md-search-best-line" }) : null,
+        drawing("text", { x: EDGE.left, y: 10, class: "md-plot-axis" }, `↑ ${objectives[1]}`),
+        path ? drawing("path", { d: path, class: "md-plot-best-line" }) : null,
         ...done.map((trial) => mark(trial, isFront(trial) ? "front" : "done", at(trial)[0], at(trial)[1])),
       ]);
     }
@@ -255,11 +255,11 @@
       ];
       return make(
         "details",
-        { class: "md-search-table", "data-part": "search-table" },
+        { class: "md-plot-table", "data-part": "plot-table" },
         make("summary", {}, "All trials as a table"),
         make(
           "div",
-          { class: "md-search-scroll", tabindex: 0, role: "group", "aria-label": "All trials as a table" },
+          { class: "md-plot-scroll", tabindex: 0, role: "group", "aria-label": "All trials as a table" },
           make(
             "table",
             { class: "md-table" },
@@ -288,13 +288,13 @@
     function show(root, search, selected = chosen) {
       [shown, chosen] = [search, selected];
       const focused = root.contains(document.activeElement) ? document.activeElement : null;
-      const trial = focused?.closest("[data-trial]")?.getAttribute("data-trial");
+      const trial = focused?.closest("[data-mark]")?.getAttribute("data-mark");
       const plot = focused?.closest("[data-figure]")?.getAttribute("data-figure");
-      const open = /** @type {HTMLDetailsElement | null} */ (find("[data-part=search-table]", root))?.open;
+      const open = /** @type {HTMLDetailsElement | null} */ (find("[data-part=plot-table]", root))?.open;
       root.replaceChildren(...draw(search, root.clientWidth));
-      const details = /** @type {HTMLDetailsElement | null} */ (find("[data-part=search-table]", root));
+      const details = /** @type {HTMLDetailsElement | null} */ (find("[data-part=plot-table]", root));
       if (details) details.open = !!open;
-      if (plot) find(`[data-figure="${plot}"] [data-trial="${trial}"]`, root)?.focus();
+      if (plot) find(`[data-figure="${plot}"] [data-mark="${trial}"]`, root)?.focus();
       point(-1);
     }
     /** @param {SearchDrawing} search @param {number} width @returns {Node[]} */
@@ -304,19 +304,19 @@
       return [
         make(
           "div",
-          { class: "md-search-plots" },
+          { class: "md-plots" },
           several && shapes.scored(search.trials).length ? front(search) : history(search),
           map.draw(search),
           axes.draw(search, chosen, width),
         ),
-        make("p", { class: "md-search-trial", "data-part": "search-trial", role: "status" }),
+        make("p", { class: "md-plot-trial", "data-part": "plot-trial", role: "status" }),
         table(search),
       ];
     }
     return { show };
   }
 
-  const searchPlots = { create };
-  if (typeof module !== "undefined") module.exports = searchPlots;
-  else globalThis.mergeDesk = { ...globalThis.mergeDesk, searchPlots };
+  const searchDrawings = { create };
+  if (typeof module !== "undefined") module.exports = searchDrawings;
+  else globalThis.mergeDesk = { ...globalThis.mergeDesk, searchDrawings };
 }
