@@ -22,6 +22,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from docs.errors import error_list
 from docs.http_api import http_api
@@ -209,19 +210,36 @@ def samplers() -> str:
     return table(("`--sampler`", "what it is"), ((f"`{id}`", title) for id, title in SAMPLER_TITLES.items()))
 
 
+SEARCH_SCORES: Mapping[str, str] = {  # of tests/bench/search.py
+    "closeness": "the closeness of the best picture's pixels to those of the hidden merge",
+    "attributes": "1 less the mean difference from the hidden merge in shape, colour and style "
+    "(`samples/check.py`)",
+}
+
+
 def searches() -> str:
     """Searches for hidden block weights, as tests/bench/search.py has measured them."""
     data = json.loads(SEARCHED.read_text(encoding="utf-8"))
+    begin = (
+        f"Hidden block weights over `{data['space']}` of the samples ink and pastel are searched for by "
+        "pictures of 64 x 64 pixels. The score is 1 at the hidden weights, and never more; all samplers have "
+        "the same number of trials.\n\n"
+    )
+    parts = (_search_table(score, data[score]) for score in SEARCH_SCORES if score in data)
+    return begin + "\n\n".join(parts)
+
+
+def _search_table(score: str, data: Mapping[str, Any]) -> str:
     names = list(data["mean"])
     rows = [(str(row["seed"]), *(f"{row[name]:.5f}" for name in names)) for row in data["rows"]]
     rows.append(("mean", *(f"{data['mean'][name]:.5f}" for name in names)))
     won = "; ".join(f"{name} in {count}" for name, count in data["better_than_random"].items())
+    far = "; ".join(f"{name} {1 - data['lowest'][name]:.4f}" for name in data["better_than_random"])
     return (
-        f"The closeness of the best picture after {data['trials']} trials to that of a merge with hidden "
-        f"block weights, 1 for the same, over `{data['space']}` of the samples ink and pastel "
-        "(`python -m tests.bench.search --write`; pictures of 64 x 64 pixels in 4 steps). "
-        f"Of {len(data['rows'])} searches it is better than random: {won}.\n\n"
-        + table(("seed", *names), rows)
+        f"**{score}**: {SEARCH_SCORES[score]}, after {data['trials']} trials with pictures in "
+        f"{data['steps']} steps (`python -m tests.bench.search --score {score} --write`). Of "
+        f"{len(data['rows'])} searches it is better than random: {won}. The farthest from the optimum: {far}."
+        "\n\n" + table(("seed", *names), rows)
     )
 
 

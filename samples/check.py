@@ -6,6 +6,7 @@ one size, is compared with that of each shape; its strongly coloured pixels vote
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +25,20 @@ TEMPLATE = 32  # side of the squares in which outlines are compared
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How much of each shape, colour and style a picture has, 0 to 1.
+
+    shapes   shape -> the share of the area of both outlines that they have in common
+    colours  colour -> the share of the drawing's colour that is nearest to it
+    pastel   0 for ink to 1 for pastel
+    """
+
+    shapes: Mapping[str, float]
+    colours: Mapping[str, float]
+    pastel: float
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a picture shows; `pastel` runs from 0 (ink) to 1 (pastel)."""
 
@@ -39,12 +54,23 @@ class Seen:
 
 def look(image: Image.Image) -> Seen:
     """Detect the shape, colour and style in a picture."""
+    measured = measure(image)
+    return Seen(_most(measured.shapes, 0.6), _most(measured.colours, 0.0), measured.pastel)
+
+
+def measure(image: Image.Image) -> Measured:
+    """Measure shape, colour and style of a picture; 0 of every shape and colour where nothing is drawn."""
     pixels = np.asarray(image.convert("RGB"), np.float32) / 255
     paper = paper_of(pixels)
     mask = drawing_of(pixels, paper)
     if mask.sum() < 0.01 * mask.size:
-        return Seen(NOTHING, NOTHING, _tint(paper))
-    return Seen(shape_of(mask), colour_of(pixels, mask), style_of(pixels, paper, mask))
+        return Measured(dict.fromkeys(SHAPES, 0.0), dict.fromkeys(COLOURS, 0.0), _tint(paper))
+    return Measured(shapes_of(mask), colours_of(pixels, mask), style_of(pixels, paper, mask))
+
+
+def _most(shares: Mapping[str, float], least: float) -> str:
+    best = max(shares, key=lambda name: shares[name])
+    return best if shares[best] > least else NOTHING
 
 
 def paper_of(pixels: Array) -> Array:
@@ -82,15 +108,13 @@ def _templates() -> dict[str, Array]:
     return {shape: _normal(distance(drawing) < 1) for shape, drawing in drawings.items()}
 
 
-def shape_of(mask: Mask) -> str:
-    """The shape whose outline shares the most area with the mask's."""
+def shapes_of(mask: Mask) -> dict[str, float]:
+    """For every shape the share of area that its outline and the mask's have in common."""
     own = _normal(mask)
-    shared = {
+    return {
         shape: float(np.minimum(own, other).sum() / np.maximum(own, other).sum())
         for shape, other in _templates().items()
     }
-    best = max(shared, key=lambda shape: shared[shape])
-    return best if shared[best] > 0.6 else NOTHING
 
 
 def _hue(colours: Array) -> Array:
@@ -99,18 +123,19 @@ def _hue(colours: Array) -> Array:
     return np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
 
 
-def colour_of(pixels: Array, mask: Mask) -> str:
-    """The named colour whose hue most of the drawing's colour has."""
+def colours_of(pixels: Array, mask: Mask) -> dict[str, float]:
+    """For every named colour the share of the drawing's colour whose hue is nearest to it."""
     inside = pixels[mask]
     strength = inside.max(1) - inside.min(1)
     strong = strength >= max(0.12, float(np.quantile(strength, 0.6)))
-    if not strong.any():
-        return NOTHING
     names = list(COLOURS)
+    if not strong.any():
+        return dict.fromkeys(names, 0.0)
     named = _hue(np.array([COLOURS[name] for name in names], np.float32) / 255)
     apart = _hue(inside[strong])[:, None] - named[None, :]
     nearest = np.cos(apart).argmax(axis=1)
-    return names[int(np.bincount(nearest, weights=strength[strong], minlength=len(names)).argmax())]
+    votes = np.bincount(nearest, weights=strength[strong], minlength=len(names))
+    return dict(zip(names, (votes / votes.sum()).tolist(), strict=True))
 
 
 def _tint(paper: Array) -> float:
