@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,9 +105,12 @@ def _opened(address: str) -> BaseStorage:
 
 
 def _grpc_proxy(address: str) -> BaseStorage:
+    from optuna.exceptions import ExperimentalWarning
     from optuna.storages import GrpcStorageProxy
 
     host, _, port = address.removeprefix(GRPC_SCHEME).rstrip("/").partition(":")
     if port and not port.isdigit():
         raise RecipeError(f"'{port}' is no port", where=address, hint=f"{GRPC_SCHEME}{host}:{GRPC_PORT}")
-    return GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # that its interface may change: it is tested
+        return GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))

@@ -4,11 +4,13 @@ For every seed five numbers are drawn: the amounts of pastel in five groups of i
 the picture of the merge with these. Each sampler has the same number of trials and knows nothing of the
 numbers. Two scores, both 1 at the hidden numbers, and at most 1:
 
-    closeness   how close the pixels are to the target's (docs/search.md, closeness); pictures of 64 x 64
-                pixels in 4 steps, at which the samples draw blurred shapes
+    closeness   how close the pixels are to the target's (docs/search.md, closeness)
     attributes  1 less the mean difference from the target's in shape, colour and style: how much of its
                 outline the drawing shares with a circle, how much of its colour is red, and how far it is
-                from ink to pastel (samples/check.py); in 8 steps, which draw a clear shape
+                from ink to pastel (samples/check.py)
+
+A picture is of 64 x 64 pixels in 4 steps, at which the samples draw blurred shapes: the bench is about
+searching, not about beauty.
 
 --write puts the table into docs/searched.json, from which docs/search.md has it.
 """
@@ -20,7 +22,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,21 +76,9 @@ class AttributeScorer:
         return 1 - sum(map(abs, differences)) / len(differences)
 
 
-@dataclass(frozen=True)
-class BenchScore:
-    """What a search of the bench is for.
-
-    steps  of its pictures
-    make   the scorer, from the target
-    """
-
-    steps: int
-    make: Callable[[Image.Image], Scorer]
-
-
-SCORES: Mapping[str, BenchScore] = {
-    "closeness": BenchScore(4, lambda target: ClosenessScorer((target,))),
-    "attributes": BenchScore(8, lambda target: AttributeScorer(measure(target))),
+SCORES: Mapping[str, Callable[[Image.Image], Scorer]] = {  # each makes a scorer of the target
+    "closeness": lambda target: ClosenessScorer((target,)),
+    "attributes": lambda target: AttributeScorer(measure(target)),
 }
 
 
@@ -116,14 +106,13 @@ class HiddenWeights:
 
     def best(self, score: str, sampler: str, seed: int, trials: int) -> float:
         """The score of the best of so many trials."""
-        drawing = replace(DRAWING, steps=SCORES[score].steps)
         spec = StudySpec(
             recipe=print_recipe(self.space.base.cell.recipe),
             space=SPACE,
             objectives=(score,),
-            drawing=drawing,
-            prompts=(drawing.prompt,),
-            seeds=(drawing.seed,),
+            drawing=DRAWING,
+            prompts=(DRAWING.prompt,),
+            seeds=(DRAWING.seed,),
             sampler=sampler,
             seed=seed,
         )
@@ -131,8 +120,8 @@ class HiddenWeights:
         with self.service.job("bench") as job:
             self.service.host.model()
             self.backend.merge(self.space.recipe(self.hidden(seed)), job.progress)
-            target = self.backend.draw(drawing).image
-            scorer = SCORES[score].make(target)
+            target = self.backend.draw(DRAWING).image
+            scorer = SCORES[score](target)
             TrialRunner(study, self.backend, Objectives((scorer,)), NoProgress()).run(Budget(trials))
         best = best_row(study.rows())
         assert best is not None
@@ -149,7 +138,7 @@ def table_of(score: str, rows: list[dict[str, float]], trials: int) -> dict[str,
     mean = {sampler: round(sum(row[sampler] for row in rows) / len(rows), 6) for sampler in SAMPLERS}
     return {
         "trials": trials,
-        "steps": SCORES[score].steps,
+        "steps": DRAWING.steps,
         "rows": rows,
         "better_than_random": won,
         "mean": mean,

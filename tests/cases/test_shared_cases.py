@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT.parent / "shared" / "cases"
@@ -106,10 +107,3 @@ def with_names_of_today(script: Path, moved: tuple[tuple[str, str], ...]) -> str
         assert before in text, f"{script.name} does not say {before!r}"
         text = text.replace(before, after)
     return text.replace(FIXED_PORT, str(free_port())) if FIXED_PORT in text else text
-
-
-def free_port() -> int:
-    """A port that nothing listens at: another run of the tests may be at the one that a script names."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
