@@ -90,7 +90,7 @@ def read_merge(
     """
     book = HashCache(data_folder(flags.data_dir))
     alone = alone and flags.recipe is None and len(flags.models) == 1
-    request, notes = (MergeRequest(models=flags.models), ()) if alone else _request(flags)
+    request, notes = (MergeRequest(models=flags.models), ()) if alone else merge_request(flags)
     with progress_bar() as progress:
         resolver = FileResolver(folders_of(flags), book, progress, trust_names=flags.trust_names)
         resolved = request.first_model_recipe(resolver) if alone else request.recipe(resolver)
@@ -101,8 +101,8 @@ def read_merge(
     )
 
 
-def _request(flags: MergeFlags) -> tuple[MergeRequest, tuple[str, ...]]:
-    """The request, and notes about an imported recipe."""
+def merge_request(flags: MergeFlags) -> tuple[MergeRequest, tuple[str, ...]]:
+    """The request of the flags or the recipe, and notes about an imported recipe."""
     if flags.recipe is None:
         return MergeRequest.from_flags(flags.models, flags.method, flags.option_values), ()
     if flags.models:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 
 from lib_merge.cli.arguments import threads
-from lib_merge.cli.request import MergeFlags
+from lib_merge.cli.remote import RemoteFlags, add_remote_arguments
 
 WORKER = "worker"  # in place of A: join a study that another process has begun
 STUDY_NAME = "search"
@@ -63,10 +63,11 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace PNG where it exists")
     add("--device", default="cpu", help="where to merge and generate: cpu (default), cuda, ...")
     add("--threads", type=threads, help="threads to merge with")
+    add_remote_arguments(parser)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchCommand(MergeFlags):
+class SearchCommand(RemoteFlags):
     """The arguments of `search`; models are A, B ..., or the word `worker`."""
 
     space: str | None

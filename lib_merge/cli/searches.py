@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.output import print_json
 from lib_merge.cli.progress import progress_bar
+from lib_merge.cli.remote import connect_remote, read_remote_merge
 from lib_merge.cli.request import ReadMerge, data_folder, folders_of, read_merge
 from lib_merge.cli.search_arguments import SearchCommand
 from lib_merge.errors import MergeError, PlanError, RecipeError
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from lib_merge.search.run import SearchRun, TrialResult
     from lib_merge.search.spec import StudySpec
     from lib_merge.search.study import SearchStudy, TrialRow
-    from lib_merge.service.grids import GridBackend
-    from lib_merge.service.merging import MergeService
+    from lib_merge.service.remote_webui import RemoteService
+    from lib_merge.service.searches import SearchBackend, SearchService
 
 PNG = (".png",)
 DEFAULT_BUDGET = "50 trials"
@@ -38,7 +39,8 @@ def search(options: SearchCommand) -> int:
     from lib_merge.service.searches import run_search_job
 
     need_optuna()
-    service, backend, study = _joined(options) if options.is_worker else _opened(options)
+    remote = connect_remote(options, _data(options))
+    service, backend, study = _joined(options, remote) if options.is_worker else _opened(options, remote)
     budget = parse_budget(options.budget or study.budget or DEFAULT_BUDGET)
     if not options.is_worker:
         study.budget = str(budget)
@@ -66,7 +68,9 @@ def search(options: SearchCommand) -> int:
 # --- a new study, or one that is resumed ---
 
 
-def _opened(options: SearchCommand) -> tuple[MergeService, GridBackend, SearchStudy]:
+def _opened(
+    options: SearchCommand, remote: RemoteService | None
+) -> tuple[SearchService, SearchBackend, SearchStudy]:
     """The study of models or a recipe, begun or resumed; PlanError with all problems."""
     from lib_merge.checkpoint import check_targets
     from lib_merge.search.studies import check_same, create_study, has_study, load_study, read_spec
@@ -76,7 +80,7 @@ def _opened(options: SearchCommand) -> tuple[MergeService, GridBackend, SearchSt
     if options.output is not None:
         targets = [(Path(options.output), PNG)]
         problems += check_targets(targets, inputs=options.recipe_file, overwrite=options.overwrite)
-    request = read_merge(options, hashed=True)
+    request = read_remote_merge(options, remote.backend) if remote else read_merge(options, hashed=True)
     try:
         spec = _spec(options, request)
     except PlanError as error:
@@ -85,7 +89,8 @@ def _opened(options: SearchCommand) -> tuple[MergeService, GridBackend, SearchSt
         raise PlanError([*problems, problem]) from problem
     if problems:
         raise PlanError(problems)
-    service, backend = _service(options, {f: header.path for f, header in request.headers.items()})
+    files = {file: header.path for file, header in request.headers.items()}
+    service, backend = (remote, remote.backend) if remote else _service(options, files)
     space = bind_study_space(spec, backend)
     if options.resume and has_study(options.storage, options.study):
         check_same(read_spec(options.storage, options.study), spec, options.study)
@@ -140,7 +145,8 @@ def _spec(options: SearchCommand, request: ReadMerge) -> StudySpec:
 
 def _with_hashes(request: ReadMerge) -> Recipe:
     """The recipe with the hashes of its files, by which workers find them under other names."""
-    assert request.hashes is not None
+    if request.hashes is None:  # a WebUI has computed them
+        return request.recipe
     with request.hashes:
         return request.hashes.with_all_hashes(request.recipe)
 
@@ -151,14 +157,19 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in parse_axis_numbers(text, whole=True, where="--seeds"))
 
 
-def _service(options: SearchCommand, files: Mapping[str, Path]) -> tuple[MergeService, GridBackend]:
+def _data(options: SearchCommand) -> Path:
+    """The folder of history and scorers."""
+    return data_folder(options.data_dir) or Path(f"{options.study}.data")
+
+
+def _service(options: SearchCommand, files: Mapping[str, Path]) -> tuple[SearchService, SearchBackend]:
     """The standalone host over the files of the recipe, the first of which is loaded."""
     from lib_merge.hosts.host import ListedFile
     from lib_merge.hosts.standalone import StandaloneHost
     from lib_merge.service.grids import GridBackend
     from lib_merge.service.merging import MergeService
 
-    data = data_folder(options.data_dir) or Path(f"{options.study}.data")
+    data = _data(options)
     host = StandaloneHost(options.model_folders, output=data, data=data, device=options.device)
     listed = {file: ListedFile(file, path) for file, path in files.items()}
     for file in reversed(list(listed.values())):
@@ -173,8 +184,8 @@ def _service(options: SearchCommand, files: Mapping[str, Path]) -> tuple[MergeSe
 
 def _save_best(
     options: SearchCommand,
-    service: MergeService,
-    backend: GridBackend,
+    service: SearchService,
+    backend: SearchBackend,
     study: SearchStudy,
     best: TrialRow | None,
 ) -> str:
@@ -231,17 +242,29 @@ def _run_to_dict(run: SearchRun) -> Mapping[str, Any]:
 # --- a worker ---
 
 
-def _joined(options: SearchCommand) -> tuple[MergeService, GridBackend, SearchStudy]:
-    """The study that another process has begun; its files are found in --models, by name and hash."""
+def _joined(
+    options: SearchCommand, remote: RemoteService | None
+) -> tuple[SearchService, SearchBackend, SearchStudy]:
+    """The study that another process has begun; its files are found by name and hash."""
     from lib_merge.search.studies import load_study, read_spec
     from lib_merge.service.searches import bind_study_space
 
     spec = read_spec(options.storage, options.study)
+    recipe = parse_recipe(spec.recipe)
+    if remote is not None:
+        remote.backend.describe(recipe)
+        service, backend = remote, remote.backend
+    else:
+        service, backend = _service(options, _located(options, recipe))
+    study = load_study(options.storage, options.study, bind_study_space(spec, backend))
+    return service, backend, study
+
+
+def _located(options: SearchCommand, recipe: Recipe) -> Mapping[str, Path]:
+    """The files of a recipe in the folders of the flags."""
     book = HashCache(data_folder(options.data_dir))
     with progress_bar() as progress:
         resolver = FileResolver(folders_of(options), book, progress, trust_names=options.trust_names)
-        located = resolver.locate(parse_recipe(spec.recipe))
+        located = resolver.locate(recipe)
     read_headers(located.files)
-    service, backend = _service(options, located.files)
-    study = load_study(options.storage, options.study, bind_study_space(spec, backend))
-    return service, backend, study
+    return located.files

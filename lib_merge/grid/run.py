@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lib_merge.errors import StoppedError
+from lib_merge.errors import MergeError, StoppedError
 from lib_merge.grid.axes.read import CellPosition
 from lib_merge.grid.plan import CellJob, GridPlan, Speeds, drawing_cost
 from lib_merge.grid.store import CellRecord, GridStore
@@ -15,6 +15,10 @@ from lib_merge.live import SwapReport
 from lib_merge.picture import DrawSettings, Picture
 from lib_merge.progress import Progress
 from lib_merge.recipe import Recipe, print_recipe
+
+
+class RendererLostError(MergeError):
+    """The renderer merges and draws nothing any more: its WebUI does not answer, or was interrupted."""
 
 
 class GridRenderer(Protocol):
@@ -143,7 +147,7 @@ def _try_cell(
                 merged = renderer.merge(recipe, progress)
             drawn = time.perf_counter()
             picture = renderer.draw(drawing)
-    except StoppedError:
+    except (StoppedError, RendererLostError):
         raise
     except Exception as failure:
         problem = _first_line(failure)

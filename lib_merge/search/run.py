@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lib_merge.errors import MergeError, StoppedError, StoreError
 from lib_merge.grid import GridRenderer
 from lib_merge.grid.edit import checkpoint_recipe
+from lib_merge.grid.run import RendererLostError
 from lib_merge.picture import Picture
 from lib_merge.progress import Progress
 from lib_merge.recipe import Recipe
@@ -113,9 +114,9 @@ class TrialRunner:
             trial = self._persist(self._study.ask)
             try:
                 result = self._try(trial)
-            except (StoppedError, KeyboardInterrupt) as stop:
+            except (StoppedError, RendererLostError, KeyboardInterrupt) as stop:
                 self._persist(lambda trial=trial: self._study.give_back(trial, "the search was stopped"))
-                if isinstance(stop, KeyboardInterrupt):
+                if not isinstance(stop, StoppedError):
                     raise
                 run.stopped, run.reason = True, "stopped"
                 break
@@ -164,7 +165,7 @@ class TrialRunner:
         try:
             recipe = self._study.space.recipe(trial.point)
             scored = self._scored(trial, recipe, pictures)
-        except StoppedError:
+        except (StoppedError, RendererLostError):
             raise
         except Exception as failure:
             log.info("trial %d has failed", trial.number, exc_info=failure)

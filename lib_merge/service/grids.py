@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from lib_merge.architectures import Family
@@ -126,14 +127,7 @@ class GridBackend:
 
     def preset(self, name: str, family: Family) -> Mapping[str, float]:
         """A preset by its name: the user's own before the shipped ones."""
-        own = [preset for preset in presets.own_presets(self._host.data_dir()) if preset.family == family.id]
-        values_by_name = {
-            preset.name.lower(): preset.values for preset in (*presets.shipped_presets(family), *own)
-        }
-        if name.lower() not in values_by_name:
-            near = did_you_mean(name.upper(), [key.upper() for key in values_by_name])
-            raise RecipeError(f"there is no preset '{name}' for {family.title}", hint=near)
-        return values_by_name[name.lower()]
+        return find_preset(self._host.data_dir(), name, family)
 
     def recipe(self, text: str) -> Recipe:
         """The recipe of a merged checkpoint, or what else the lookup finds."""
@@ -209,6 +203,18 @@ class GridBackend:
     def draw(self, settings: DrawSettings) -> Picture:
         """Generate a picture with the host."""
         return self._host.draw(settings)
+
+
+def find_preset(data: Path, name: str, family: Family) -> Mapping[str, float]:
+    """A preset by its name: the user's own in a data folder before the shipped ones."""
+    own = [preset for preset in presets.own_presets(data) if preset.family == family.id]
+    values_by_name = {
+        preset.name.lower(): preset.values for preset in (*presets.shipped_presets(family), *own)
+    }
+    if name.lower() not in values_by_name:
+        near = did_you_mean(name.upper(), [key.upper() for key in values_by_name])
+        raise RecipeError(f"there is no preset '{name}' for {family.title}", hint=near)
+    return values_by_name[name.lower()]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.grid import GridBase, GridCell
-from lib_merge.library.history import SEARCHED, Entry
+from lib_merge.grid import GridBase, GridCell, GridRenderer, ModelCatalog
+from lib_merge.library.history import SEARCHED, Entry, History
 from lib_merge.progress import Progress
 from lib_merge.recipe import parse_recipe
 from lib_merge.search.bound import BoundSpace, bind_space
@@ -24,8 +26,7 @@ from lib_merge.search.scorers.timed import TimedScorer
 from lib_merge.search.space import parse_space
 from lib_merge.search.spec import Budget, StudySpec, View
 from lib_merge.search.study import DONE, SearchStudy, StartPoint
-from lib_merge.service.grids import CombinedProgress, GridBackend
-from lib_merge.service.merging import MergeService
+from lib_merge.service.grids import CombinedProgress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,58 @@ log = logging.getLogger(__name__)
 OnTrialResult = Callable[[TrialResult], None]
 
 
-def bind_study_space(spec: StudySpec, backend: GridBackend) -> BoundSpace:
+class SearchBackend(ModelCatalog, GridRenderer, Protocol):
+    """The files and the pictures of a search: service.grids.GridBackend, or a WebUI on another machine."""
+
+
+class SearchHost(Protocol):
+    """What a search needs of a host."""
+
+    def model(self) -> object:
+        """Inside a job: the model in memory, loaded where none is; HostError where that cannot be."""
+        ...
+
+    def interrupt(self) -> None:
+        """Stop the running job."""
+        ...
+
+    def data_dir(self) -> Path:
+        """Merge Desk's own folder, with its scorers."""
+        ...
+
+
+class ModelJob(Protocol):
+    """What a search needs of a job."""
+
+    @property
+    def progress(self) -> Progress:
+        """The host's progress bar and *Interrupt*."""
+        ...
+
+    def preserving(self) -> AbstractContextManager[None]:
+        """Afterwards the model is what it was before."""
+        ...
+
+
+class SearchService(Protocol):
+    """What a search needs of a service: service.merging.MergeService, or a WebUI on another machine."""
+
+    @property
+    def host(self) -> SearchHost:
+        """The program with the model."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """Where finished trials are kept."""
+        ...
+
+    def job(self, label: str, task: str = "") -> AbstractContextManager[ModelJob]:
+        """Exclusive use of the model."""
+        ...
+
+
+def bind_study_space(spec: StudySpec, backend: SearchBackend) -> BoundSpace:
     """The space of a study over its recipe, whose files the backend finds."""
     base = GridBase(GridCell(parse_recipe(spec.recipe), spec.drawing), backend)
     return bind_space(parse_space(spec.space), base)
@@ -62,9 +114,9 @@ def starting_points(space: BoundSpace, presets: Sequence[str], entries: Sequence
 
 
 def run_search_job(
-    service: MergeService,
+    service: SearchService,
     study: SearchStudy,
-    backend: GridBackend,
+    backend: SearchBackend,
     budget: Budget,
     *,
     task: str = "",
@@ -97,7 +149,7 @@ def run_search_job(
             return total
 
 
-def _tell(service: MergeService, study: SearchStudy, result: TrialResult, on_trial: OnTrialResult) -> None:
+def _tell(service: SearchService, study: SearchStudy, result: TrialResult, on_trial: OnTrialResult) -> None:
     """Write a finished trial into the history, and hand it on."""
     if result.row.state == DONE and result.recipe is not None and result.pictures:
         first = result.pictures[0]
@@ -112,7 +164,7 @@ def _tell(service: MergeService, study: SearchStudy, result: TrialResult, on_tri
 
 
 def make_objectives(
-    service: MergeService, study: SearchStudy, backend: GridBackend, progress: Progress
+    service: SearchService, study: SearchStudy, backend: SearchBackend, progress: Progress
 ) -> Objectives:
     """The scorers of a study, inside a job of the host; MergeError where one lacks what it needs."""
 
@@ -128,9 +180,9 @@ def make_objectives(
 def _scorer(
     text: str,
     views: Sequence[View],
-    service: MergeService,
+    service: SearchService,
     study: SearchStudy,
-    backend: GridBackend,
+    backend: SearchBackend,
     progress: Progress,
 ) -> Scorer:
     data = service.host.data_dir()
@@ -161,9 +213,9 @@ class SearchJob:
     failure      what ended it, None for a search that ended by itself or was stopped
     """
 
-    service: MergeService
+    service: SearchService
     study: SearchStudy
-    backend: GridBackend
+    backend: SearchBackend
     budget: Budget
     results: list[TrialResult] = field(default_factory=list[TrialResult])
     end_message: str = ""

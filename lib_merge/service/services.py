@@ -1,10 +1,12 @@
-"""The services of one host, which all pages and the HTTP API share: merges, grids, saves, reports."""
+"""The services of one host, which all pages and the HTTP API share: merges, grids, saves, reports,
+sessions of other programs."""
 
 from __future__ import annotations
 
 from lib_merge.service.grid_jobs import Grids
 from lib_merge.service.job_queue import JobQueue
 from lib_merge.service.merging import MergeService
+from lib_merge.service.render_sessions import RenderSessions
 from lib_merge.service.reports import Reports
 from lib_merge.service.saves import Saves
 
@@ -18,3 +20,4 @@ class Services:
         self.grids = Grids(merging, self.queue)
         self.saves = Saves(merging, self.queue)
         self.reports = Reports(merging)
+        self.rendering = RenderSessions(merging)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lib_merge.desk.protocol import ID_PREFIX, Response, element_id, endpoints_of
+from lib_merge.desk.rendering import api as rendering_api
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.selection import default_draw_settings, options_of
 from lib_merge.desk.tab import RECIPE_LISTS, Binding, Page, Tab
@@ -155,4 +156,4 @@ def _field_update(gr: Any, value: object) -> Any:
 
 MODULES = (handlers, saving, further, kept, cards)
 ENDPOINTS = tuple(endpoint for module in MODULES for endpoint in endpoints_of(module))
-MIX_TAB = Tab("mix", "Mix", ENDPOINTS, routes_of(api), _build)
+MIX_TAB = Tab("mix", "Mix", ENDPOINTS, (*routes_of(api), *routes_of(rendering_api)), _build)
