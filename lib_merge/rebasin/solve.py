@@ -22,6 +22,7 @@ from lib_merge.parameters import seed_for
 from lib_merge.progress import Progress
 from lib_merge.rebasin.arrange import Arrangement, Arrangements
 from lib_merge.rebasin.assign import TIE, best
+from lib_merge.rebasin.forecast import Forecast
 from lib_merge.rebasin.gains import Pair
 from lib_merge.rebasin.groups import Group, groups_of
 from lib_merge.rebasin.options import Options
@@ -82,7 +83,9 @@ def align(
     if not grouping.groups:
         return unsolved
     with torch_single_threaded(), ThreadPoolExecutor(ALIGN_THREADS) as pool:
-        search = _Search(Pair(a, b, grouping.groups, pool, device), grouping.groups, options, progress)
+        forecast = Forecast(progress, options.sweeps, ENOUGH)
+        pair = Pair(a, b, grouping.groups, pool, device)
+        search = _Search(pair, grouping.groups, options, progress, forecast)
         return replace(search.run(unsolved), groups=grouping.groups)
 
 
@@ -94,6 +97,7 @@ class _Search:
     groups: Sequence[Group]
     options: Options
     progress: Progress
+    forecast: Forecast
     arrangements: dict[str, Arrangement] = field(default_factory=dict[str, Arrangement])
     visits: int = 0
     stopped: bool = False
@@ -108,7 +112,9 @@ class _Search:
                 break
             if self._sweep(sweep, waiting):
                 similarity.append(_over(self.pair.products(self.arrangements)[2], a, b))
-                if similarity[-1] - similarity[-2] < ENOUGH and not self._must_end():
+                gain = similarity[-1] - similarity[-2]
+                self.forecast.end_sweep(gain)
+                if gain < ENOUGH and not self._must_end():
                     waiting.clear()
         last = similarity[-1] * math.sqrt(a * b)
         before = similarity[0] * math.sqrt(a * b)
@@ -131,19 +137,20 @@ class _Search:
         order = [group for group in self.groups if group.id in waiting]
         random.Random(seed_for(self.options.seed, sweep)).shuffle(order)
         sizes = {group.id: sum(self.pair.a.info(key).nbytes for key in group.keys) for group in order}
-        self.progress.start(sum(sizes.values()), f"aligning, sweep {sweep + 1}")
+        self.forecast.begin_sweep(sum(sizes.values()))
         moved = False
         for group in order:
             if self._must_end():
                 break
             waiting.discard(group.id)
-            if self._solve(group):
+            moves = self._solve(group)
+            if moves:
                 moved = True
                 waiting |= {neighbour.id for neighbour in self.groups if neighbour.keys & group.keys} - {
                     group.id
                 }
             self.visits += 1
-            self.progress.advance(sizes[group.id])
+            self.forecast.solve(sizes[group.id], moved=moves)
         return moved
 
     def _solve(self, group: Group) -> bool:

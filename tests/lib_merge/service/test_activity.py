@@ -79,11 +79,11 @@ def test_the_share_is_that_of_the_work_that_is_said(activity: Activity) -> None:
 
 
 def test_long_work_says_the_time_that_is_left(activity: Activity, clock: list[float]) -> None:
-    activity.start(100, "aligning, sweep 1")
+    activity.start(100, "aligning")
     clock[0] = 20.0
     activity.advance(25)
-    assert activity.text() == "aligning, sweep 1, 25 %, about 60 s left"
+    assert activity.text() == "aligning, 25 %, about 60 s left"
     clock[0] = 400.0
-    assert activity.text() == "aligning, sweep 1, 25 %, about 20 min left"
+    assert activity.text() == "aligning, 25 %, about 20 min left"
     activity.advance(75)
-    assert activity.text() == "aligning, sweep 1, 100 %"
+    assert activity.text() == "aligning, 100 %"

@@ -111,7 +111,7 @@ def test_stop_ends_the_search_and_the_page_saw_how_far_it_was(tmp_path: Path) ->
     service = PaperService(host)
     host.page, host.shown = DeskPage(service), []
     assert note(service, TICKED).startswith("Not aligned: stopped.")
-    assert host.shown[0].text.startswith("aligning, sweep 1")
+    assert host.shown[0].text.startswith("aligning")
     assert 0 < host.shown[-1].share < 1
     assert host.page.data("mix.progress") == MixProgress()
     assert not list(tmp_path.glob("data/alignments/*"))
