@@ -12,8 +12,9 @@
   const OURS = '#merge_desk_mix_columns, #merge_desk_tab_history, .merge-desk, [id^="merge_desk"]';
 
   /** @param {DeskPage} page @returns {DeskTab} */
-  function create({ wire, mix, open }) {
-    const { mount, part, visible, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
+  function create(page) {
+    const { wire, mix, open } = page;
+    const { mount, part, visible, make, button, problemBox } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
     const { startProgress, endProgress, whenShown } = globalThis.mergeDesk.dom;
     /** @type {Desk.HistoryEntry[] | null} */
@@ -30,8 +31,6 @@
     /** @type {Desk.Problem | null} */
     let problem = null;
     let done = "";
-    /** @type {[string, string][]} */
-    let saved = [];
     let asking = 0;
     let opened = 0; // the entry whose recipe is shown
     let name = "";
@@ -41,7 +40,7 @@
     // --- asking ---
 
     /** @typedef {"history.list" | "history.star" | "history.rename" | "history.delete" | "history.undelete"} HistoryList */
-    /** @typedef {HistoryList | "history.apply" | "history.save"} HistoryChange */
+    /** @typedef {HistoryList | "history.apply"} HistoryChange */
     /** @typedef {"history.load" | "history.paste"} HistorySetup */
 
     /** @template {HistoryChange | HistorySetup} Name
@@ -70,7 +69,6 @@
       if (result) ({ entries, matching } = result);
       if (response && !CHANGES.includes(name)) {
         done = result?.done ?? "";
-        saved = result?.sheet ?? [];
       }
       if (name === "history.apply" && response) mix.mergeChangedHere();
       show(); // and nothing of what is being typed into is made again
@@ -80,10 +78,7 @@
      * @param {Name} name @param {Partial<Desk.Requests[Name]>} data */
     async function take(name, data) {
       const response = await ask(name, data, { setsLists: true, again: () => void take(name, data) });
-      if (response) {
-        done = "";
-        saved = [];
-      }
+      if (response) done = "";
       const found = /** @type {Desk.PageSetup | null | undefined} */ (response?.data);
       if (found) {
         setup = found;
@@ -232,7 +227,6 @@
       const out = [];
       const attributes = { class: "md-hint", role: "status", "data-part": "history-done" };
       if (done) out.push(make("p", attributes, done));
-      if (saved.length) out.push(sheet(saved));
       if (!setup) return out;
       out.push(...setup.notes.map(hint));
       if (setup.why)
@@ -252,7 +246,7 @@
       const copy = button("Copy", "Copy the recipe", () => navigator.clipboard?.writeText(recipe));
       if (!why) return [copy];
       const apply = () => change("history.apply", { text: recipe }, startProgress());
-      const save = () => change("history.save", { text: recipe, name, format }, startProgress());
+      const save = () => page.queue.save({ text: recipe, name, format });
       return [
         button("Apply recipe", "Merge by this recipe into the model in memory", apply, {
           "data-act": "history-apply",
@@ -370,6 +364,9 @@
         make("h3", { class: "md-unseen" }, "Recipe, infotext or picture"),
         pasteBox(),
         make("section", { "data-part": "history-message" }),
+        make("div", { class: "md-queue", "data-part": "history-queue" }),
+        make("div", { "data-part": "history-saving" }),
+        make("div", { "data-part": "history-saved" }),
         make("h3", {}, "Earlier merges"),
         searchBox(),
         make("div", { "data-part": "history-deleted" }),
@@ -377,8 +374,10 @@
         make("div", { class: "md-tools", "data-part": "history-more" }),
       );
       show();
+      page.queue.showAll();
       whenShown(root, list); // merges are made in other tabs
     }
+    page.queue.onSaved(() => visible(mount("history")) && list());
     return { draw };
   }
 

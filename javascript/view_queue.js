@@ -1,11 +1,13 @@
 "use strict";
 /* The queue of grids and saves: what waits, with a way to remove it and put it back, what is being saved, and what
- * came of the saves. It stands below the box Save, and its list on the tab Grid too. What it shows comes from
- * lib_merge/desk/queue/view.py. */
+ * came of the saves. It stands below the box Save and on the tab History, and its list on the tab Grid too. What it
+ * shows comes from lib_merge/desk/queue/view.py. */
 {
   const SAVING = 300; // ms between two questions while a save is written
   const WAITING = 1200; // ms while jobs wait
-  const LISTS = { queue: "save-queue", grid: "grid-queue" }; // places of the list
+  const LISTS = { queue: "save-queue", grid: "grid-queue", history: "history-queue" }; // places of the list
+  const SAVES = ["saving", "history-saving"]; // of the save that is being written
+  const RESULTS = ["fact-sheet", "history-saved"];
   const NOT_PREVIEWED = "Saved as the sliders were then: no picture was generated with these weights.";
 
   /** @param {DeskPage} page @returns {DeskQueue} */
@@ -26,6 +28,7 @@
     let timer = 0;
     /** @type {(run: number) => void} */
     let gridStarted = () => {};
+    let hasSaved = () => {};
 
     // --- asking ---
 
@@ -54,6 +57,7 @@
       if (!response) return;
       results.set(number, response);
       showResults();
+      hasSaved();
     }
     /** @param {"queue.remove" | "queue.restore" | "queue.next" | "queue.stop" | "queue.dismiss"} name
      * @param {number} [number] */
@@ -75,9 +79,18 @@
       removed = null;
       change("queue.restore", job.number);
     }
-    wire.onPress("mix.save", () => {
+    function press() {
       [pressed, problem, removed] = [true, null, null];
       showResults();
+    }
+    /** The save of a recipe. @param {Partial<Desk.Requests["history.save"]>} data */
+    async function save(data) {
+      press();
+      const response = await wire.ask("history.save", data, { again: () => void save(data) });
+      answered(response ?? { data: null, problem: null });
+    }
+    wire.onPress("mix.save", () => {
+      press();
       const previewed = !state.ui || state.requested() === state.sent;
       return {
         data: { parameters: state.ui ? state.parameters() : {}, previewed },
@@ -85,7 +98,7 @@
         hear: answered,
       };
     });
-    /** @param {DeskResponse<"mix.save">} response */
+    /** @param {Pick<DeskResponse<"mix.save">, "data" | "problem">} response */
     function answered({ data, problem: refused }) {
       pressed = false;
       problem = refused;
@@ -100,7 +113,7 @@
 
     function show() {
       for (const [place, name] of Object.entries(LISTS)) part(name)?.replaceChildren(...list(place));
-      part("saving")?.replaceChildren(...(queue.saving ? [saving(queue.saving)] : []));
+      for (const name of SAVES) part(name)?.replaceChildren(...(queue.saving ? [saving(queue.saving)] : []));
     }
     /** @param {string} place */
     function list(place) {
@@ -151,14 +164,17 @@
       );
     }
     function showResults() {
-      const place = part("fact-sheet");
-      if (!place) return;
       const listed = queue.saved.filter(({ number }) => results.has(number)).reverse();
-      place.replaceChildren(
-        ...(problem ? [problemBox(problem)] : []),
-        ...(pressed ? [make("p", { class: "md-hint" }, "Saving …")] : []),
-        ...listed.map((save, nth) => result(save, nth === 0 && !problem)),
-      );
+      for (const name of RESULTS)
+        part(name)?.replaceChildren(
+          ...(problem ? [problemBox(problem)] : []),
+          ...(pressed ? [make("p", { class: "md-hint" }, "Saving …")] : []),
+          ...listed.map((each, nth) => result(each, nth === 0 && !problem)),
+        );
+    }
+    function showAll() {
+      show();
+      showResults();
     }
     /** @param {Desk.SavedView} save @param {boolean} open */
     function result({ number, file, summary }, open) {
@@ -192,11 +208,11 @@
         make("div", { "data-part": "saving" }),
         make("div", { "data-part": "fact-sheet" }),
       );
-      show();
-      showResults();
+      showAll();
     }
     return {
-      ...{ draw, show, look, take },
+      ...{ draw, show, showAll, look, take, save },
+      onSaved: (listener) => void (hasSaved = listener),
       onGrid: (listener) => void (gridStarted = listener),
     };
   }

@@ -224,7 +224,6 @@ declare namespace Desk {
     entries: HistoryEntry[];
     matching: number;
     done: string;
-    sheet: [string, string][];
   }
   interface HistoryStar {
     query: string;
@@ -435,9 +434,6 @@ declare namespace Desk {
     overall: number | null;
   }
   interface RecipeSave {
-    query: string;
-    starred: boolean;
-    limit: number;
     text: string;
     name: string;
     format: string;
@@ -761,6 +757,6 @@ declare namespace Desk {
     "history.load": PageSetup;
     "history.paste": PageSetup;
     "history.apply": HistoryResult;
-    "history.save": HistoryResult;
+    "history.save": QueueState;
   }
 }

@@ -190,9 +190,15 @@ interface DeskQueue {
   draw: () => void;
   /** The list again, where a tab has drawn a place for it. */
   show: () => void;
+  /** The same with what came of the saves. */
+  showAll: () => void;
   /** Asks what is in the queue now. */
   look: () => void;
   take: (fresh: Desk.QueueState) => void;
+  /** Lets the merge of a recipe be saved in its turn. */
+  save: (data: Partial<Desk.Requests["history.save"]>) => void;
+  /** The listener is called when a save has ended. */
+  onSaved: (listener: () => void) => void;
   /** The listener gets the run of the grid that was started last. */
   onGrid: (listener: (run: number) => void) => void;
 }

@@ -81,7 +81,7 @@ class GridRequest:
     @property
     def digest(self) -> str:
         """The digest of the request, equal for equal requests."""
-        return _digest(_request_to_dict(self))
+        return _digest(grid_request_to_dict(self))
 
 
 def request_of_plan(plan: GridPlan) -> GridRequest:
@@ -135,7 +135,7 @@ class GridStore:
 
     def save_request(self, request: GridRequest) -> None:
         """Write the grid's request."""
-        self._request_file.write(_request_to_dict(request))
+        self._request_file.write(grid_request_to_dict(request))
 
     def has_request(self) -> bool:
         """Whether the folder has the request of a grid."""
@@ -143,7 +143,7 @@ class GridStore:
 
     def load_request(self) -> GridRequest:
         """The request of the grid in this folder; RecipeError where there is none."""
-        request = self._request_file.read(_parse_request)
+        request = self._request_file.read(parse_grid_request)
         if request is None:
             raise RecipeError("there is no grid to go on with here", where=self.folder.name)
         return request
@@ -242,12 +242,14 @@ def saved_requests(folder: Path) -> Iterator[tuple[Path, GridRequest]]:
             yield file.parent, GridStore(file.parent).load_request()
 
 
-def _request_to_dict(request: GridRequest) -> dict[str, Any]:
+def grid_request_to_dict(request: GridRequest) -> dict[str, Any]:
+    """The request as plain values; `parse_grid_request` reads them."""
     axes = {name: asdict(request.axes[name]) for name in AXIS_NAMES if name in request.axes}
     return {"recipe": request.recipe, "drawing": asdict(request.drawing), "axes": axes}
 
 
-def _parse_request(data: object) -> GridRequest:
+def parse_grid_request(data: object) -> GridRequest:
+    """The request in plain values; ValueError, KeyError or MergeError where they are damaged."""
     fields = expect_object(data)
     request = GridRequest(expect_text(fields["recipe"]), _drawing(fields["drawing"]), _axes(fields["axes"]))
     parse_recipe(request.recipe)

@@ -38,6 +38,7 @@ from lib_merge.picture import DrawSettings
 from lib_merge.recipe import parse_recipe
 from lib_merge.service.grids import GridBackend, run_grid_job
 from lib_merge.service.job_queue import JobQueue, Turn
+from lib_merge.service.kept_jobs import KeptGrid
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
 
@@ -112,10 +113,14 @@ class GridJob:
 
 @dataclass(frozen=True)
 class GridOrder:
-    """A grid that is to be started; it can wait in the queue."""
+    """A grid that is to be started; it can wait in the queue.
 
-    plan: GridPlan
-    backend: GridBackend
+    kept     its values
+    prepare  plans it: planned already where it was asked for since the start
+    """
+
+    kept: KeptGrid
+    prepare: Callable[[], tuple[GridPlan, GridBackend]]
     start: Callable[[GridOrder, Turn], None]
     task: str = ""
     kind: str = "grid"
@@ -124,12 +129,12 @@ class GridOrder:
     @property
     def summary(self) -> str:
         """Its plan, in a line."""
-        return render_grid_plan_text(self.plan)
+        return self.kept.summary
 
     @property
     def recipe(self) -> str:
         """The text of the recipe that it varies."""
-        return ident_of(self.plan.base.cell.recipe).recipe
+        return self.kept.recipe
 
     def begin(self, turn: Turn) -> None:
         """Start its thread."""
@@ -178,7 +183,7 @@ class Grids:
         with self._queue.lock:
             if self.job is not None and self.job.running:
                 raise RecipeError("a grid is running already", hint="Stop ends it and keeps its cells")
-            self._queue.begin(GridOrder(plan, backend, self._begin, task))
+            self._queue.begin(self._order(plan, backend, task))
             job = self.job
         assert job is not None
         return job
@@ -186,15 +191,24 @@ class Grids:
     def add(self, plan: GridPlan, backend: GridBackend) -> int:
         """Let a grid start when the jobs before it have ended; its number in the queue."""
         self._check_live()
-        return self._queue.add(GridOrder(plan, backend, self._begin))
+        return self._queue.add(self._order(plan, backend))
+
+    def _order(self, plan: GridPlan, backend: GridBackend, task: str = "") -> GridOrder:
+        recipe = ident_of(plan.base.cell.recipe).recipe
+        kept = KeptGrid(recipe, request_of_plan(plan), render_grid_plan_text(plan))
+        return GridOrder(kept, lambda: (plan, backend), self._begin, task)
+
+    def order_of(self, kept: KeptGrid) -> GridOrder:
+        """A grid of before a restart; it is planned when it begins."""
+        return GridOrder(kept, lambda: self._planned_again(kept.request), self._begin)
 
     def _begin(self, order: GridOrder, turn: Turn) -> None:
         """Start a grid's thread, while the queue's lock is held."""
+        plan, backend = order.prepare()
         turn.take()
         self._count += 1
-        plan = order.plan
         is_map = "x" in plan.axes and plan.axes["x"].text == map_axis(plan.base.family).text
-        job = GridJob(self._count, plan, order.backend, self.store(plan), is_map, began=time.monotonic())
+        job = GridJob(self._count, plan, backend, self.store(plan), is_map, began=time.monotonic())
         job.thread = threading.Thread(
             target=self._run, args=(job, order.task, turn), name="merge-desk-grid", daemon=True
         )
@@ -214,9 +228,12 @@ class Grids:
         last = self.last_order()
         if last is None:
             raise RecipeError("there is no grid to resume", hint="Start begins one")
+        return self.start(*self._planned_again(last), task)
+
+    def _planned_again(self, request: GridRequest) -> tuple[GridPlan, GridBackend]:
         backend = GridBackend(self._service)
-        base = GridBase(GridCell(parse_recipe(last.recipe), last.drawing), backend)
-        return self.start(self._planned(base, last.axes, backend), backend, task)
+        base = GridBase(GridCell(parse_recipe(request.recipe), request.drawing), backend)
+        return self._planned(base, request.axes, backend), backend
 
     def last_order(self) -> GridRequest | None:
         """The request of the last grid, None where no grid was ever started."""

@@ -1,7 +1,7 @@
 """The queue of grids and saves: one runs at a time, the others wait for their turn.
 
 A job that has begun may still wait for the host, which a picture or an Align sweep keeps busy. Until it takes
-its turn it is in the queue, and can be removed.
+its turn it is in the queue, and can be removed. What waits outlives the server: see kept_jobs.py.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lib_merge.errors import OutputError, RecipeError
+from lib_merge.service.kept_jobs import KeptGrid, KeptSave
 
 MOST_WAITING = 50
 MOST_REMOVED = 50  # jobs that can be put back
@@ -42,6 +44,11 @@ class Job(Protocol):
     @property
     def recipe(self) -> str:
         """The text of the recipe that it merges, as it was when the job was asked for."""
+        ...
+
+    @property
+    def kept(self) -> KeptSave | KeptGrid:
+        """The values that it is made of again after a restart."""
         ...
 
     def begin(self, turn: Turn) -> None:
@@ -77,16 +84,21 @@ class JobQueue:
 
     lock     held while a job begins
     waiting  the jobs that have not taken their turn, in their order
-    is_held  whether these wait for the user, after *Stop*
+    is_held  whether these wait for the user, after *Stop* or a restart
+    keep     called with what a restart must not lose, whenever that changes: the jobs that wait, and the save
+             that is being written; a grid that runs is resumed by its own files
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[Sequence[KeptSave | KeptGrid]], None] = lambda jobs: None) -> None:
         self.lock = threading.RLock()
         self.waiting: tuple[QueuedJob, ...] = ()
         self.is_held = False
         self._begun: tuple[QueuedJob, ...] = ()
         self._removed: tuple[tuple[int, QueuedJob], ...] = ()
+        self._taken: frozenset[int] = frozenset()  # of those that have begun
         self._count = 0
+        self._keep = keep
+        self._kept: tuple[QueuedJob, ...] = ()
 
     @property
     def is_idle(self) -> bool:
@@ -104,7 +116,15 @@ class JobQueue:
             queued = self._queued(job)
             self.waiting = (*self.waiting, queued)
             self._begin_next()
+            self._keep_now()
             return queued.number
+
+    def hold(self, jobs: Sequence[Job]) -> None:
+        """Let jobs of before a restart wait until the user begins the first of them."""
+        with self.lock:
+            self.waiting = (*self.waiting, *map(self._queued, jobs))
+            self._kept = self.waiting
+            self.is_held = bool(self.waiting)
 
     def begin(self, job: Job) -> int:
         """Begin a job now, before all that wait; its number."""
@@ -119,6 +139,7 @@ class JobQueue:
                 if queued.number == number:
                     self._removed = (*self._removed, (place, queued))[-MOST_REMOVED:]
                     self._drop(number)
+                    self._keep_now()
                     return
 
     def restore(self, number: int) -> None:
@@ -132,12 +153,21 @@ class JobQueue:
             self._removed = tuple(other for other in self._removed if other is not removed)
             self.waiting = (*self.waiting[:place], queued, *self.waiting[place:])
             self._begin_next()
+            self._keep_now()
 
     def start_next(self) -> None:
-        """Begin the first of the waiting jobs, after *Stop*; does nothing while another one runs."""
+        """Begin the first of the waiting jobs, after *Stop*; does nothing while another one runs.
+
+        Where that one cannot begin it is gone, the error says why, and the others go on waiting.
+        """
         with self.lock:
+            if self.waiting and self.is_idle:
+                try:
+                    self._begin(self.waiting[0])
+                finally:
+                    self.is_held = bool(self.waiting) and self.is_idle
+                    self._keep_now()
             self.is_held = False
-            self._begin_next()
 
     def check_free(self, target: Path | None) -> None:
         """OutputError where a job that waits or runs will write this file."""
@@ -157,14 +187,18 @@ class JobQueue:
         with self.lock:
             is_there = any(queued.number == number for queued in self.waiting)
             self._drop(number)
+            self._taken |= {number} if is_there else set()
+            self._keep_now()
             return is_there
 
     def end(self, number: int, *, stopped: bool) -> None:
         """See Turn.end."""
         with self.lock:
             self._begun = tuple(queued for queued in self._begun if queued.number != number)
+            self._taken -= {number}
             self.is_held = (self.is_held or stopped) and bool(self.waiting)
             self._begin_next()
+            self._keep_now()
 
     # --- inside the lock ---
 
@@ -176,6 +210,7 @@ class JobQueue:
         queued = self._queued(job)
         self.waiting = (queued, *self.waiting)
         self._begin(queued)
+        self._keep_now()
         return queued.number
 
     def _begin_next(self) -> None:
@@ -193,6 +228,14 @@ class JobQueue:
             self._begun = tuple(other for other in self._begun if other is not queued)
             self._drop(queued.number)
             raise
+
+    def _keep_now(self) -> None:
+        taken = (queued for queued in self._begun if queued.number in self._taken)
+        saves = (queued for queued in taken if queued.job.kind == "save")
+        kept = (*saves, *self.waiting)
+        if kept != self._kept:
+            self._kept = kept
+            self._keep([queued.job.kept for queued in kept])
 
     def _drop(self, number: int) -> None:
         self.waiting = tuple(queued for queued in self.waiting if queued.number != number)

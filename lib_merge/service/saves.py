@@ -11,11 +11,13 @@ from pathlib import Path
 from lib_merge.errors import RecipeError, StoppedError
 from lib_merge.live import ident_of
 from lib_merge.live.model import UNSAVED
-from lib_merge.save.saving import SAVE_FORMATS
+from lib_merge.recipe import recipe_from_text
+from lib_merge.save.saving import SAVE_FORMATS, file_name
 from lib_merge.service.job_queue import JobQueue, Turn
+from lib_merge.service.kept_jobs import KeptSave
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
-from lib_merge.service.saving import PreparedSave, SavedMerge
+from lib_merge.service.saving import PreparedSave, SavedMerge, target_folder
 
 MOST_RESULTS = 20
 
@@ -26,15 +28,18 @@ log = logging.getLogger(__name__)
 class SaveJob:
     """One save. Its merge is that of the moment when it was asked for.
 
-    is_previewed  whether the page showed a picture of this merge
+    kept          its values
+    target        the file that it writes
+    prepare       finds its files, in the thread: checked already where it was asked for since the start
     run           what `begin` runs in a thread
     is_taken      whether its work has begun
     saved         the file, once it is written
     failure       why it was not
     """
 
-    prepared: PreparedSave
-    is_previewed: bool
+    kept: KeptSave
+    target: Path
+    prepare: Callable[[], PreparedSave]
     run: Callable[[SaveJob, Turn], None]
     kind: str = "save"
     is_taken: bool = False
@@ -43,20 +48,19 @@ class SaveJob:
     stop_requested: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def target(self) -> Path:
-        """The file that it writes."""
-        return self.prepared.target
+    def is_previewed(self) -> bool:
+        """Whether the page showed a picture of this merge."""
+        return self.kept.is_previewed
 
     @property
     def summary(self) -> str:
         """The file and what is merged into it: "Save mix.safetensors: ink + pastel"."""
-        name = ident_of(self.prepared.resolved.recipe).name.removesuffix(UNSAVED).strip()
-        return f"Save {self.target.name}: {name}"
+        return self.kept.summary
 
     @property
     def recipe(self) -> str:
         """The text of its recipe."""
-        return ident_of(self.prepared.resolved.recipe).recipe
+        return self.kept.recipe
 
     def begin(self, turn: Turn) -> None:
         """Start its thread."""
@@ -89,7 +93,22 @@ class Saves:
         The merge and the name are checked now, and again when it begins.
         """
         prepared = self._service.prepare_save(request, name, format=format, overwrite=overwrite)
-        return self._queue.add(SaveJob(prepared, is_previewed, self._run))
+        ident = ident_of(prepared.resolved.recipe)
+        summary = _render_summary(prepared.target, ident.name.removesuffix(UNSAVED).strip())
+        kept = KeptSave(ident.recipe, name, format, overwrite, is_previewed, summary)
+        return self._queue.add(SaveJob(kept, prepared.target, lambda: prepared, self._run))
+
+    def job_of(self, kept: KeptSave) -> SaveJob:
+        """A save of before a restart; its files are looked for when it begins."""
+        target = target_folder(self._service.host, kept.format) / file_name(kept.name, kept.format)
+
+        def prepare() -> PreparedSave:
+            request = MergeRequest.from_recipe(recipe_from_text(kept.recipe))
+            return self._service.prepare_save(
+                request, kept.name, format=kept.format, overwrite=kept.overwrite
+            )
+
+        return SaveJob(kept, target, prepare, self._run)
 
     def save_now(
         self,
@@ -126,7 +145,7 @@ class Saves:
 
     def _run(self, job: SaveJob, turn: Turn) -> None:
         try:
-            job.saved = self._service.write_save(job.prepared, is_wanted=lambda: self._take(job, turn))
+            job.saved = self._service.write_save(job.prepare(), is_wanted=lambda: self._take(job, turn))
         except Exception as error:  # the page shows it
             job.failure = error
             if not isinstance(error, StoppedError):
@@ -145,3 +164,7 @@ class Saves:
         if job.is_taken:
             self.running = turn.number, job
         return job.is_taken
+
+
+def _render_summary(target: Path, name: str) -> str:
+    return f"Save {target.name}: {name}"

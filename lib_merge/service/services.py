@@ -3,8 +3,11 @@ sessions of other programs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lib_merge.service.grid_jobs import Grids
 from lib_merge.service.job_queue import JobQueue
+from lib_merge.service.kept_jobs import KeptGrid, KeptSave, keep_jobs, read_kept_jobs
 from lib_merge.service.merging import MergeService
 from lib_merge.service.render_sessions import RenderSessions
 from lib_merge.service.reports import Reports
@@ -12,12 +15,25 @@ from lib_merge.service.saves import Saves
 
 
 class Services:
-    """The services that handlers and routes use; one object for each host, thread-safe."""
+    """The services that handlers and routes use; one object for each host, thread-safe.
+
+    Jobs that waited when the server before it ended wait again, until the user begins the first of them.
+    """
 
     def __init__(self, merging: MergeService) -> None:
         self.merging = merging
-        self.queue = JobQueue()
+        self.queue = JobQueue(self._keep)
         self.grids = Grids(merging, self.queue)
         self.saves = Saves(merging, self.queue)
         self.reports = Reports(merging)
         self.rendering = RenderSessions(merging)
+        kept = read_kept_jobs(merging.host.data_dir())
+        self.queue.hold(
+            [
+                self.saves.job_of(job) if isinstance(job, KeptSave) else self.grids.order_of(job)
+                for job in kept
+            ]
+        )
+
+    def _keep(self, jobs: Sequence[KeptSave | KeptGrid]) -> None:
+        keep_jobs(self.merging.host.data_dir(), jobs)

@@ -55,10 +55,12 @@ class DeskPage:
         assert response.data is None
         return response.problem
 
-    def saved(self, selection: Selection | None = None, /, **data: Any) -> Response:
+    def saved(
+        self, selection: Selection | None = None, /, *, action: str = "mix.save", **data: Any
+    ) -> Response:
         """Saves, and waits for what comes of it."""
         before = {save.number for save in self.data("queue.poll").saved}
-        self.data("mix.save", selection, **data)
+        self.data(action, selection, **data)
         for _ in range(600):
             numbers = {save.number for save in self.data("queue.poll").saved} - before
             if numbers:

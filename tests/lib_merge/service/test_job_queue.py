@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 
 from lib_merge.architectures import read_header
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, StoppedError
+from lib_merge.grid import AxisSpec
+from lib_merge.picture import DrawSettings
 from lib_merge.recipe import RECIPE_KEY
 from lib_merge.service.job_queue import MOST_WAITING, JobQueue, Turn
+from lib_merge.service.kept_jobs import JOBS_FILE, KeptSave, read_kept_jobs
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
 from lib_merge.service.services import Services
@@ -45,6 +49,7 @@ class ManualJob:
     begun: list[ManualJob] = field(default_factory=list["ManualJob"])
     target: Path | None = None
     fails: bool = False
+    kept: KeptSave = field(default_factory=lambda: KeptSave("", "manual"))
     kind: str = "grid"
     recipe: str = ""
     turn: Turn | None = None
@@ -134,6 +139,17 @@ def test_a_job_that_cannot_begin_does_not_stop_the_queue() -> None:
         queue.add(ManualJob(name, begun, fails=name == "b"))
     begun[-1].end()
     assert [job.name for job in begun] == ["a", "c"]
+
+
+def test_one_that_the_user_begins_says_why_it_cannot_and_the_others_go_on_waiting() -> None:
+    queue, begun = JobQueue(), list[ManualJob]()
+    queue.hold([ManualJob("a", begun, fails=True), ManualJob("b", begun)])
+    assert (names(queue), queue.is_held, begun) == (["a", "b"], True, [])
+    with pytest.raises(MergeError, match="cannot begin"):
+        queue.start_next()
+    assert (names(queue), queue.is_held) == (["b"], True)
+    queue.start_next()
+    assert ([job.name for job in begun], queue.is_held) == (["b"], False)
 
 
 def test_a_name_that_a_job_has_is_refused_until_that_job_has_ended_or_gone() -> None:
@@ -299,3 +315,100 @@ def test_a_running_save_is_stopped_and_leaves_no_file(
     services.saves.dismiss(number)
     with pytest.raises(RecipeError, match="no longer listed"):
         services.saves.result(number)
+
+
+# --- after a restart ---
+
+DAMAGED = ("", "{", '{"format": "merge-desk queue 1", "jobs": [{}]}', '{"jobs": 3}')
+
+
+def waiting_jobs(services: Services) -> list[tuple[str, str, str]]:
+    return [(each.job.kind, each.job.summary, each.job.recipe) for each in services.queue.waiting]
+
+
+def again(services: Services) -> Services:
+    """The services of a server that is started on the same folders."""
+    before = services.merging.host
+    assert isinstance(before, NoiseHost)
+    host = NoiseHost([*before._folders], output=before.folders()[0], data=before.data_dir())
+    return Services(MergeService(host, threads=1))
+
+
+def test_what_waited_waits_again_after_a_restart_and_nothing_begins_by_itself(services: Services) -> None:
+    axes = {"x": AxisSpec("alpha", "0, 1")}
+    drawing = DrawSettings(prompt="a cat", steps=1, width=64, height=64)
+    with another_job(services):
+        services.saves.add(SUM, "half", is_previewed=False)
+        services.grids.add(*services.grids.plan(SUM, axes, drawing))
+        services.saves.add(replace(SUM, settings={"alpha": 0.25}), "quarter", overwrite=True)
+        waiting = [
+            (queued.job.kind, queued.job.summary, queued.job.recipe) for queued in services.queue.waiting
+        ]
+        restarted = again(services)
+        assert [
+            (each.job.kind, each.job.summary, each.job.recipe) for each in restarted.queue.waiting
+        ] == waiting
+        assert [kind for kind, _, _ in waiting] == ["save", "grid", "save"]
+        assert restarted.queue.is_held
+        time.sleep(0.2)
+        assert not out(restarted, "half").exists()
+        with pytest.raises(OutputError, match="in the queue already"):
+            restarted.saves.add(SUM, "half")
+        for queued in services.queue.waiting:  # that server is gone
+            services.queue.remove(queued.number)
+    restarted.queue.start_next()
+    until(lambda: len(restarted.saves.results) == 2 and restarted.queue.is_idle)
+    results = list(restarted.saves.results.values())
+    assert [job.failure for job in results] == [None, None]
+    assert [job.is_previewed for job in results] == [False, True]
+    assert "alpha=0.25" in read_header(out(restarted, "quarter")).metadata[RECIPE_KEY].replace(" ", "")
+    assert restarted.grids.job is not None
+    assert len(restarted.grids.job.finished_cells) == 2
+    assert again(restarted).queue.waiting == ()
+
+
+def test_a_save_that_was_being_written_when_the_server_ended_waits_again(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_merge.service import saving
+
+    begun, ended, write = threading.Event(), threading.Event(), saving.save_merge
+
+    def slow(*words: Any, **options: Any) -> Any:
+        begun.set()
+        ended.wait(60)
+        return write(*words, **options)
+
+    monkeypatch.setattr(saving, "save_merge", slow)
+    services.saves.add(SUM, "mix")
+    assert begun.wait(60)
+    folder = services.merging.host.data_dir()
+    assert [job.summary for job in read_kept_jobs(folder)] == ["Save mix.safetensors: a + b"]
+    ended.set()
+    done(services, 1)
+    assert read_kept_jobs(folder) == ()
+
+
+def test_a_save_whose_model_is_gone_after_a_restart_says_so(services: Services, tmp_path: Path) -> None:
+    with another_job(services):
+        services.saves.add(SUM, "mix")
+        restarted = again(services)
+        services.queue.remove(services.queue.waiting[0].number)
+    (tmp_path / "models" / "b.safetensors").unlink()
+    restarted.merging.host.checkpoints(refresh=True)
+    restarted.queue.start_next()
+    done(restarted, 1)
+    (job,) = restarted.saves.results.values()
+    assert isinstance(job.failure, MergeError)
+    assert "b.safetensors" in str(job.failure)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"format": "merge-desk queue 1", "jobs": [{}]}', '{"jobs": 3}']
+)
+def test_a_damaged_file_of_the_queue_is_an_empty_queue(services: Services, content: str) -> None:
+    (services.merging.host.data_dir() / JOBS_FILE).write_text(content)
+    restarted = again(services)
+    assert (restarted.queue.waiting, restarted.queue.is_held) == ((), False)
+    restarted.saves.add(SUM, "mix")
+    done(restarted, 1)

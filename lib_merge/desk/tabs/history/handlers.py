@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lib_merge.desk.common import data_url
 from lib_merge.desk.protocol import Action, action
+from lib_merge.desk.queue.view import QueueState, queue_state
 from lib_merge.desk.tabs.history.paste import PageSetup, page_setup_of, read_pasted
-from lib_merge.desk.tabs.mix.view import fact_sheet
 from lib_merge.library.history import entry_to_dict
 from lib_merge.recipe import recipe_from_text
 from lib_merge.save.saving import SAVE_FORMATS
@@ -75,7 +75,7 @@ class RecipeText(HistoryQuery):
 
 
 @dataclass(frozen=True)
-class RecipeSave(HistoryQuery):
+class RecipeSave:
     """The text of a recipe to save, and the name and format of the file."""
 
     text: str = ""
@@ -114,13 +114,11 @@ class HistoryResult:
     entries  those that match the query, the newest first
     matching how many match it, shown or not
     done     the result of the action in one sentence
-    sheet    the fact sheet of a file that was written
     """
 
     entries: tuple[HistoryEntry, ...]
     matching: int
     done: str = ""
-    sheet: tuple[tuple[str, str], ...] = ()
 
 
 @action("history.list", status=False)
@@ -182,30 +180,22 @@ def apply(service: Services, action: Action[RecipeText]) -> HistoryResult:
     return _result(service, action.data, f"Loaded: {name}. {blocks[:1].upper()}{blocks[1:]}.")
 
 
-@action("history.save")
-def save(service: Services, action: Action[RecipeSave]) -> HistoryResult:
-    """Saves the merge of a recipe as a file."""
+@action("history.save", queued=False)
+def save(service: Services, action: Action[RecipeSave]) -> QueueState:
+    """Lets the merge of a recipe be written to a file in its turn; `mix.saved` is asked for the result."""
     order = action.data
-    saved = service.saves.save_now(
-        MergeRequest.from_recipe(recipe_from_text(order.text)),
-        order.name,
-        format=order.format,
-        overwrite=order.overwrite,
-        task=action.task,
-    )
-    done = f"Saved {saved.checkpoint.path.name}."
-    return _result(service, order, done, fact_sheet(saved).rows())
+    request = MergeRequest.from_recipe(recipe_from_text(order.text))
+    service.saves.add(request, order.name, format=order.format, overwrite=order.overwrite)
+    return queue_state(service)
 
 
-def _result(
-    service: Services, request: HistoryQuery, done: str = "", sheet: tuple[tuple[str, str], ...] = ()
-) -> HistoryResult:
+def _result(service: Services, request: HistoryQuery, done: str = "") -> HistoryResult:
     history, limit = service.merging.history, min(max(request.limit, 1), MOST_ENTRIES)
     entries = tuple(
         HistoryEntry(**entry_to_dict(entry), picture=_picture(service, entry.id))
         for entry in history.entries(request.query, starred=request.starred, limit=limit)
     )
-    return HistoryResult(entries, history.count(request.query, starred=request.starred), done, sheet)
+    return HistoryResult(entries, history.count(request.query, starred=request.starred), done)
 
 
 def _picture(service: Services, number: int) -> str:

@@ -101,9 +101,10 @@ def test_what_has_no_faders_is_named_and_can_be_swapped_in_and_saved(service: Me
     )  # what is swapped in before matters not
     done = ask(service, "apply", text=setup.recipe)
     assert done.done.startswith("Loaded: ")
-    saved = ask(service, "save", text=setup.recipe, name="chain")
-    assert dict(saved.sheet)["File"] == "chain.safetensors"
-    assert {entry.kind for entry in saved.entries} == {"applied", "saved"}
+    page = DeskPage(service)
+    saved = page.saved(action="history.save", text=setup.recipe, name="chain")
+    assert dict(saved.data.sheet)["File"] == "chain.safetensors"
+    assert {entry.kind for entry in page.data("history.list").entries} == {"applied", "saved"}
 
 
 @pytest.mark.parametrize(
