@@ -1,9 +1,12 @@
-"""What every browser test stands on: the samples, the page of the standalone desk, and a browser."""
+"""What every browser test stands on: the samples, the page of the standalone desk, and a browser.
+
+A test that names one of the faults F1 to F38 runs on the Gradio of each WebUI as well: see faults.py.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ from typing import Any
 import pytest
 
 from samples.assemble import assemble
+from tests.support.faults import CURRENT, gradios_of
+from tests.support.gradio_env import python_with_gradio
 
 HERE = Path(__file__).parent
 
@@ -24,6 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
             for mark in (pytest.mark.browser, pytest.mark.timeout(600), needs_chromium, needs_gradio):
                 item.add_marker(mark)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that needs a page, on the Gradio of its own environment or on several."""
+    if "gradio" in metafunc.fixturenames:
+        versions = gradios_of(metafunc.function)
+        metafunc.parametrize("gradio", versions, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def gradio(request: pytest.FixtureRequest) -> str:
+    """The version of Gradio that the page is on."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +58,35 @@ def server_words() -> tuple[str, ...]:
     return ()
 
 
+@pytest.fixture(scope="session")
+def pages(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[[str], Any]]:
+    """For a version of Gradio the process whose pages are on it, begun when it is first asked for."""
+    from tests.browser.driver import Pages
+
+    begun: dict[str, Pages] = {}
+
+    def on(version: str) -> Pages:
+        if version not in begun:
+            python = python_with_gradio(version, cache)
+            begun[version] = Pages(python, tmp_path_factory.mktemp("gradio") / f"{version}.log")
+        return begun[version]
+
+    yield on
+    for process in begun.values():
+        process.stop()
+
+
 @pytest.fixture(scope="module")
-def address(models: Path, server_words: tuple[str, ...]) -> Generator[str]:
+def address(
+    models: Path, server_words: tuple[str, ...], gradio: str, pages: Callable[[str], Any]
+) -> Generator[str]:
     """Where the page is, in a process of its own; its output is beside the models."""
     from tests.browser.driver import start, stop
 
+    if gradio != CURRENT:  # no diffusers is there, so pictures are noise
+        words = server_words if "--paper" in server_words else ("--noise",)
+        yield pages(gradio).serve(models, models.parent / f"output {gradio}", *words)
+        return
     server, address = start(sys.executable, models, models.parent / "output", *server_words)
     yield address
     stop(server)

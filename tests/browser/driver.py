@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,10 +11,12 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 import pytest
 
+from lib_merge.desk.table import TABS
 from tests.support.ports import free_port
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -56,17 +59,45 @@ def start(
     port = port or free_port()
     log = (output.parent / f"{output.name}.log").open("wb")
     server = subprocess.Popen([python, PAGE, models, output, str(port), *extra], stdout=log, stderr=log)
+    return server, _answering(server, port, output, Path(log.name))
+
+
+def _answering(server: subprocess.Popen[bytes], port: int, output: Path, log: Path) -> str:
+    """The address of a page, once it answers."""
     address = f"http://127.0.0.1:{port}/"
     for _ in range(480):
         try:
             urllib.request.urlopen(address, timeout=60).close()
             OUTPUTS[address] = output
-            return server, address
+            return address
         except OSError:
-            assert server.poll() is None, Path(log.name).read_text()
+            assert server.poll() is None, log.read_text()
             time.sleep(0.5)
     server.kill()
     raise AssertionError("the desk's page did not come up")
+
+
+class Pages:
+    """A process that serves many pages, each on folders of its own: for a Gradio of another environment."""
+
+    def __init__(self, python: Path, log: Path) -> None:
+        words = [python, PAGE, "--several", "--packages", get_path("purelib")]
+        self._log = log
+        with log.open("wb") as said:
+            self._server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=said, stderr=said)
+
+    def serve(self, models: Path, output: Path, *words: str) -> str:
+        """The address of one more page, once it answers."""
+        port = free_port()
+        line = json.dumps([str(models), str(output), str(port), *words])
+        assert self._server.stdin is not None
+        self._server.stdin.write(f"{line}\n".encode())
+        self._server.stdin.flush()
+        return _answering(self._server, port, output, self._log)
+
+    def stop(self) -> None:
+        """End the process and its pages."""
+        stop(self._server)
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
@@ -140,8 +171,11 @@ class Desk:
         dialog.accept()
 
     def _note_error(self, said: Any) -> None:
-        if said.type == "error":  # a failed request is said without its address
-            self.complaints.append(f"{said.text} {said.location.get('url', '')}".strip())
+        whole = (
+            f"{said.text} {said.location.get('url', '')}".strip()
+        )  # a failed request is said without its address
+        if said.type == "error" and not OFFLINE.search(whole):
+            self.complaints.append(whole)
 
     def open_again(self) -> None:
         """Reload the page. What the page that is left complains of while the browser breaks off its
@@ -159,6 +193,15 @@ class Desk:
 
     def act(self, name: str) -> Any:
         return self.page.locator(f"[data-act={name}]")
+
+    def tab(self, name: str) -> Any:
+        """The button of a tab: Gradio 3 gives these buttons no id."""
+        nth = [each.name for each in TABS].index(name) + 1
+        old = f"#merge_desk_tabs > .tab-nav > button:nth-of-type({nth})"
+        return self.page.locator(f"#merge_desk_tab_{name}-button, {old}").first
+
+    def show(self, tab: str) -> None:
+        self.tab(tab).click()
 
     def fader(self, slot: str) -> Any:
         return self.page.locator(f"[data-slot={slot}] .md-range")
@@ -275,7 +318,7 @@ class Desk:
     def take_out(self) -> None:
         """Leave no merge in memory: the next page would take it up."""
         if "(unsaved)" in self.part("status").text_content():
-            self.page.locator("#merge_desk_tab_mix-button").click()
+            self.show("mix")
             self.idle()
             self.act("unload").click()
             expect(self.part("status")).not_to_contain_text("(unsaved)", timeout=DRAWN)

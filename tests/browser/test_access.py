@@ -58,7 +58,7 @@ def desk(chromium: Any, address: str) -> Generator[Desk]:
 
 def show(desk: Desk, tab: str) -> None:
     """A tab with something in it."""
-    desk.page.locator(f"#merge_desk_tab_{tab}-button").click()
+    desk.show(tab)
     if tab == "weights":
         desk.part("rules").fill("OUT: 0.5")
         desk.act("test-rules").click()

@@ -44,7 +44,7 @@ def test_nothing_hangs_out_of_a_narrow_page(desk: Desk) -> None:
     first, second = desk.fader("ALL").bounding_box(), desk.fader("BASE").bounding_box()
     assert first["y"] + first["height"] <= second["y"]
     desk.page.set_viewport_size(VIEW)  # some tabs are in a menu on a narrow page
-    desk.page.locator("#merge_desk_tab_history-button").click()
+    desk.show("history")
     expect(desk.part("history-query")).to_be_visible()
     desk.page.set_viewport_size(narrow)
     assert desk.page.evaluate(out, ".merge-desk-history") == []
@@ -88,7 +88,7 @@ def test_the_tab_opens_without_complaints_and_says_what_to_do(desk: Desk) -> Non
 
 def test_a_request_without_an_answer_is_shown_and_repeated_by_a_click(desk: Desk) -> None:
     desk.begin()
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     expect(desk.page.locator("[data-name=GRAD_V]")).to_be_visible()
     desk.part("rules").fill("OUT: 0.7")
     events = re.compile(r"/queue/join")
@@ -135,7 +135,7 @@ def test_a_long_name_widens_no_tab_and_the_buttons_of_a_card_are_on_one_line(des
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet")).to_contain_text("longlong", timeout=DRAWN)
     for room in ("mix", "history", "report"):
-        desk.page.locator(f"#merge_desk_tab_{room}-button").click()
+        desk.show(room)
         expect(desk.page.get_by_text("longlong").locator("visible=true").first).to_be_visible()
         assert desk.page.evaluate("document.documentElement.scrollWidth") <= VIEW["width"]
         if room == "history":

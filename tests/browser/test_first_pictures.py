@@ -44,7 +44,7 @@ def generated(desk: Desk) -> str:
 
 
 def load_recipe(desk: Desk, text: str) -> None:
-    desk.page.locator("#merge_desk_tab_history-button").click()
+    desk.show("history")
     desk.part("history-text").fill(text)
     desk.page.locator("[data-act=history-load-pasted]").click()
     expect(desk.fader("OUT05")).to_be_visible()

@@ -43,8 +43,24 @@ def cell(desk: Desk, *place: int) -> Any:
     return desk.page.locator(f'[data-position="{place[0]},{place[1]},0"]')
 
 
+def four_cells(desk: Desk) -> None:
+    """The tab Grid with a plan of four cells."""
+    desk.show("grid")
+    axis(desk, "x", "alpha", "0.25, 1")
+    axis(desk, "y", "seed", "1, 2")
+    expect(desk.part("grid-plan")).to_contain_text("4 cells: 2 merges, 4 images")
+
+
+def four_pictures(desk: Desk) -> None:
+    """These cells with their pictures, drawn where they are not there yet."""
+    four_cells(desk)
+    if not cell(desk, 0, 0).locator("img").count():
+        desk.act("grid-start").click()
+    expect(desk.part("grid-status")).to_contain_text("Finished: 4 of 4", timeout=DRAWN)
+
+
 def test_the_plan_is_shown_before_the_start_and_so_are_mistakes(desk: Desk) -> None:
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     expect(desk.page.locator("[data-axis=x]")).to_be_visible()
     axis(desk, "x", "alpha", "0.25, often")
     expect(desk.part("grid-problem")).to_contain_text("'often' is no number")
@@ -64,6 +80,7 @@ def test_the_plan_follows_the_lists_above_it(desk: Desk) -> None:
 
 def test_axes_are_picked_from_a_menu_and_saved_under_a_name(desk: Desk) -> None:
     """F23: a bare list of 58 names, some internal."""
+    four_cells(desk)
     what = desk.page.locator("[data-axis=z]")
     what.click()
     options = desk.page.locator("#merge_desk_menu_z [role=option]")
@@ -109,6 +126,7 @@ def test_cells_come_as_they_finish_and_equal_single_pictures(
 
 def test_a_click_on_a_cell_looks_at_it_and_a_button_takes_its_settings_to_the_desk(desk: Desk) -> None:
     """F11: one click on a cell replaced the desk."""
+    four_pictures(desk)
     cell(desk, 0, 0).click()
     title = desk.part("grid-look-title")
     expect(title).to_have_text("alpha 0.25, seed 1")
@@ -127,7 +145,7 @@ def test_a_click_on_a_cell_looks_at_it_and_a_button_takes_its_settings_to_the_de
 
 
 def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     axis(desk, "x", "OUT05", "0-1 [6]")
     axis(desk, "y", "seed", "5, 6, 7, 8")  # long enough to be stopped on a fast machine
     expect(desk.part("grid-plan")).to_contain_text("24 cells: 6 merges")
@@ -142,7 +160,7 @@ def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
     expect(desk.act("grid-next")).to_have_count(0)
     desk.open_again()
     desk.page.wait_for_selector("[data-slot=IN05]")
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     expect(desk.page.locator("[data-axis=x]")).to_have_value("OUT05")
     desk.act("grid-resume").click()
     expect(desk.part("grid-status")).to_contain_text("Finished: 24 of 24", timeout=DRAWN)
@@ -151,17 +169,17 @@ def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
 
 def test_the_map_of_blocks_marks_the_faders(desk: Desk) -> None:
     """F36: no sheet, and it had to be scrolled."""
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     desk.choose("a", "base")  # the page that was loaded again took up ink
     desk.begin(a="base", live=True)  # Live is off, as it was before
     for field, value in (("width", "64"), ("height", "64"), ("steps", "1")):
         desk.page.locator(f"#merge_desk_{field} input").fill(value)
         desk.page.keyboard.press("Tab")
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     desk.act("grid-map").click()
     expect(desk.part("grid-status")).to_contain_text("Finished: 29 of 29", timeout=DRAWN)
     expect(desk.page.locator("[data-block=OUT05] figcaption span")).to_contain_text("%")
     expect(desk.act("grid-sheet")).to_be_enabled()
     assert desk.page.locator(".md-map").bounding_box()["width"] <= VIEW["width"], "no scroll to the side"
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     expect(desk.part("legend")).to_contain_text("when one block is taken from B")

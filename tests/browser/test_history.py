@@ -28,7 +28,7 @@ def desk(chromium: Any, address: str) -> Generator[Desk]:
 
 
 def room(desk: Desk, name: str) -> None:
-    desk.page.locator(f"#merge_desk_tab_{name}-button").click()
+    desk.show(name)
 
 
 def test_an_applied_merge_is_in_the_history_named_starred_found_and_restored(desk: Desk) -> None:

@@ -92,7 +92,7 @@ def desk(chromium: Any, address: str, language: str) -> Generator[Desk]:
 
 
 def go(desk: Desk, tab: str) -> None:
-    desk.page.locator(f"#merge_desk_tab_{tab}-button").click()
+    desk.show(tab)
     places = {"mix": "faders", "grid": "grid"}
     expect(desk.page.locator(f"[data-mount={places.get(tab, tab)}]")).to_be_visible()
     if tab == "methods":
@@ -105,7 +105,7 @@ def test_the_tabs_and_what_is_in_them_are_translated(desk: Desk, language: str) 
     texts = texts_of(language)
     expect(desk.act("generate")).to_have_text(texts["Generate"])
     expect(desk.act("unload")).to_have_attribute("title", texts[unload_title()])
-    expect(desk.page.locator("#merge_desk_tab_mix-button")).to_have_text(texts["Mix"])
+    expect(desk.tab("mix")).to_have_text(texts["Mix"])
     expect(desk.page.locator("#merge_desk_a")).to_contain_text(texts["A, start from"])
     expect(desk.page.locator("#merge_desk_steps")).to_contain_text(texts["Steps"])
     expect(desk.part("next-step")).to_have_text(texts[choose_b()])

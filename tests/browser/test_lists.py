@@ -53,7 +53,7 @@ def test_sliders_of_a_method_that_scales_start_where_it_keeps_a(desk: Desk) -> N
 
 
 def test_a_method_is_chosen_by_its_card(desk: Desk) -> None:
-    desk.page.locator("#merge_desk_tab_methods-button").click()
+    desk.show("methods")
     expect(desk.page.locator("[data-method=weighted_models]")).to_be_disabled()
     desk.page.locator("[data-method=extract]").click()
     expect(desk.page.locator("#merge_desk_method input")).to_have_value("Extract")

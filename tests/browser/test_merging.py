@@ -73,10 +73,10 @@ def test_letting_go_of_a_fader_swaps_and_draws_and_restore_takes_it_back(desk: D
 @pytest.mark.slow
 def test_a_drag_of_an_overridden_fader_names_the_rule_that_overrides_it(desk: Desk) -> None:
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     desk.part("rules").fill("OUT: 0.9")
     desk.act("use-rules").check()
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     desk.act("generate").click()
     expect(desk.part("status")).to_contain_text("blocks changed in", timeout=DRAWN)
     desk.idle()
@@ -103,13 +103,13 @@ def test_a_drag_of_an_overridden_fader_names_the_rule_that_overrides_it(desk: De
 def held_merge(desk: Desk) -> None:
     """Base and other, with a fader, a rule and Adjust, drawn."""
     desk.begin("base", "other")
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     desk.part("rules").fill("IN: 0.2")
     desk.act("use-rules").check()
     contrast = desk.page.locator("[data-adjust=contrast] input")
     contrast.focus()
     contrast.press("ArrowRight")
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     desk.choose("vae", "B's")
     desk.drag("OUT05", 0.5)
     desk.act("generate").click()
@@ -147,7 +147,7 @@ def test_a_page_that_is_opened_again_continues_with_the_merge_in_memory_and_draw
     expect(desk.part("status")).to_contain_text("Loaded: base + other (unsaved)")
     desk.page.wait_for_timeout(SECOND)
     assert not desk.page.locator("[data-frame=now].md-busy").is_visible()
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     expect(desk.part("rules")).to_have_value("IN: 0.2")
     assert desk.act("use-rules").is_checked()
     assert desk.complaints == []

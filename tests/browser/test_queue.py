@@ -17,7 +17,7 @@ def save_as(desk: Desk, name: str) -> None:
 def start_a_grid(desk: Desk) -> None:
     for field in ("width", "height"):
         desk.fill(field, "64")
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     desk.page.locator("[data-axis=x]").fill("OUT05")
     desk.page.locator("[data-values=x]").fill("0-1 [6]")
     desk.page.locator("[data-axis=y]").fill("seed")
@@ -32,7 +32,7 @@ def test_a_save_waits_behind_a_grid_is_removed_and_put_back_and_is_written_after
 ) -> None:
     desk.begin("ink", "pastel")
     start_a_grid(desk)
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     desk.drag("ALL", 0.5)
     asked_with = desk.at("ALL")
     desk.page.locator("#merge_desk_saving button").first.click()
@@ -50,16 +50,16 @@ def test_a_save_waits_behind_a_grid_is_removed_and_put_back_and_is_written_after
     expect(queue.locator("li")).to_have_count(1)
     desk.act("queue-undo").click()
     expect(queue.locator("li").first).to_contain_text("first.safetensors")
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     expect(desk.part("grid-queue").locator("li")).to_have_count(2)
 
     desk.open_again()
     desk.page.wait_for_selector("[data-slot=IN05]")
     expect(queue.locator("li")).to_have_count(2)
-    desk.page.locator("#merge_desk_tab_grid-button").click()
+    desk.show("grid")
     desk.act("grid-stop").click()
     desk.act("grid-next").click(timeout=DRAWN)  # after Stop the queue waits for the user
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     results = desk.part("fact-sheet")
     expect(results).to_contain_text("Saved: second.safetensors", timeout=DRAWN)
     expect(results).to_contain_text("Saved: first.safetensors")

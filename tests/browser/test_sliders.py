@@ -13,14 +13,14 @@ LIST = ", ".join(f"{n / 25:g}" for n in range(26))
 
 
 def test_rules_are_tried_and_drawn_numbers_go_onto_the_faders(desk: Desk) -> None:
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     expect(desk.page.locator("[data-adjust=contrast]")).to_be_visible()
     desk.part("rules").fill("0.5*GRAD_V + 0.5*COSINE; OUT: 0.7; exclude FINAL")
     desk.act("test-rules").click()
     expect(desk.part("rule-test")).to_contain_text("OUT: 0.7")
     desk.act("roll").click()
     assert desk.part("rules").input_value() == "uniform(0, 1, seed = 1)"
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     expect(desk.part("numbers")).to_have_value(re.compile(r"^0\.\d+, 0\.\d+, "))
     assert desk.complaints == []
 
@@ -28,13 +28,13 @@ def test_rules_are_tried_and_drawn_numbers_go_onto_the_faders(desk: Desk) -> Non
 def test_what_is_in_effect_stands_above_the_board_and_held_faders_say_so(desk: Desk) -> None:
     """F2: rules and Adjust acted where nobody saw them."""
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_tab_weights-button").click()
+    desk.show("weights")
     desk.part("rules").fill("OUT: 0.9")
     desk.act("use-rules").check()
     contrast = desk.page.locator("[data-adjust=contrast] input")
     contrast.focus()
     contrast.press("ArrowRight")
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
     strip = desk.part("effects")
     expect(strip).to_contain_text("In effect:rules OUT: 0.9")
     expect(strip).to_contain_text("Adjust contrast 0.1")

@@ -194,7 +194,7 @@ def test_a_cards_star_and_note_are_in_the_history_too(desk: Desk) -> None:
     card.locator(".md-card-note").press("Tab")
     card.locator("[data-act=card-star]").click()
     expect(card.locator("[data-act=card-star]")).to_have_attribute("aria-pressed", "true")
-    desk.page.locator("#merge_desk_tab_history-button").click()
+    desk.show("history")
     entry = desk.page.locator("[data-entry].md-starred").first
     expect(entry.locator("input")).to_have_value("good eyes")
-    desk.page.locator("#merge_desk_tab_mix-button").click()
+    desk.show("mix")
