@@ -26,13 +26,14 @@ def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
     desk.begin("base", "other")
     desk.page.locator("#merge_desk_align input").check()
     bar = desk.part("align-progress")
-    expect(bar).to_contain_text(re.compile(r"aligning, \d+ %(, about \d+ (s|min) left)?"))
+    note = desk.page.locator("#merge_desk_align_note").last  # in Gradio 3 the text within has the same id
+    expect(bar).to_contain_text(re.compile(r"^aligning(, \d+ %(, about \d+ (s|min) left)?)?$"))
     expect(bar).to_have_attribute("aria-valuenow", re.compile(r"\d+"))
     desk.act("align-stop").click()
-    expect(desk.page.locator("#merge_desk_align_note")).to_contain_text("Not aligned: stopped.")
+    expect(note).to_contain_text("Not aligned: stopped.")
     expect(bar).to_have_count(0)
     desk.page.locator("#merge_desk_align input").uncheck()
-    expect(desk.page.locator("#merge_desk_align_note")).to_have_text("")
+    expect(note).to_have_text("")
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ def _levels(slots: tuple[str, ...], length: int) -> Iterator[FaderGroup]:
         return
     for first in range(0, len(slots), length):
         level = slots[first : first + length]
-        yield FaderGroup(f"{level[0]} to {level[-1]}", level)
+        yield FaderGroup(f"{level[0]}-{level[-1]}", level)
 
 
 @cache

@@ -119,7 +119,7 @@ def test_the_parameters_of_a_method_have_readable_titles(page: DeskPage) -> None
 def test_faders_are_grouped_by_text_encoders_columns_and_levels(page: DeskPage) -> None:
     groups = {group.title: group.slots for group in state(page, BOTH).fader_groups}
     assert groups["Text encoders (BASE)"] == ("BASE",)
-    assert groups["OUT03 to OUT05"] == ("OUT03", "OUT04", "OUT05")
+    assert groups["OUT03-OUT05"] == ("OUT03", "OUT04", "OUT05")
     assert len(groups["All IN"]) == len(groups["All OUT"]) == 12
     assert groups["M00"] == ("M00",)
     assert len(groups["All blocks and text encoders"]) == 26
