@@ -130,7 +130,7 @@ def test_a_field_that_nothing_can_be_drawn_with_is_refused_in_one_sentence(
 def test_a_long_name_widens_no_tab_and_the_buttons_of_a_card_are_on_one_line(desk: Desk) -> None:
     desk.begin("base", "pastel")
     desk.drag("ALL", 0.5)
-    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_saving :is(button, .label-wrap)").first.click()
     desk.page.locator("#merge_desk_name :is(textarea, input)").fill("long" * 37)
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet")).to_contain_text("longlong", timeout=DRAWN)

@@ -250,7 +250,7 @@ def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
     """F16: Save did not say where, and went on overwriting."""
     desk.begin("ink", "pastel")
     desk.drag("ALL", 0.5)
-    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_saving :is(button, .label-wrap)").first.click()
     desk.page.locator("#merge_desk_name :is(textarea, input)").fill("my mix")
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet")).to_contain_text("my mix.safetensors", timeout=DRAWN)
@@ -298,7 +298,7 @@ def test_a_refused_save_leaves_no_progress_bar_of_the_webui(desk: Desk) -> None:
             place.parentNode.insertBefore(bar, place);
         };
     }""")
-    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_saving :is(button, .label-wrap)").first.click()
     desk.page.locator("#merge_desk_name :is(textarea, input)").fill("a/b")
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet").get_by_role("alert")).to_contain_text("no folders")

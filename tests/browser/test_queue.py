@@ -35,7 +35,7 @@ def test_a_save_waits_behind_a_grid_is_removed_and_put_back_and_is_written_after
     desk.show("mix")
     desk.drag("ALL", 0.5)
     asked_with = desk.at("ALL")
-    desk.page.locator("#merge_desk_saving button").first.click()
+    desk.page.locator("#merge_desk_saving :is(button, .label-wrap)").first.click()
     save_as(desk, "first")
     queue = desk.part("save-queue")
     expect(queue).to_contain_text("Save first.safetensors: ink + pastel")
