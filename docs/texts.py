@@ -26,6 +26,8 @@ from lib_merge.recipe.options import CHECKBOXES
 from lib_merge.recipe.weights.presets import PURPOSE_PRESETS, describe_preset
 from lib_merge.registry import PURPOSES
 from lib_merge.report.similarity.kinds import REPORT_KINDS
+from lib_merge.search.scorers.plugins import builtin_scorers
+from lib_merge.search.spec import SAMPLER_TITLES
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "lib_merge"
@@ -41,6 +43,7 @@ MOUNTS = (
     "methods",
     "report",
     "grid",
+    "search",
     "history",
     "queue",
 )  # headings
@@ -87,6 +90,14 @@ WORDS = (
         "1 residual block",
         "{count} residual blocks",
     ),
+    *("{count} trials", "{count} minutes", "{count} trials or {minutes} minutes", "no end"),
+    *("trial {number} again: {why}", "its score is {odd}", "its worker died"),
+    *("a search needs a score", "there is no sampler '{name}'", "a search has two objectives at most"),
+    *("cma-es searches for one objective", "trials of two objectives are not pruned"),
+    *("a trial needs a prompt and a seed", "{views} pictures a trial are too many", "prune after 0"),
+    *("the seeds are the same in every trial", "numbers of at least 0", "the penalty cannot be {penalty}"),
+    *("the sampler's seed cannot be {seed}", "the time limit of a trial is above 0 seconds"),
+    "trials of {views} pictures cannot be pruned after {prune_after}",
 )
 # the modules that put texts together for the page, beside those of desk
 MODULES = (
@@ -102,13 +113,17 @@ MODULES = (
     "service/merging.py",
     "service/reports.py",
     "service/saves.py",
+    "search/run.py",
+    "service/search_jobs.py",
+    "service/search_plans.py",
+    "service/searches.py",
 )
 # of desk: what goes to a host, to the command line or to a program
 NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "page", "jobs", "xyz", "table")
 # whose errors do not come to the page: those of flags, of HTTP, of the library's callers, and of rare formats
 NOT_ON_THE_PAGE = re.compile(
     r"(cli/|api\.py|schema|registry|clip_tokenizer|methods/|json_data|service/request|hosts/a1111|rebasin/options"
-    r"|search/|service/searches"  # the page has no tab of searches yet
+    r"|search/(eye|preference)"  # the page does not compare pictures in pairs yet
     r"|desk/(api|http_guard|serve|static|protocol|languages)|architectures/(aliases|openclip|layouts|__init__)"
     r"|checkpoint/(legacy|pickle|state|metadata|hashes|layout)|recipe/(model|imports|reading|adjust|alignment)"
     r"|execute/__init__)"
@@ -118,11 +133,22 @@ EXAMPLE = re.compile(
     r"[{\[]\s*\"|\"axes\"|\w \| \w|^GET |^NOT M|^--|^-o |^IN40, |^IN05, |^supermerger\[|^alpha, with"
     r"|^pip install|^alpha and beta: |must be (an object|text, and)|^map is|megapixels"
     r"|at most: fewer|^merge-desk history"
+    r"|^such as '|closeness\(|^NOT IN|^IN: tied|^def score|^'50 trials|^give a range|^TARGET: |^one of: "
 )
 LABELS = ("label", "placeholder", "info")  # of Gradio's components
 TITLED = ("Button", "Accordion", "TabItem")  # of Gradio, with their text first
 FIELDS = ("dropdown", "field")  # of the page's own, with their label as the last one
-QUIET_CALLS = ("getLogger", "exception", "warning", "info", "cast", "mount", "compile", "progress")
+QUIET_CALLS = (
+    "parse_dataclass",
+    "getLogger",
+    "exception",
+    "warning",
+    "info",
+    "cast",
+    "mount",
+    "compile",
+    "progress",
+)
 SEVERAL_WORDS = re.compile(r"[A-Za-z]{2,}.* |.* .*[A-Za-z]{2,}")
 PLACEHOLDER = re.compile(r"\{\w+\}")
 # ids, names of files, markup, and what only goes to files, programs or the command line
@@ -132,10 +158,11 @@ NO_TEXT = re.compile(
             r"<|%s|=>|\[str|object\]|Mapping\[|merge_desk|GRAD_V|megapixels|fewer values| of 's file| \.part",
             r"^[,;]|^\W*$|^--|^data:|^[a-z_]+/|^Merge Desk: |^## |: str$|\(pickle\)$|characters$",
             r"^model [ABC]$|^true, false$|^\d+x\d+|^\"models\"|^a list of names$|^my-mix$|^diffusers folder$",
-            r"^A merge of Stable Diff|^save merges to files|^Segoe",
+            r"^50 trials$|^(last search|search settings)$|^A merge of Stable Diff",
+            r"^save merges to files|^Segoe",
             r"^left out: |^similarity .* distance|groups  moved",
             r"^attention similarity, method: [a-z]",
-            f"{OPEN}render_left{CLOSE}",
+            f"{OPEN}render_left{CLOSE}|^search {OPEN}",
             f"^{OPEN}file{CLOSE}: |^{OPEN}\\w+{CLOSE} (is|to) {OPEN}\\w+{CLOSE}$",
         )
     )
@@ -186,6 +213,8 @@ def _declared() -> Iterator[tuple[str, str]]:
     yield from (("options", title) for title in CHECKBOXES)
     for kind in REPORT_KINDS:
         yield from (("report", text) for text in (kind.title, kind.value, kind.value_to_base))
+    yield from (("scorers", kind.help) for kind in builtin_scorers())
+    yield from (("samplers", title) for title in SAMPLER_TITLES.values())
     for preset in PURPOSE_PRESETS:
         yield from (("presets", describe_preset(preset.name)), ("presets", preset.name.lower()))
         yield "presets", f"partly {preset.name.lower()}"

@@ -21,6 +21,7 @@
     ...[
       "about",
       "also",
+      "budget",
       "changed",
       "changes",
       "count",

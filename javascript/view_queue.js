@@ -1,11 +1,11 @@
 "use strict";
-/* The queue of grids and saves: what waits, with a way to remove it and put it back, what is being saved, and what
+/* The queue of grids, searches and saves: what waits, with a way to remove it and put it back, what is being saved, and what
  * came of the saves. It stands below the box Save and on the tab History, and its list on the tab Grid too. What it
  * shows comes from lib_merge/desk/queue/view.py. */
 {
   const SAVING = 300; // ms between two questions while a save is written
   const WAITING = 1200; // ms while jobs wait
-  const LISTS = { queue: "save-queue", grid: "grid-queue", history: "history-queue" }; // places of the list
+  const LISTS = { queue: "save-queue", grid: "grid-queue", history: "history-queue", search: "search-queue" };
   const SAVES = ["saving", "history-saving"]; // of the save that is being written
   const RESULTS = ["fact-sheet", "history-saved"];
   const NOT_PREVIEWED = "Saved as the sliders were then: no picture was generated with these weights.";

@@ -67,6 +67,13 @@ declare namespace Desk {
     by_slot: Record<string, number>;
     not_finite: string[];
   }
+  interface DimensionView {
+    name: string;
+    low: number | null;
+    high: number | null;
+    choices: string[];
+    slots: string[];
+  }
   interface Effect {
     kind: string;
     text: string;
@@ -445,6 +452,13 @@ declare namespace Desk {
     limit: number;
     text: string;
   }
+  interface ReferenceInput {
+    picture: string;
+    name: string;
+  }
+  interface ReferenceName {
+    name: string;
+  }
   interface Report {
     title: string;
     drawing: ReportDrawing;
@@ -556,6 +570,65 @@ declare namespace Desk {
     text: string;
     share: number;
   }
+  interface ScorerView {
+    name: string;
+    help: string;
+    argument: string;
+    missing: string;
+  }
+  interface SearchInput {
+    parameters: Record<string, boolean | string | number | number | Record<string, number>>;
+    options: SearchOptions;
+  }
+  interface SearchMenu {
+    missing: Problem | null;
+    scorers: ScorerView[];
+    samplers: [string, string][];
+    studies: string[];
+    chosen: SearchOptions | null;
+    update: SearchUpdate;
+  }
+  interface SearchOptions {
+    space: string;
+    score: string[];
+    budget: string;
+    prompt: string[];
+    held_out: string[];
+    seeds: string;
+    sampler: string;
+    sampler_seed: number;
+    penalty: number;
+    prune: number;
+    trial_limit: number;
+    start: string[];
+    starred: boolean;
+    study: string;
+  }
+  interface SearchPlanned {
+    summary: string;
+    problem: Problem | null;
+  }
+  interface SearchSeen {
+    study: string;
+    first: number;
+  }
+  interface SearchUpdate {
+    study: string;
+    running: boolean;
+    ending: boolean;
+    waiting: boolean;
+    message: string;
+    problem: Problem | null;
+    options: SearchOptions;
+    objectives: string[];
+    dimensions: DimensionView[];
+    first: number;
+    trials: TrialView[];
+    more: boolean;
+    best: number;
+    front: number[];
+    importances: Record<string, number>;
+  }
   interface Selection {
     a: string;
     b: string;
@@ -581,6 +654,33 @@ declare namespace Desk {
     text: string;
     note: string;
     engaged: string;
+  }
+  interface StudyName {
+    study: string;
+    budget: string;
+  }
+  interface TrialNumber {
+    number: number;
+    picture: number;
+  }
+  interface TrialPicture {
+    number: number;
+    picture: number;
+    url: string;
+  }
+  interface TrialView {
+    number: number;
+    state: string;
+    values: number[];
+    scores: number[];
+    held_out: number[];
+    origin: string;
+    problem: string;
+    seconds: number;
+    same_as: number;
+    point: Record<string, number | string>;
+    pictures: number;
+    thumbnail: string;
   }
   interface UiState {
     family: string;
@@ -675,6 +775,18 @@ declare namespace Desk {
     "grid.sheet": EmptyRequest;
     "grid.table": EmptyRequest;
     "grid.row": GridRow;
+    "search.open": EmptyRequest;
+    "search.plan": SearchInput;
+    "search.start": SearchInput;
+    "search.add": SearchInput;
+    "search.go_on": StudyName;
+    "search.pause": EmptyRequest;
+    "search.stop": EmptyRequest;
+    "search.show": StudyName;
+    "search.poll": SearchSeen;
+    "search.take": TrialNumber;
+    "search.picture": TrialNumber;
+    "search.reference": ReferenceInput;
     "history.list": HistoryQuery;
     "history.star": HistoryStar;
     "history.rename": HistoryName;
@@ -749,6 +861,18 @@ declare namespace Desk {
     "grid.sheet": GridFile;
     "grid.table": GridFile;
     "grid.row": GridFile;
+    "search.open": SearchMenu;
+    "search.plan": SearchPlanned;
+    "search.start": SearchUpdate;
+    "search.add": QueueState;
+    "search.go_on": SearchUpdate;
+    "search.pause": SearchUpdate;
+    "search.stop": SearchUpdate;
+    "search.show": SearchUpdate;
+    "search.poll": SearchUpdate;
+    "search.take": CellSetup;
+    "search.picture": TrialPicture;
+    "search.reference": ReferenceName;
     "history.list": HistoryResult;
     "history.star": HistoryResult;
     "history.rename": HistoryResult;

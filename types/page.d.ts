@@ -50,6 +50,14 @@ interface MergeDesk {
   gridSaved: typeof import("../javascript/view_grid_saved.js");
   gridAxes: typeof import("../javascript/view_grid_axes.js");
   gridSheet: typeof import("../javascript/view_grid_sheet.js");
+  searchSpace: typeof import("../javascript/search_space.js");
+  searchScore: typeof import("../javascript/search_score.js");
+  searchSpaceView: typeof import("../javascript/view_search_space.js");
+  searchScoreView: typeof import("../javascript/view_search_score.js");
+  searchFields: typeof import("../javascript/view_search_fields.js");
+  searchTrials: typeof import("../javascript/view_search_trials.js");
+  /** The comparison of two pictures, where its script is there. */
+  searchEye?: { create: (page: SearchPartPage) => SearchPart };
   reportDrawing: typeof import("../javascript/view_report_drawing.js");
   reportResult: typeof import("../javascript/view_report_result.js");
   searchShapes: typeof import("../javascript/search_shapes.js");
@@ -185,7 +193,28 @@ interface SearchDrawing {
   >;
 }
 
-/** The queue of grids and saves. */
+/** What a part of the tab Search that another script draws is made with. */
+interface SearchPartPage {
+  wire: DeskPage["wire"];
+  /** Sets the desk up as a trial was made. */
+  take: (number: number) => void;
+  /** Asks for the study again, which is then shown. */
+  poll: () => void;
+}
+
+/** A study as the page has it: all its trials by number, of which `update` has the last ones. */
+interface SearchShown {
+  update: Desk.SearchUpdate;
+  trials: Desk.TrialView[];
+}
+
+/** Such a part: fills its place each time that it is made, and is shown the study after every change. */
+interface SearchPart {
+  draw: (place: HTMLElement) => void;
+  show: (shown: SearchShown) => void;
+}
+
+/** The queue of grids, searches and saves. */
 interface DeskQueue {
   draw: () => void;
   /** The list again, where a tab has drawn a place for it. */

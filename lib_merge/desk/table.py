@@ -14,6 +14,7 @@ from lib_merge.desk.tabs.history.tab import HISTORY_TAB
 from lib_merge.desk.tabs.methods.tab import METHODS_TAB
 from lib_merge.desk.tabs.mix.tab import MIX_TAB
 from lib_merge.desk.tabs.report.tab import REPORT_TAB
+from lib_merge.desk.tabs.search.tab import SEARCH_TAB
 from lib_merge.desk.tabs.weights.tab import WEIGHTS_TAB
 
 # of the lists above the tabs, the language, and the queue
@@ -23,7 +24,7 @@ LIST_ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints_of(language_handlers),
     *endpoints_of(queue_handlers),
 )
-TABS: tuple[Tab, ...] = (MIX_TAB, WEIGHTS_TAB, METHODS_TAB, REPORT_TAB, GRID_TAB, HISTORY_TAB)
+TABS: tuple[Tab, ...] = (MIX_TAB, WEIGHTS_TAB, METHODS_TAB, REPORT_TAB, GRID_TAB, SEARCH_TAB, HISTORY_TAB)
 
 
 def endpoints(tabs: Sequence[Tab] = TABS) -> tuple[Endpoint, ...]:

@@ -127,18 +127,14 @@ class StudySpec:
             f"there is no sampler '{self.sampler}'",
             did_you_mean(self.sampler, SAMPLER_TITLES) or names,
         )
-        refuse(not self.objectives, "a search needs a score", "--score sharpness")
+        refuse(not self.objectives, "a search needs a score", "such as sharpness")
         refuse(
             len(self.objectives) > MOST_OBJECTIVES, "a search has two objectives at most", "a sum of scorers"
         )
         several = len(self.objectives) > 1
         refuse(several and self.sampler == "cma-es", "cma-es searches for one objective", "tpe, or one sum")
-        refuse(
-            several and self.prune_after > 0, "trials of two objectives are not pruned", "leave --prune out"
-        )
-        refuse(
-            not self.prompts or not self.seeds, "a trial needs a prompt and a seed", "--prompt, --seeds 1,2"
-        )
+        refuse(several and self.prune_after > 0, "trials of two objectives are not pruned", "prune after 0")
+        refuse(not self.prompts or not self.seeds, "a trial needs a prompt and a seed", "a cat; 1, 2")
         refuse(
             len(self.views) > MOST_PICTURES, f"{len(self.views)} pictures a trial are too many", "fewer seeds"
         )
@@ -147,7 +143,7 @@ class StudySpec:
             not 0 <= self.seed <= MAX_SEED, f"the sampler's seed cannot be {self.seed}", f"0 to {MAX_SEED}"
         )
         refuse(not 0 <= self.penalty < float("inf"), f"the penalty cannot be {self.penalty:g}", "0 or more")
-        refuse(not self.time_limit > 0, "the time limit of a trial is above 0 seconds", "--trial-limit 300")
+        refuse(not self.time_limit > 0, "the time limit of a trial is above 0 seconds", "such as 300")
         wrong = self.prune_after < 0 or (self.prune_after and self.prune_after >= len(self.views))
         hint = f"1 to {len(self.views) - 1}" if len(self.views) > 1 else "more prompts or seeds"
         refuse(

@@ -183,6 +183,9 @@ class Grids:
         with self._queue.lock:
             if self.job is not None and self.job.running:
                 raise RecipeError("a grid is running already", hint="Stop ends it and keeps its cells")
+            if self._queue.runs("search"):
+                hint = "Pause or Stop it first, or add the grid to the queue"
+                raise RecipeError("a search is running", hint=hint)
             self._queue.begin(self._order(plan, backend, task))
             job = self.job
         assert job is not None

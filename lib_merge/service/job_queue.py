@@ -1,4 +1,4 @@
-"""The queue of grids and saves: one runs at a time, the others wait for their turn.
+"""The queue of grids, searches and saves: one runs at a time, the others wait for their turn.
 
 A job that has begun may still wait for the host, which a picture or an Align sweep keeps busy. Until it takes
 its turn it is in the queue, and can be removed. What waits outlives the server: see kept_jobs.py.
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Job(Protocol):
     """What can wait in the queue.
 
-    kind    "grid" or "save"
+    kind    "grid", "search" or "save"
     target  the file that it will write under a name that the user has chosen; None for none
     """
 
@@ -47,8 +47,8 @@ class Job(Protocol):
         ...
 
     @property
-    def kept(self) -> KeptSave | KeptGrid:
-        """The values that it is made of again after a restart."""
+    def kept(self) -> KeptSave | KeptGrid | None:
+        """The values that it is made of again after a restart; None for a search, which then is gone."""
         ...
 
     def begin(self, turn: Turn) -> None:
@@ -104,6 +104,10 @@ class JobQueue:
     def is_idle(self) -> bool:
         """Whether no job has begun that has not ended."""
         return not self._begun
+
+    def runs(self, kind: str) -> bool:
+        """Whether a job of this kind has begun and not ended."""
+        return any(queued.job.kind == kind for queued in self._begun)
 
     def add(self, job: Job) -> int:
         """Let a job wait behind the others; its number. It begins now where none runs."""
@@ -235,7 +239,7 @@ class JobQueue:
         kept = (*saves, *self.waiting)
         if kept != self._kept:
             self._kept = kept
-            self._keep([queued.job.kept for queued in kept])
+            self._keep([queued.job.kept for queued in kept if queued.job.kept is not None])
 
     def _drop(self, number: int) -> None:
         self.waiting = tuple(queued for queued in self.waiting if queued.number != number)

@@ -35,6 +35,7 @@ MOST_HISTORY_STARTS = 50  # starred merges that are tried first
 log = logging.getLogger(__name__)
 
 OnTrialResult = Callable[[TrialResult], None]
+OnSearchEnd = Callable[[bool], None]
 
 
 class SearchBackend(ModelCatalog, GridRenderer, Protocol):
@@ -122,9 +123,11 @@ def run_search_job(
     task: str = "",
     on_trial: OnTrialResult = lambda result: None,
     stopped: Callable[[], bool] = lambda: False,
+    folder: Path = Path(),
 ) -> SearchRun:
     """Run a study in the host's jobs; afterwards the model is what it was before, however it ends.
 
+    folder  relative paths of scores start here
     A trial that is interrupted because it takes too long ends the host's job: the search goes on in another.
     """
     total, began = SearchRun(), time.monotonic()
@@ -133,7 +136,7 @@ def run_search_job(
             service.host.model()  # loads the checkpoint where none is loaded, or raises HostError
             with job.preserving():
                 progress = CombinedProgress(job.progress, stopped)
-                objectives = make_objectives(service, study, backend, progress)
+                objectives = make_objectives(service, study, backend, progress, folder)
                 runner = TrialRunner(
                     study,
                     backend,
@@ -164,13 +167,17 @@ def _tell(service: SearchService, study: SearchStudy, result: TrialResult, on_tr
 
 
 def make_objectives(
-    service: SearchService, study: SearchStudy, backend: SearchBackend, progress: Progress
+    service: SearchService,
+    study: SearchStudy,
+    backend: SearchBackend,
+    progress: Progress,
+    folder: Path = Path(),
 ) -> Objectives:
     """The scorers of a study, inside a job of the host; MergeError where one lacks what it needs."""
 
     def scorers(views: Sequence[View]) -> tuple[Scorer, ...]:
         return tuple(
-            _scorer(text, views, service, study, backend, progress) for text in study.spec.objectives
+            _scorer(text, views, service, study, backend, progress, folder) for text in study.spec.objectives
         )
 
     held_out = study.spec.held_out_views
@@ -184,6 +191,7 @@ def _scorer(
     study: SearchStudy,
     backend: SearchBackend,
     progress: Progress,
+    folder: Path,
 ) -> Scorer:
     data = service.host.data_dir()
     recipe = study.space.base.cell.recipe
@@ -194,7 +202,7 @@ def _scorer(
             raise RecipeError(f"this merge has no {letter}", where=text, hint="closeness(A)")
         return draw_model(recipe.ingredients[index].file, views, study, backend, progress)
 
-    context = ScorerContext(tuple(views), read_scorer_settings(data), model_pictures=model_pictures)
+    context = ScorerContext(tuple(views), read_scorer_settings(data), folder, model_pictures)
     scorer = make_scorer(parse_score(text), all_scorers(data), context)
     return TimedScorer(scorer, study.spec.time_limit, text)
 
@@ -204,12 +212,14 @@ def _scorer(
 
 @dataclass
 class SearchJob:
-    """A search that runs in a thread: started, paused, continued, stopped.
+    """A search that runs in a thread: started, paused, stopped, and started again to continue.
 
-    While it is paused the host's job has ended, and the model is the user's again.
+    While it is paused there is no thread, and the model is the user's again.
+    on_trial     hears of every trial that has ended
+    folder       relative paths of scores start here
     results      the trials of this job that have ended, in order
-    end_message  a sentence about how it ended, "" while it has not
-    waiting      whether it is paused and the host's job has ended
+    end_message  a sentence about how it ended, "" while it runs
+    waiting      whether it is paused: by `pause`, or by the host's *Interrupt*
     failure      what ended it, None for a search that ended by itself or was stopped
     """
 
@@ -217,41 +227,53 @@ class SearchJob:
     study: SearchStudy
     backend: SearchBackend
     budget: Budget
+    on_trial: OnTrialResult = lambda result: None
+    folder: Path = Path()
     results: list[TrialResult] = field(default_factory=list[TrialResult])
     end_message: str = ""
     waiting: bool = False
     failure: Exception | None = None
+    began: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _pause: threading.Event = field(default_factory=threading.Event)
-    _go_on: threading.Event = field(default_factory=threading.Event)
     _in_job: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def start(self, task: str = "") -> None:
-        """Start the thread."""
-        self._go_on.set()
-        self._thread = threading.Thread(target=self._run, args=(task,), name="merge-desk-search", daemon=True)
-        self._thread.start()
+    def start(self, task: str = "", ended: OnSearchEnd = lambda stopped: None) -> None:
+        """Start the thread.
+
+        ended  is called at its end, with whether the user ended it
+        """
+        self.waiting, self.end_message, self.failure = False, "", None
+        self.began = time.monotonic()
+        for event in (self._stop, self._pause, self._in_job):
+            event.clear()
+        run = threading.Thread(target=self._run, args=(task, ended), name="merge-desk-search", daemon=True)
+        self._thread = run
+        run.start()
 
     @property
     def running(self) -> bool:
-        """Whether its thread runs, also while it is paused."""
+        """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
-    def pause(self) -> None:
-        """End the host's job after the picture that is being drawn, and wait; the trial is given back."""
-        self._go_on.clear()
-        self._pause.set()
+    @property
+    def minutes(self) -> float:
+        """Since it was started."""
+        return (time.monotonic() - self.began) / 60
 
-    def go_on(self) -> None:
-        """Continue after `pause`."""
-        self._pause.clear()
-        self._go_on.set()
+    @property
+    def ending(self) -> bool:
+        """Whether it was paused or stopped, and still runs."""
+        return self.running and (self._stop.is_set() or self._pause.is_set())
+
+    def pause(self) -> None:
+        """End the host's job after the picture that is being drawn; the trial is given back."""
+        self._pause.set()
 
     def stop(self) -> None:
         """End the search; its finished trials are kept."""
         self._stop.set()
-        self._go_on.set()
         if self._in_job.is_set():  # before that another job may be running
             self.service.host.interrupt()
 
@@ -265,26 +287,34 @@ class SearchJob:
         self._in_job.set()
         return self._stop.is_set() or self._pause.is_set()
 
-    def _run(self, task: str) -> None:
+    def _run(self, task: str, ended: OnSearchEnd) -> None:
         try:
-            while True:
-                run = run_search_job(
-                    self.service,
-                    self.study,
-                    self.backend,
-                    self.budget,
-                    task=task,
-                    on_trial=self.results.append,
-                    stopped=self._is_stopping,
-                )
-                self._in_job.clear()
-                if not (run.stopped and self._pause.is_set() and not self._stop.is_set()):
-                    break
-                self.waiting = True
-                self._go_on.wait()
-                self.waiting = False
-            self.end_message = f"The search has ended: {run.reason}."
+            run = run_search_job(
+                self.service,
+                self.study,
+                self.backend,
+                self.budget,
+                task=task,
+                on_trial=self._keep,
+                stopped=self._is_stopping,
+                folder=self.folder,
+            )
+            self.waiting = run.stopped and not self._stop.is_set()
+            self.end_message = self._how_it_ended(run)
         except Exception as error:  # the status reports it
             log.info("a search has ended with an error", exc_info=error)
             self.failure = error
             self.end_message = "This search ended with an error; its finished trials are kept."
+        self._in_job.clear()
+        ended(self._stop.is_set() or self._pause.is_set())
+
+    def _keep(self, result: TrialResult) -> None:
+        self.results.append(result)
+        self.on_trial(result)
+
+    def _how_it_ended(self, run: SearchRun) -> str:
+        if not self.waiting:
+            return f"The search has ended: {run.reason}."
+        if self._pause.is_set():
+            return "Paused. The model is what it was before; Go on continues."
+        return "Interrupted by the WebUI. The finished trials are kept; Go on continues."

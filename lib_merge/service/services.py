@@ -1,5 +1,4 @@
-"""The services of one host, which all pages and the HTTP API share: merges, grids, saves, reports,
-sessions of other programs."""
+"""The services of one host, which all pages and the HTTP API share."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from lib_merge.service.merging import MergeService
 from lib_merge.service.render_sessions import RenderSessions
 from lib_merge.service.reports import Reports
 from lib_merge.service.saves import Saves
+from lib_merge.service.search_jobs import Searches
 
 
 class Services:
@@ -24,6 +24,7 @@ class Services:
         self.merging = merging
         self.queue = JobQueue(self._keep)
         self.grids = Grids(merging, self.queue)
+        self.searches = Searches(merging, self.queue)
         self.saves = Saves(merging, self.queue)
         self.reports = Reports(merging)
         self.rendering = RenderSessions(merging)

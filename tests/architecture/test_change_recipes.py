@@ -433,7 +433,7 @@ def test_a_tab_is_a_module_a_line_and_a_script(copy: RepositoryCopy, tmp_path: P
     table = "lib_merge/desk/table.py"
     copy.write("lib_merge/desk/tabs/dice.py", DICE)
     copy.insert(table, "from lib_merge.desk.tabs.grid", "from lib_merge.desk.tabs.dice import DICE_TAB")
-    copy.replace(table, "GRID_TAB, HISTORY_TAB)", "GRID_TAB, HISTORY_TAB, DICE_TAB)")
+    copy.replace(table, "SEARCH_TAB, HISTORY_TAB)", "SEARCH_TAB, HISTORY_TAB, DICE_TAB)")
     copy.write("javascript/view_dice.js", DICE_SCRIPT)
     write_tiny(tmp_path / "ink.safetensors")
     *_, page = copy.run(

@@ -12,10 +12,18 @@ const MOST_CHOICES = 40; // texts that one expression may be
 /** From which argument on whatever is given to these is shown. @type {Record<string, number>} */
 const SHOWN_FROM = {
   ...{ make: 2, button: 0, tool: 0, goButton: 0, labelled: 0, hint: 0, translate: 0, setNotice: 0, table: 0 },
-  ...{ prompt: 0, confirm: 0, choose: 1, number: 1, off: 1, chip: 1 },
+  ...{ labelledLines: 0, prompt: 0, confirm: 0, choose: 1, number: 1, off: 1, chip: 1 },
 };
 /** How many arguments of these are shown. @type {Record<string, number>} */
-const SHOWN_ARGUMENTS = { button: 2, tool: 2, goButton: 2, labelled: 2, number: 1, choose: 1 };
+const SHOWN_ARGUMENTS = {
+  button: 2,
+  tool: 2,
+  goButton: 2,
+  labelled: 2,
+  labelledLines: 2,
+  number: 1,
+  choose: 1,
+};
 const SHOWN_PROPERTIES = [
   "title",
   "aria-label",
@@ -66,7 +74,7 @@ const SILENT_VARIABLES =
   /^(style|side|d|place|key|start|normal|HOST_LISTS|OURS|KEPT|kind|between|name|OF_BLOCKS|PRESETS|TEXT_FIELDS)$/;
 /** What only looks like a text: values of fields, selectors; and what WORDS says better. */
 const SILENT_TEXTS =
-  /^(my-mix|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|\((but|no effect:) .*|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\})$/;
+  /^(my-mix|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|\((but|no effect:) .*|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\}|by level|OUT04-.*)$/;
 /** Single words that are shown through a table of words. @type {Record<string, string[]>} */
 const WORDS = {
   "picture_changes.js": [
@@ -75,7 +83,7 @@ const WORDS = {
     ...["steps {before} to {after}", "rules off", "rules {value}", "Adjust off"],
   ],
   "picture_list.js": ["{nth} of {nths}"],
-  "view_history.js": ["applied", "saved"],
+  "view_history.js": ["applied", "saved", "searched"],
   "view_mix_fader.js": ["mixed", "linked", "locked", "muted", "solo"],
   "view_mix_fader_card.js": ["Place", "Measured", "Now"],
   "in_effect.js": [
@@ -93,6 +101,8 @@ const WORDS = {
   "view_mix_pictures.js": ["generating", "unloading"],
   "view_mix_stage.js": ["previous", "now", "Wipe", "Blink"],
   "view_mix_strip.js": ["Star"],
+  "view_search_space.js": ["from", "to", "step"],
+  "view_search_trials.js": ["done", "failed", "running", "waiting"],
   "view_report.js": ["none", "Base"],
   "view_report_result.js": ["input", "output", "overall"],
   "view_weights.js": ["uniform", "Distribution", "low", "high", "mean", "deviation", "seed"],

@@ -232,11 +232,20 @@ def _make_aesthetic(argument: str, context: ScorerContext) -> Scorer:
     return AestheticScorer(network, layers)
 
 
+def _check_clip(argument: str, context: ScorerContext) -> None:
+    _path(argument, context, CLIP_ID)
+
+
+def _check_aesthetic(argument: str, context: ScorerContext) -> None:
+    _path(argument, context, AESTHETIC_ID)
+    _path("", context, CLIP_ID)
+
+
 def clip_kinds() -> tuple[ScorerKind, ...]:
     """The scorers of this module."""
+    clip_help = "CLIP's cosine of prompt and picture, about 0.15 to 0.35"
+    aesthetic_help = "an aesthetic head on CLIP's embedding, often 1 to 10"
     return (
-        ScorerKind(CLIP_ID, "CLIP's cosine of prompt and picture, about 0.15 to 0.35", _make_clip, "FILE"),
-        ScorerKind(
-            AESTHETIC_ID, "an aesthetic head on CLIP's embedding, often 1 to 10", _make_aesthetic, "FILE"
-        ),
+        ScorerKind(CLIP_ID, clip_help, _make_clip, "FILE", _check_clip),
+        ScorerKind(AESTHETIC_ID, aesthetic_help, _make_aesthetic, "FILE", _check_aesthetic),
     )

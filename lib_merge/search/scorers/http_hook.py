@@ -25,6 +25,7 @@ from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+HTTP_ID, ADDRESS = "http", "address"  # the scorer, and its setting
 MOST_ANSWER = 1 << 16  # bytes
 ANSWER_SECONDS = 60.0
 
@@ -69,10 +70,13 @@ def _png(image: Image) -> str:
 
 
 def _make(argument: str, context: ScorerContext) -> Scorer:
-    parts = urlsplit(argument)
+    address = argument or context.setting(HTTP_ID, ADDRESS)
+    parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecipeError(f"'{argument}' is no address", hint="http(http://127.0.0.1:9000/score)")
-    return HttpScorer(argument)
+        what = f"'{address}' is no address" if address else "the scorer 'http' has no address"
+        hint = f'http(http://127.0.0.1:9000/score), or "{HTTP_ID}": {{"{ADDRESS}": URL}} in scorers.json'
+        raise RecipeError(what, hint=hint)
+    return HttpScorer(address)
 
 
-HTTP_HOOK = ScorerKind("http", "the number that an address of yours answers", _make, "ADDRESS")
+HTTP_HOOK = ScorerKind(HTTP_ID, "the number that an address of yours answers", _make, "ADDRESS")

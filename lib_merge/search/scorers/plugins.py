@@ -67,13 +67,26 @@ def all_scorers(data: Path | None) -> Mapping[str, ScorerKind]:
 
 def make_scorer(score: ScoreSum, kinds: Mapping[str, ScorerKind], context: ScorerContext) -> Scorer:
     """The scorer of a sum; MergeError where one of it is unknown, or lacks what it needs."""
-    parts: list[tuple[float, Scorer]] = []
-    for term in score.terms:
-        if term.scorer not in kinds:
-            hint = did_you_mean(term.scorer, kinds) or ", ".join(kinds)
-            raise RecipeError(f"there is no scorer '{term.scorer}'", hint=hint)
-        parts.append((term.factor, kinds[term.scorer].make(term.argument, context)))
+    parts = [(term.factor, _kind(term.scorer, kinds).make(term.argument, context)) for term in score.terms]
     return SummedScorer(tuple(parts))
+
+
+def check_scorer(score: ScoreSum, kinds: Mapping[str, ScorerKind], context: ScorerContext) -> None:
+    """MergeError where one of a sum is unknown, or seen to lack something; imports no plug-in."""
+    for term in score.terms:
+        kind = _kind(term.scorer, kinds)
+        (kind.check or kind.make)(term.argument, context)
+
+
+def _kind(name: str, kinds: Mapping[str, ScorerKind]) -> ScorerKind:
+    if name not in kinds:
+        hint = did_you_mean(name, kinds) or ", ".join(kinds)
+        raise RecipeError(f"there is no scorer '{name}'", hint=hint)
+    return kinds[name]
+
+
+def _unchecked(argument: str, context: ScorerContext) -> None:
+    """A plug-in is a program: it is run when a search starts, and not before."""
 
 
 def _of_entry_point(point: EntryPoint) -> ScorerKind:
@@ -83,14 +96,14 @@ def _of_entry_point(point: EntryPoint) -> ScorerKind:
             return loaded.make(argument, context)
         return _function_scorer(loaded, point.name, point.value)
 
-    return ScorerKind(point.name, f"of {point.value}", make)
+    return ScorerKind(point.name, f"of {point.value}", make, check=_unchecked)
 
 
 def _of_folder(data: Path | None) -> Iterator[ScorerKind]:
     folder = data / SCORERS_FOLDER if data else None
     if folder is not None and folder.is_dir():
         for path in sorted(folder.glob("*.py")):
-            yield ScorerKind(path.stem, f"your own, {path.name}", _maker_of_file(path))
+            yield ScorerKind(path.stem, f"your own, {path.name}", _maker_of_file(path), check=_unchecked)
 
 
 def _maker_of_file(path: Path) -> MakeScorer:

@@ -59,6 +59,7 @@ class ScorerContext:
 
 
 MakeScorer = Callable[[str, ScorerContext], Scorer]
+CheckScorer = Callable[[str, ScorerContext], object]
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,14 @@ class ScorerKind:
     help      what it measures, and its range
     make      makes one from what is in its brackets; MergeError where something is missing
     argument  what is in the brackets, "" for nothing
+    check     says quickly what is missing, as `make` would; None where `make` is quick itself
     """
 
     id: str
     help: str
     make: MakeScorer
     argument: str = ""
+    check: CheckScorer | None = None
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,7 @@ def test_a_search_is_paused_continued_and_stopped(searching: Searching) -> None:
     with searching.bench.service.job("the user's"):  # the host is free meanwhile
         assert searching.weights() == before
     count = len(job.results)
-    job.go_on()
+    job.start()
     wait_for(lambda: len(job.results) > count)
     job.stop()
     assert job.wait(60)

@@ -15,8 +15,8 @@ from lib_merge.desk.tabs.grid.view import CellSetup
 SET_BY_A_CELL = ("prompt", "negative", "sampler", "scheduler", "steps", "cfg", "width", "height", "seed")
 
 
-def _build(page: Page) -> Mapping[str, Binding]:
-    page.mount("grid")
+def setup_binding(page: Page) -> Binding:
+    """Of an endpoint that answers a CellSetup: the lists and the picture's fields take its settings."""
     gr, fields = page.gr, page.fields
     own = [name for name in SET_BY_A_CELL if name in fields and name not in page.host_fields]
 
@@ -27,7 +27,12 @@ def _build(page: Page) -> Mapping[str, Binding]:
         return [*page.set_lists(setup.lists), *field_updates]
 
     outputs = [*(getattr(page.lists, name) for name in RECIPE_LISTS), *(fields[name] for name in own)]
-    return {"grid.load_cell": Binding(outputs=outputs, updates=cell_updates, sets_lists=True)}
+    return Binding(outputs=outputs, updates=cell_updates, sets_lists=True)
+
+
+def _build(page: Page) -> Mapping[str, Binding]:
+    page.mount("grid")
+    return {"grid.load_cell": setup_binding(page)}
 
 
 GRID_TAB = Tab("grid", "Grid", endpoints_of(handlers), (*routes_of(api), *routes_of(queue_api)), _build)

@@ -1,0 +1,1 @@
+"""The tab *Search*: block weights that are found by a score."""
