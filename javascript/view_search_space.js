@@ -140,7 +140,7 @@
       const isBlocks = !state.ui?.presets.some((preset) => preset.name === target);
       return make(
         "li",
-        { "data-entry": target },
+        { "data-space": target },
         name,
         numberField("from", range.low, (low) => changeRow(nth, { low }), "low"),
         numberField("to", range.high, (high) => changeRow(nth, { high }), "high"),

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lib_merge.service.searches import SearchBackend, SearchService
 
 PNG = (".png",)
-DEFAULT_BUDGET = "50 trials"
 MOST_SHOWN = 8  # dimensions
 CTRL_C_STATUS = 130
 NO_TRIAL = 1  # exit status where no trial at all was scored
@@ -33,7 +32,7 @@ NO_TRIAL = 1  # exit status where no trial at all was scored
 
 def search(options: SearchCommand) -> int:
     """`merge-desk search A B --space S --score S --budget B`; 1 where no trial was scored."""
-    from lib_merge.search.spec import parse_budget
+    from lib_merge.search.spec import DEFAULT_BUDGET, parse_budget
     from lib_merge.search.storage import need_optuna
     from lib_merge.search.summary import best_row, study_to_dict
     from lib_merge.service.searches import run_search_job

@@ -16,6 +16,7 @@ SPEC_FORMAT = "merge-desk study "
 SPEC_VERSION = 1
 MOST_PICTURES = 1000  # of one trial
 MOST_OBJECTIVES = 2
+DEFAULT_BUDGET = "50 trials"
 BUDGET_PART = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>(?:trials?|minutes?|min)?)")
 BUDGET_SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 SAMPLER_TITLES: Mapping[str, str] = {

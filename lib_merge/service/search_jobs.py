@@ -20,7 +20,7 @@ from lib_merge.picture import DrawSettings
 from lib_merge.recipe import parse_recipe
 from lib_merge.schema import parse_dataclass
 from lib_merge.search.run import TrialResult
-from lib_merge.search.spec import Budget, parse_budget
+from lib_merge.search.spec import DEFAULT_BUDGET, Budget, parse_budget
 from lib_merge.search.studies import create_study, has_study, load_study, read_spec, study_names
 from lib_merge.search.study import DONE, GIVEN_BACK_STATE, RUNNING, WAITING, SearchStudy, TrialRow
 from lib_merge.search.summary import done_trials
@@ -30,7 +30,6 @@ from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
 from lib_merge.service.search_pictures import TrialPictures
 from lib_merge.service.search_plans import (
-    DEFAULT_BUDGET,
     SearchOptions,
     SearchPlan,
     SearchPlanner,

@@ -21,7 +21,7 @@ from lib_merge.search.scorers.plugins import all_scorers, check_scorer, make_sco
 from lib_merge.search.scorers.scorer import ScorerContext, ScorerKind, parse_score
 from lib_merge.search.scorers.settings import SETTINGS_FILE, read_scorer_settings
 from lib_merge.search.space import SPACE_HINT, parse_space
-from lib_merge.search.spec import Budget, StudySpec, View, parse_budget
+from lib_merge.search.spec import DEFAULT_BUDGET, Budget, StudySpec, View, parse_budget
 from lib_merge.search.storage import need_optuna
 from lib_merge.search.study import StartPoint
 from lib_merge.service.grids import GridBackend
@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 REFERENCES_FOLDER = "references"  # under the data folder: pictures that a score compares with
 SET_ON_THE_SERVER = ("FILE", "ADDRESS")  # what is in the brackets of such scorers
-DEFAULT_BUDGET = "50 trials"
 FIRST_SEED = 1  # where the desk's seed is random: a search draws with the same in every trial
 
 

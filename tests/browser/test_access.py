@@ -17,7 +17,7 @@ AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RECIPE = 'merge-desk recipe 2\nA = "ink.safetensors"\nB = "base.safetensors"\n' + (
     "M = weighted_sum(A, B, alpha = {OUT05: 0.7, *: 0.2})\nsave M, dtype = fp16\n"
 )
-TABS = ("mix", "weights", "grid", "report", "methods", "history")
+TABS = ("mix", "weights", "grid", "search", "report", "methods", "history")
 # what is wrong by axe-core's rules, within what this project draws: what Gradio draws is not ours
 FINDINGS = """() => axe.run({ include: ".merge-desk" }, {
     rules: { "label-content-name-mismatch": { enabled: true }, "target-size": { enabled: true } },
@@ -68,6 +68,12 @@ def show(desk: Desk, tab: str) -> None:
         expect(desk.page.locator(".md-title")).to_be_visible()
     elif tab == "grid":
         expect(desk.part("grid-plan")).to_contain_text("cells")
+    elif tab == "search":
+        expect(desk.part("search-setup")).to_be_visible()
+        desk.page.locator("[data-target=IN]").click()
+        expect(desk.page.locator("[data-space=IN]")).to_be_visible()
+        desk.part("search-add-score-0").select_option("closeness")
+        expect(desk.page.locator("[data-scorer=closeness]")).to_be_visible()
     elif tab == "methods":
         desk.part("methods-query").fill("weighted")
         expect(desk.page.locator("[data-method=weighted_sum]")).to_be_visible()
