@@ -6,9 +6,10 @@ import argparse
 from dataclasses import dataclass
 
 from lib_merge.cli.arguments import threads
-from lib_merge.cli.request import MergeFlags
+from lib_merge.cli.remote import RemoteFlags, add_remote_arguments
 
 AXES = ("x", "y", "z")
+WORKER = "worker"  # in place of A: make cells of a grid that another process has started
 
 
 def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
         "--width", type=int, help="in pixels (default: the size that the model was trained for)"
     )
     parser.add_argument("--height", type=int)
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the sheet: .png or .webp")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the sheet: .png or .webp")
     parser.add_argument("--cells", metavar="DIR", help="folder of the cells (default: OUT.cells)")
     parser.add_argument(
         "--resume", action="store_true", help="continue: keep finished cells, try failed ones again"
@@ -42,10 +43,17 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=threads, help="threads to merge with (default: as many as are useful)"
     )
+    text = "spread the cells over workers by this storage: a SQLite file, a .journal file, a database"
+    parser.add_argument("--workers", metavar="URL", help=text)
+    text = "name of the grid there (default: one of its own; of a worker: every grid in turn)"
+    parser.add_argument("--study", metavar="NAME", help=text)
+    text = "make no cell here, and wait for the workers"
+    parser.add_argument("--only-workers", action="store_true", help=text)
+    add_remote_arguments(parser)
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridCommand(MergeFlags):
+class GridCommand(RemoteFlags):
     """The arguments of `grid`.
 
     x, y, z  axes as text
@@ -53,6 +61,7 @@ class GridCommand(MergeFlags):
     blocks   make the map of effective blocks instead of axes
     plan     print what would be done, and do nothing
     animate  a file for row `row` as an animation, counted from 1
+    workers  the storage of a grid that is spread over workers, None for a grid of this process
     """
 
     x: str | None
@@ -64,7 +73,7 @@ class GridCommand(MergeFlags):
     guidance: float
     width: int | None
     height: int | None
-    output: str
+    output: str | None
     cells: str | None
     resume: bool
     overwrite: bool
@@ -75,7 +84,15 @@ class GridCommand(MergeFlags):
     row: int
     device: str
     threads: int | None
+    workers: str | None
+    study: str | None
+    only_workers: bool
     json: bool
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it makes cells of a grid that another process has started."""
+        return self.models == (WORKER,)
 
     @property
     def axes(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.commands import NOT_WRITTEN
 from lib_merge.cli.grid_arguments import GridCommand
+from lib_merge.cli.grid_workers import run_spread, work_on_grids
 from lib_merge.cli.output import print_json
 from lib_merge.cli.request import ReadMerge, data_folder, read_merge
 from lib_merge.errors import MergeError, OutputError, PlanError, RecipeError, encodable
@@ -40,7 +41,9 @@ def grid(options: GridCommand) -> int:
     from lib_merge.grid.sheet import load_tiles
     from lib_merge.service.grids import run_grid_job
 
-    target = Path(options.output)
+    if options.is_worker:
+        return work_on_grids(options)
+    target = _target(options)
     store = GridStore(Path(options.cells) if options.cells else target.parent / f"{target.stem}.cells")
     try:
         service, backend, plan = _planned(options, target, store)
@@ -68,7 +71,10 @@ def grid(options: GridCommand) -> int:
         tell(done)
 
     try:
-        done = run_grid_job(service, plan, backend, store, tell=note)
+        if options.workers is not None:
+            done = run_spread(options, service, plan, backend, store, note)
+        else:
+            done = run_grid_job(service, plan, backend, store, tell=note)
     except KeyboardInterrupt:
         _write(options, plan, store, target, finished)
         raise
@@ -84,6 +90,18 @@ def grid(options: GridCommand) -> int:
     else:
         print(_render_run(done, plan, target))
     return NOT_WRITTEN if all(cell.record.failed for cell in done.results.values()) else 0
+
+
+def _target(options: GridCommand) -> Path:
+    """The file of the sheet; RecipeError for flags that do not belong together."""
+    if options.output is None:
+        raise RecipeError("a grid needs a file for its sheet", hint="-o grid.png")
+    if options.host is not None:
+        hint = "merge-desk grid worker --workers URL --host ... makes cells there"
+        raise RecipeError("--host is for workers of a grid", hint=hint)
+    if options.workers is None and (options.study is not None or options.only_workers):
+        raise RecipeError("--study and --only-workers belong to --workers", hint="--workers URL")
+    return Path(options.output)
 
 
 def _planned(

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.cli.output import print_json
-from lib_merge.cli.progress import progress_bar
 from lib_merge.cli.remote import connect_remote, read_remote_merge
-from lib_merge.cli.request import ReadMerge, data_folder, folders_of, read_merge
+from lib_merge.cli.request import ReadMerge, data_folder, read_merge
 from lib_merge.cli.search_arguments import SearchCommand
+from lib_merge.cli.standalone import StandaloneOptions, located_files, standalone_backend
 from lib_merge.errors import MergeError, PlanError, RecipeError
-from lib_merge.library.hashes import HashCache
 from lib_merge.recipe import Recipe, parse_recipe, print_recipe, without_hashes
-from lib_merge.service.files import FileResolver, read_headers
 
 if TYPE_CHECKING:
     from lib_merge.search.run import SearchRun, TrialResult
@@ -162,20 +160,9 @@ def _data(options: SearchCommand) -> Path:
 
 
 def _service(options: SearchCommand, files: Mapping[str, Path]) -> tuple[SearchService, SearchBackend]:
-    """The standalone host over the files of the recipe, the first of which is loaded."""
-    from lib_merge.hosts.host import ListedFile
-    from lib_merge.hosts.standalone import StandaloneHost
-    from lib_merge.service.grids import GridBackend
-    from lib_merge.service.merging import MergeService
-
-    data = _data(options)
-    host = StandaloneHost(options.model_folders, output=data, data=data, device=options.device)
-    listed = {file: ListedFile(file, path) for file, path in files.items()}
-    for file in reversed(list(listed.values())):
-        host.add_file(file)
-    host.load(host.checkpoints()[0])
-    service = MergeService(host, threads=options.threads)
-    return service, GridBackend(service, listed)
+    return standalone_backend(
+        options, files, StandaloneOptions(_data(options), options.device, options.threads)
+    )
 
 
 # --- what is printed and written ---
@@ -254,16 +241,6 @@ def _joined(
         remote.backend.describe(recipe)
         service, backend = remote, remote.backend
     else:
-        service, backend = _service(options, _located(options, recipe))
+        service, backend = _service(options, located_files(options, recipe))
     study = load_study(options.storage, options.study, bind_study_space(spec, backend))
     return service, backend, study
-
-
-def _located(options: SearchCommand, recipe: Recipe) -> Mapping[str, Path]:
-    """The files of a recipe in the folders of the flags."""
-    book = HashCache(data_folder(options.data_dir))
-    with progress_bar() as progress:
-        resolver = FileResolver(folders_of(options), book, progress, trust_names=options.trust_names)
-        located = resolver.locate(recipe)
-    read_headers(located.files)
-    return located.files

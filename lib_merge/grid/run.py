@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lib_merge.errors import MergeError, StoppedError
 from lib_merge.grid.axes.read import CellPosition
+from lib_merge.grid.cell import GridCell
 from lib_merge.grid.plan import CellJob, GridPlan, Speeds, drawing_cost
 from lib_merge.grid.store import CellRecord, GridStore
 from lib_merge.live import SwapReport
@@ -127,16 +128,19 @@ def _run_cell(
     stored = store.record(name)
     if stored is not None and not stored.failed:
         return CellResult(job.position, job.labels, name, stored, reused=True)
-    record, picture = _try_cell(job, renderer, progress, broken)
+    record, picture = try_cell(job.cell, renderer, progress, broken)
     store.save_cell(name, record, picture)
     return CellResult(job.position, job.labels, name, record)
 
 
-def _try_cell(
-    job: CellJob, renderer: GridRenderer, progress: Progress, broken: dict[Recipe, str]
+def try_cell(
+    cell: GridCell, renderer: GridRenderer, progress: Progress, broken: dict[Recipe, str]
 ) -> tuple[CellRecord, Picture | None]:
-    """Compute the merge unless it is loaded, and draw; the record holds the problem where that fails."""
-    recipe, drawing = job.cell.recipe, job.cell.drawing
+    """Compute the merge unless it is loaded, and draw; the record holds the problem where that fails.
+
+    broken  failed merges and their problems, which are not tried again
+    """
+    recipe, drawing = cell.recipe, cell.drawing
     merged: SwapReport | None = None
     picture: Picture | None = None
     problem, began = broken.get(recipe, ""), time.perf_counter()

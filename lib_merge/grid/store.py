@@ -157,7 +157,7 @@ class GridStore:
 
     def record(self, name: str) -> CellRecord | None:
         """The record of a cell; None where it was never tried or its picture is missing."""
-        record = self._record_file(name).read_cached(_record)
+        record = self._record_file(name).read_cached(record_from_dict)
         return record if record is not None and (record.failed or self.path(name).is_file()) else None
 
     def path(self, name: str) -> Path:
@@ -269,7 +269,8 @@ def _drawing(data: object) -> DrawSettings:
     return read_settings(expect_object(data), DrawSettings())
 
 
-def _record(data: object) -> CellRecord:
+def record_from_dict(data: object) -> CellRecord:
+    """The record of a dictionary from JSON; ValueError or KeyError for anything else."""
     fields = expect_object(data)
     seconds, nbytes = fields["merge_seconds"], expect_number(fields["nbytes"])
     return CellRecord(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
 BEAT, WORKER, ORIGIN, PROBLEM, GIVEN_BACK = "beat", "worker", "origin", "problem", "given_back"  # of a trial
+DIED = "its worker died"
 NAMESPACE = Path("/proc/self/ns/pid")  # of process ids, on Linux
 
 
@@ -105,7 +106,7 @@ class Claims:
 
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         lost = [trial for trial in running if self._is_lost(trial)]
-        return sum(self.give_back(trial.number, "its worker died") for trial in lost)
+        return sum(self.give_back(trial.number, DIED) for trial in lost)
 
     def give_back(self, number: int, why: str) -> bool:
         """Keep a trial as failed, and let its values wait for a worker; False where it has ended."""
@@ -121,7 +122,8 @@ class Claims:
         except UpdateFinishedTrialError:  # it has ended, or another worker gave it back
             return False
         origin = str(trial.user_attrs.get(ORIGIN, "")) or f"trial {number} again: {why}"
-        self._study.enqueue_trial(trial.params, user_attrs={ORIGIN: origin})
+        point = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        self._study.enqueue_trial(point, user_attrs={ORIGIN: origin})
         return True
 
     def _is_lost(self, trial: FrozenTrial) -> bool:

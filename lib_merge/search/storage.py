@@ -41,14 +41,12 @@ class SqliteConnection(sqlite3.Connection):
         self.execute("PRAGMA synchronous = NORMAL")
 
 
-def need_optuna() -> None:
-    """Import Optuna, and keep its log to warnings; ExtraError where it is not installed."""
+def need_optuna(what: str = "searching") -> None:
+    """Import Optuna, and keep its log to errors; ExtraError where it is not installed, of `what` needs it."""
     try:
         import optuna
     except ImportError as missing:
-        raise ExtraError(
-            f"searching needs {missing.name}, which is not installed", hint=EXTRA_HINT
-        ) from missing
+        raise ExtraError(f"{what} needs {missing.name}, which is not installed", hint=EXTRA_HINT) from missing
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lib_merge.errors import MergeError, OutputError, RecipeError, StoreError, did_you_mean
 from lib_merge.search.bound import BoundSpace
+from lib_merge.search.neighbours import RandomOrder
 from lib_merge.search.ranges import NumberRange
 from lib_merge.search.spec import StudySpec, spec_differences, spec_from_dict, spec_to_dict
 from lib_merge.search.storage import need_optuna, open_storage, storage_errors, without_password
-from lib_merge.search.study import SearchStudy
+from lib_merge.search.study import SearchStudy, distribution
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -105,12 +107,14 @@ def check_same(old: StudySpec, new: StudySpec, name: str) -> None:
 
 
 def _sampler(spec: StudySpec, space: BoundSpace) -> BaseSampler:
-    from lib_merge.search.samplers import make_sampler
+    from lib_merge.search.samplers import make_sampler, random_sampler
 
     stepped = any(
         isinstance(part.values, NumberRange) and part.values.step is not None for part in space.dimensions
     )
-    return make_sampler(spec.sampler, spec.seed, stepped=stepped)
+    distributions = {part.name: distribution(part) for part in space.dimensions}
+    order = RandomOrder(spec.sampler, partial(random_sampler, spec.seed), space, distributions)
+    return make_sampler(spec.sampler, spec.seed, stepped=stepped, number_of=order.number_of)
 
 
 def _pruner(spec: StudySpec) -> BasePruner:

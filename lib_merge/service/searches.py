@@ -17,6 +17,7 @@ from lib_merge.library.history import SEARCHED, Entry, History
 from lib_merge.progress import Progress
 from lib_merge.recipe import parse_recipe
 from lib_merge.search.bound import BoundSpace, bind_space
+from lib_merge.search.neighbours import neighbour_order
 from lib_merge.search.run import Objectives, SearchRun, TrialResult, TrialRunner, draw_model
 from lib_merge.search.scorers.closeness import MODEL_NAMES
 from lib_merge.search.scorers.plugins import all_scorers, make_scorer
@@ -96,7 +97,9 @@ def bind_study_space(spec: StudySpec, backend: SearchBackend) -> BoundSpace:
 
 
 def starting_points(space: BoundSpace, presets: Sequence[str], entries: Sequence[Entry]) -> list[StartPoint]:
-    """The trials that are made first: the recipe, presets, merges of the history with the same files.
+    """The trials that are made first: the recipe, then presets, merges of the history with the same files.
+
+    They are in an order in which neighbours share blocks.
 
     RecipeError for a preset that there is not.
     """
@@ -111,7 +114,8 @@ def starting_points(space: BoundSpace, presets: Sequence[str], entries: Sequence
             continue
         if sorted(other.files) == files:
             starts.append(StartPoint(space.point_of(other), f"history {entry.id}"))
-    return [start for start in starts if start.point]
+    starts = [start for start in starts if start.point]
+    return [starts[index] for index in neighbour_order([start.point for start in starts], space)]
 
 
 def run_search_job(

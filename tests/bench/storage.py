@@ -10,8 +10,6 @@ trials of others.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,8 +21,8 @@ from tests.support.full_size import write_tiny
 from tests.support.grid_host import Bench
 from tests.support.postgres import postgres, programs
 from tests.support.search_bench import SearchBench
+from tests.support.workers import begin, outputs, start_workers
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import sys, time
 from pathlib import Path
@@ -63,25 +61,10 @@ def measure(folder: Path, address: str, workers: int, trials: int, seconds: floa
     bench = Bench(folder / "own", folder / "models")
     study = SearchBench(bench, address).study(name, sampler="tpe", seed=1)
     words = [str(folder / "models"), address, name, str(trials), str(seconds)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder / f"worker{index}"), *words],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(workers)
-    ]
-    for worker in running:
-        assert worker.stdout is not None
-        worker.stdout.readline()
+    running = start_workers(WORKER, [(folder / f"worker{index}", *words) for index in range(workers)])
     began = time.perf_counter()
-    for worker in running:
-        assert worker.stdin is not None
-        worker.stdin.write("begin\n")
-        worker.stdin.flush()
-    shares = [float(worker.communicate()[0]) for worker in running]
+    begin(running)
+    shares = [float(printed) for printed in outputs(running)]
     elapsed = time.perf_counter() - began
     return Measured(len(study.rows()) / elapsed, sum(shares) / len(shares))
 

@@ -138,3 +138,31 @@ def test_what_cannot_be_done_over_http_says_why(
     err = capsys.readouterr().err
     assert said in err
     assert os.environ["MERGE_DESK_PASSWORD"] not in err.replace("me:secret@gpu", "")
+
+
+def test_a_grid_is_made_by_workers_on_this_machine_and_in_a_webui(
+    samples: Path, address: str, capsys: Capture
+) -> None:
+    models = [str(samples / f"{name}.safetensors") for name in ("ink", "pastel")]
+    small = ("--prompt", "a red circle", "--steps", "1", "--width", "32", "--height", "32")
+    arguments = ("grid", *models, *small, "--x", "alpha: 0.25, 0.75", "--y", "seed: 1, 2", "-o", "grid.png")
+    command = [sys.executable, "-m", "lib_merge", *arguments, "--workers", "cells.db", "--only-workers"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as starter:
+        assert starter.stdout is not None
+        line = starter.stdout.readline()
+        assert line.startswith("workers join with: merge-desk grid worker --workers cells.db --study 'grid ")
+        name = line.split("'")[1]
+        worker = ("grid", "worker", "--workers", "cells.db", "--json")
+        assert main([*worker, "--study", name, "--host", address, "--user", "me"]) == 0
+        there = json.loads(capsys.readouterr().out)
+        out, _ = starter.communicate(timeout=120)
+    assert starter.returncode == 0
+    assert there["grids"] == {name: 4}
+    assert "grid.png: 4 of 4 cells, 2 merges" in out
+    assert kept(address)["live"] is None
+    cells = {path.name: path.read_bytes() for path in Path("grid.cells").glob("*.png")}
+    assert len(cells) == 4
+    assert main([*worker, "--models", str(samples)]) == 0
+    assert json.loads(capsys.readouterr().out)["grids"] == {}
+    assert main([*arguments, "--resume", "--json"]) == 0
+    assert {cell["state"] for cell in json.loads(capsys.readouterr().out)["each_cell"]} == {"kept"}

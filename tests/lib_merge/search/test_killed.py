@@ -15,6 +15,7 @@ pytest.importorskip("optuna", reason="the extra `search` (Optuna) is not install
 from lib_merge.search.study import DONE, GIVEN_BACK_STATE, RUNNING
 from tests.support.grid_host import Bench
 from tests.support.search_bench import SearchBench
+from tests.support.workers import begin, outputs, start_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.newest_only]
 ROOT = Path(__file__).parents[3]
@@ -63,26 +64,10 @@ search.run(study, 14, score)
 def test_two_workers_make_every_trial_once(bench: Bench, models: Path, tmp_path: Path) -> None:
     search = SearchBench(bench, str(tmp_path / "search.db"))
     study = search.study(sampler="random")
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", SHARING, str(tmp_path / name), str(models), search.address],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    for worker in workers:
-        worker.communicate(timeout=300)
-        assert worker.returncode == 0
+    words = [(tmp_path / name, models, search.address) for name in ("one", "two")]
+    workers = start_workers(SHARING, words)
+    begin(workers)
+    outputs(workers)
     rows = study.rows()
     assert all(row.state == DONE for row in rows)
     assert 14 <= len(rows) <= 15  # both may take the last one at the same moment

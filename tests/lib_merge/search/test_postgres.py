@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -18,13 +16,13 @@ from lib_merge.search.study import DONE
 from tests.support.grid_host import Bench
 from tests.support.postgres import Postgres, postgres, programs
 from tests.support.search_bench import SearchBench, near_hidden
+from tests.support.workers import begin, outputs, start_workers
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.newest_only,
     pytest.mark.skipif(not programs(), reason="PostgreSQL is not installed: apt-get install postgresql"),
 ]
-ROOT = Path(__file__).parents[3]
 WORKERS, TRIALS = 4, 24
 # works on the study until it has so many trials, and prints the number of each that it ended
 WORKER = """
@@ -58,34 +56,14 @@ def test_four_workers_of_one_study_end_every_trial_once(
     search = SearchBench(bench, server.url)
     study = search.study(name="study", sampler="tpe", seed=1)
     words = [str(models), server.url, str(TRIALS)]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path / f"worker{index}"), *words],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(WORKERS)
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    ended = [list(map(int, worker.communicate()[0].split())) for worker in _released(workers)]
+    workers = start_workers(WORKER, [(tmp_path / f"worker{index}", *words) for index in range(WORKERS)])
+    begin(workers)
+    ended = [list(map(int, printed.split())) for printed in outputs(workers)]
     rows = study.rows()
     assert sorted(number for numbers in ended for number in numbers) == [row.number for row in rows]
     assert all(row.state == DONE for row in rows)
     assert TRIALS <= len(rows) < TRIALS + WORKERS  # those that were at work when the last one was begun
     assert all(numbers for numbers in ended)
-
-
-def _released(workers: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
-    """The same, all told to begin."""
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("begin\n")
-        worker.stdin.flush()
-    return workers
 
 
 def test_a_server_that_is_killed_loses_no_finished_trial_and_the_search_goes_on(
