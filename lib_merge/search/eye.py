@@ -7,7 +7,7 @@ utilities of them, and proposes the next pair: two trials, or one and a point th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,17 @@ import numpy as np
 from lib_merge.errors import RecipeError, StoreError
 from lib_merge.parameters import seed_for
 from lib_merge.search.bound import BoundSpace, Dimension
-from lib_merge.search.preference import Answer, Click, Floats, Preference, best_trial, learn, next_pair
+from lib_merge.search.preference import (
+    Answer,
+    Click,
+    Floats,
+    Preference,
+    best_trial,
+    chance_of_best,
+    learn,
+    next_pair,
+    next_point,
+)
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
 from lib_merge.search.storage import storage_errors, without_password
@@ -56,11 +66,16 @@ class PicturePair:
     point: Point | None = None
 
 
+_State = tuple[tuple[int, ...], tuple[Click, ...]]  # the trials that are drawn, and the clicks
+
+
 class EyeStudy:
-    """A study whose score is the user's eye."""
+    """A study whose score is the user's eye; thread-safe where its study is."""
 
     def __init__(self, study: SearchStudy) -> None:
         self.study = study
+        self._learnt_last: tuple[_State, Preference] | None = None
+        self._best_last: tuple[_State, tuple[int, float]] | None = None
 
     # --- clicks ---
 
@@ -124,6 +139,61 @@ class EyeStudy:
         ]
         return tuple(sorted(likings, key=lambda one: (-one.utility, one.number)))
 
+    def best(self) -> tuple[int, float] | None:
+        """The trial that is liked best, and how probable it is that none of the others is better."""
+        rows = self._drawn()
+        if not rows:
+            return None
+        state = self._state(rows, self.clicks())
+        if self._best_last is None or self._best_last[0] != state:
+            points = self._coordinates(rows)
+            preference = self._learnt(rows, points)
+            index = best_trial(preference, points)
+            self._best_last = state, (rows[index].number, chance_of_best(preference, points, index))
+        return self._best_last[1]
+
+    def next_drawn_pair(self, numbers: Collection[int]) -> tuple[int, int] | None:
+        """The pair of trials among these that tells most; None where all pairs of them were compared."""
+        rows = self._drawn()
+        ready = [place for place, row in enumerate(rows) if row.number in numbers]
+        if len(ready) < 2:
+            return None
+        points = self._coordinates(rows)
+        preference = self._learnt(rows, points)
+        places = {ready_place: n for n, ready_place in enumerate(ready)}
+        compared = [
+            (places[left], places[right])
+            for left, right in self._compared(rows)
+            if left in places and right in places
+        ]
+        pair = next_pair(preference, points[ready], range(len(ready)), compared)
+        return None if pair is None else (rows[ready[pair[0]]].number, rows[ready[pair[1]]].number)
+
+    def next_point(self) -> Point | None:
+        """The point to be drawn ahead of the next clicks; None where the space has no other.
+
+        What was drawn and not compared yet is taken to lose against the best, so that two points that are
+        drawn ahead are not alike.
+        """
+        rows = self._drawn()
+        if not rows:
+            return next(iter(self._candidates(rows)), None)
+        drawn = self._coordinates(rows)
+        best = best_trial(self._learnt(rows, drawn), drawn)
+        seen = {number for click in self.clicks() for number in (click.left, click.right)}
+        expected = [
+            Click(rows[best].number, row.number, "left")
+            for place, row in enumerate(rows)
+            if row.number not in seen and place != best
+        ]
+        candidates = self._candidates(rows, rows[best].point)
+        if not candidates:
+            return None
+        preference = self._learnt(rows, drawn, expected)
+        points = np.concatenate([drawn, coordinates(self.study.space, candidates)])
+        place = next_point(preference, points, range(len(rows)))
+        return None if place is None else candidates[place - len(rows)]
+
     def next_pair(self) -> PicturePair | None:
         """The pair that tells most; None where every pair of this space was compared.
 
@@ -136,9 +206,7 @@ class EyeStudy:
         preference = self._learnt(rows, drawn)
         candidates = self._candidates(rows, rows[best_trial(preference, drawn)].point)
         points = np.concatenate([drawn, coordinates(self.study.space, candidates)])
-        index = {row.number: place for place, row in enumerate(rows)}
-        compared = [(index[click.left], index[click.right]) for click in self.clicks()]
-        pair = next_pair(preference, points, range(len(rows)), compared)
+        pair = next_pair(preference, points, range(len(rows)), self._compared(rows))
         if pair is None:
             return None
         left, right = (rows[place].number if place < len(rows) else None for place in pair)
@@ -162,10 +230,25 @@ class EyeStudy:
     def _coordinates(self, rows: Sequence[TrialRow]) -> Floats:
         return coordinates(self.study.space, [row.point for row in rows])
 
-    def _learnt(self, rows: Sequence[TrialRow], points: Floats) -> Preference:
+    def _state(self, rows: Sequence[TrialRow], clicks: tuple[Click, ...]) -> _State:
+        return tuple(row.number for row in rows), clicks
+
+    def _compared(self, rows: Sequence[TrialRow]) -> list[tuple[int, int]]:
+        """The pairs that were compared, by the places of their trials."""
         index = {row.number: place for place, row in enumerate(rows)}
-        clicks = [Click(index[one.left], index[one.right], one.answer) for one in self.clicks()]
-        return learn(points, clicks)
+        return [(index[click.left], index[click.right]) for click in self.clicks()]
+
+    def _learnt(self, rows: Sequence[TrialRow], points: Floats, expected: Sequence[Click] = ()) -> Preference:
+        """What the clicks say, and those that are expected; computed once for the same."""
+        state = self._state(rows, (*self.clicks(), *expected))
+        last = self._learnt_last
+        if last is not None and last[0] == state:
+            return last[1]
+        index = {row.number: place for place, row in enumerate(rows)}
+        preference = learn(points, [Click(index[one.left], index[one.right], one.answer) for one in state[1]])
+        if not expected:
+            self._learnt_last = state, preference
+        return preference
 
     def _candidates(self, rows: Sequence[TrialRow], centre: Point | None = None) -> list[Point]:
         """Points that are no trial yet, anywhere and near the centre."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Literal, get_args
 
 import numpy as np
@@ -44,6 +44,7 @@ SETTLED = 1e-9  # the change of the log posterior below which it has converged
 JITTER = 1e-6  # of the kernel's diagonal: two trials may have the same weights
 LIKELY_BEST = 24  # trials with the highest upper bound, whose pairs are looked at
 NODES = 24  # of the Gauss-Hermite quadrature
+SAMPLES = 4000  # of the posterior: a chance has an error of a percent
 
 
 @dataclass(frozen=True)
@@ -171,34 +172,42 @@ def _log_posterior(utility: Floats, prior: Floats, clicks: Sequence[Click]) -> f
 
 def log_likelihood(utility: Floats, clicks: Sequence[Click]) -> float:
     """The log probability of all answers, where trial i has the utility f_i."""
-    total = 0.0
-    for click in clicks:
-        left, right = utility[click.left], utility[click.right]
-        half = (left - right) / 2
-        won = {"left": half, "right": -half}.get(click.answer, np.log(TIE_PARAMETER))
-        total += won - np.logaddexp(np.logaddexp(half, -half), np.log(TIE_PARAMETER))
-        if click.answer == "both bad":
-            total -= np.logaddexp(0, left) + np.logaddexp(0, right)
+    left, right, answers = _columns(clicks)
+    half = (utility[left] - utility[right]) / 2
+    tie = np.log(TIE_PARAMETER)
+    won = np.where(answers == "left", half, np.where(answers == "right", -half, tie))
+    total = (won - np.logaddexp(np.logaddexp(half, -half), tie)).sum()
+    bad = answers == "both bad"
+    for trials in (left[bad], right[bad]):
+        total -= np.logaddexp(0, utility[trials]).sum()
     return float(total)
 
 
 def likelihood_slopes(utility: Floats, clicks: Sequence[Click]) -> tuple[Floats, Floats]:
     """The gradient of the log likelihood (n), and its negative Hessian (n x n), positive semidefinite."""
+    left, right, answers = _columns(clicks)
     slope, curvature = np.zeros(len(utility)), np.zeros((len(utility), len(utility)))
-    for click in clicks:
-        i, j = click.left, click.right
-        p_left, p_right = answer_probabilities(utility[i] - utility[j])[[0, 2]]
-        mean = (p_left - p_right) / 2
-        pull = {"left": 0.5, "right": -0.5}.get(click.answer, 0.0) - mean
-        bend = (p_left + p_right) / 4 - mean**2  # the variance of -1/2, 0, 1/2
-        slope[[i, j]] += (pull, -pull)
-        curvature[np.ix_([i, j], [i, j])] += bend * np.array([[1, -1], [-1, 1]])
-        if click.answer == "both bad":
-            for k in (i, j):
-                high = 1 / (1 + np.exp(-utility[k]))
-                slope[k] -= high
-                curvature[k, k] += high * (1 - high)
+    p_left, _, p_right = answer_probabilities(utility[left] - utility[right])
+    mean = (p_left - p_right) / 2
+    pull = np.where(answers == "left", 0.5, np.where(answers == "right", -0.5, 0.0)) - mean
+    bend = (p_left + p_right) / 4 - mean**2  # the variance of -1/2, 0, 1/2
+    np.add.at(slope, left, pull)
+    np.add.at(slope, right, -pull)
+    for one, other, sign in ((left, left, 1), (right, right, 1), (left, right, -1), (right, left, -1)):
+        np.add.at(curvature, (one, other), sign * bend)
+    bad = answers == "both bad"
+    for trials in (left[bad], right[bad]):
+        high = 1 / (1 + np.exp(-utility[trials]))
+        np.add.at(slope, trials, -high)
+        np.add.at(curvature, (trials, trials), high * (1 - high))
     return slope, curvature
+
+
+def _columns(clicks: Sequence[Click]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.str_]]:
+    """Both trials and the answer of each click."""
+    left = np.array([click.left for click in clicks], dtype=np.intp)
+    right = np.array([click.right for click in clicks], dtype=np.intp)
+    return left, right, np.array([click.answer for click in clicks], dtype=np.str_)
 
 
 def answer_probabilities(difference: Floats | float) -> Floats:
@@ -247,6 +256,28 @@ def next_pair(
         for pair in combinations(likely, 2)
         if pair not in done and (pair[0] in ready or pair[1] in ready)
     ]
+    return _most_telling(means, covariance, pairs)
+
+
+def next_point(preference: Preference, points: Floats, ready: Collection[int]) -> int | None:
+    """The point that is to be made next: whose comparison with one that is ready tells most.
+
+    See `next_pair`; None where all points are ready.
+    """
+    check_points(points)
+    means, covariance = preference.utilities(points)
+    bounds = means + np.sqrt(np.maximum(np.diag(covariance), 0))
+    order = [int(index) for index in np.argsort(-bounds, kind="stable")]
+    there = [index for index in order if index in ready][:LIKELY_BEST]
+    fresh = [index for index in order if index not in ready][:LIKELY_BEST]
+    pair = _most_telling(means, covariance, list(product(there, fresh)))
+    return next((index for index in pair or () if index not in ready), None)
+
+
+def _most_telling(
+    means: Floats, covariance: Floats, pairs: Sequence[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """The pair whose answer tells most, the one of the higher expected utility first."""
     if not pairs:
         return None
     left, right = [a for a, _ in pairs], [b for _, b in pairs]
@@ -254,6 +285,15 @@ def next_pair(
     gains = information(means[left] - means[right], np.sqrt(np.maximum(variances, 0)))
     a, b = pairs[int(np.argmax(gains))]
     return (a, b) if means[a] >= means[b] else (b, a)
+
+
+def chance_of_best(preference: Preference, points: Floats, index: int) -> float:
+    """How probable it is that none of these points has a higher utility than one of them."""
+    means, covariance = preference.utilities(points)
+    values, vectors = np.linalg.eigh((covariance + np.transpose(covariance)) / 2)
+    random = np.random.default_rng(len(points)).standard_normal((SAMPLES, len(points)))
+    drawn = means + random @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    return float((drawn.max(axis=1) <= drawn[:, index]).mean())
 
 
 def best_trial(preference: Preference, points: Floats) -> int:

@@ -13,6 +13,7 @@ from lib_merge.errors import RecipeError, StoreError
 from lib_merge.search.eye import EYE, EyeStudy, PicturePair, coordinates
 from lib_merge.search.preference import Click
 from lib_merge.search.scorers.scorer import ScorerContext
+from lib_merge.search.study import StartPoint
 from tests.support.grid_host import Bench
 from tests.support.search_bench import HIDDEN, SearchBench, sqlite
 
@@ -115,6 +116,47 @@ def test_a_small_space_ends_when_every_pair_was_compared(bench: Bench, tmp_path:
         user.eye.add(Click(left, right, "left"))
     assert user.eye.next_pair() is None
     assert len(user.eye.study.rows()) == 3
+
+
+def test_a_pair_of_drawn_trials_is_proposed_without_drawing_until_all_were_compared(user: User) -> None:
+    user.draw(3)
+    assert user.eye.next_drawn_pair([0]) is None
+    pairs: set[frozenset[int]] = set()
+    while (pair := user.eye.next_drawn_pair([0, 1, 2])) is not None:
+        assert frozenset(pair) not in pairs
+        pairs.add(frozenset(pair))
+        user.eye.add(Click(*pair, "neither"))
+    assert len(pairs) == 3
+    assert len(user.eye.study.rows()) == 3
+
+
+def test_points_that_are_drawn_ahead_are_new_and_not_alike(user: User) -> None:
+    user.draw(3)
+    user.eye.add(Click(0, 1, "left"))
+    points: list[dict[str, float]] = []
+    for _ in range(2):
+        point = user.eye.next_point()
+        assert point is not None
+        assert dict(point) not in [dict(row.point) for row in user.eye.study.rows()]
+        points.append({name: float(value) for name, value in point.items()})
+        user.eye.study.enqueue([StartPoint(point, "ahead")])
+        user.draw()
+    assert max(abs(points[0][name] - points[1][name]) for name in points[0]) > 0.1
+
+
+def test_the_best_trial_is_surer_the_more_clicks_say_so(user: User) -> None:
+    assert user.eye.best() is None
+    user.draw(3)
+    chances: list[float] = []
+    for _ in range(4):
+        user.eye.add(Click(2, 0, "left"))
+        user.eye.add(Click(2, 1, "left"))
+        best = user.eye.best()
+        assert best is not None
+        assert best[0] == 2
+        chances.append(best[1])
+    assert chances == sorted(chances)
+    assert 0.4 < chances[0] < chances[-1] < 1
 
 
 @pytest.mark.slow
