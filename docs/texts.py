@@ -98,6 +98,18 @@ WORDS = (
     *("the seeds are the same in every trial", "numbers of at least 0", "the penalty cannot be {penalty}"),
     *("the sampler's seed cannot be {seed}", "the time limit of a trial is above 0 seconds"),
     "trials of {views} pictures cannot be pruned after {prune_after}",
+    *(
+        "your eye is a score of its own",
+        "'eye', and no other",
+        "your eye compares whole trials",
+        "no pruning",
+    ),
+    *(
+        "your eye sees every picture",
+        "no held-out prompts",
+        "{goal} clicks are done",
+        "every pair was compared",
+    ),
 )
 # the modules that put texts together for the page, beside those of desk
 MODULES = (

@@ -313,8 +313,8 @@
         }),
         make("div", { class: "md-queue", "data-part": "search-queue" }),
         make("div", { "data-part": "search-recipe" }),
-        make("div", { class: "md-search-result" }, list.drawBest(), list.draw()),
         eyePlace,
+        make("div", { class: "md-search-result" }, list.drawBest(), list.draw()),
         drawingsPlace,
       );
       eye?.draw(eyePlace);

@@ -97,6 +97,32 @@ declare namespace Desk {
     effects: Effects;
     notes: string[];
   }
+  interface EyeClick {
+    left: number;
+    right: number;
+    answer: "left" | "right" | "neither" | "both bad";
+    clicks: number;
+    pictures: number[];
+  }
+  interface EyePictures {
+    number: number;
+    urls: string[];
+  }
+  interface EyeSeen {
+    pictures: number[];
+  }
+  interface EyeView {
+    running: boolean;
+    clicks: number;
+    goal: number;
+    drawn: number;
+    left: number;
+    right: number;
+    ahead: number;
+    best: number;
+    chance: number;
+    trials: EyePictures[];
+  }
   interface FaderAction {
     label: string;
     action: string;
@@ -787,6 +813,9 @@ declare namespace Desk {
     "search.take": TrialNumber;
     "search.picture": TrialNumber;
     "search.reference": ReferenceInput;
+    "search.eye": EyeSeen;
+    "search.eye_click": EyeClick;
+    "search.eye_back": EyeSeen;
     "history.list": HistoryQuery;
     "history.star": HistoryStar;
     "history.rename": HistoryName;
@@ -873,6 +902,9 @@ declare namespace Desk {
     "search.take": CellSetup;
     "search.picture": TrialPicture;
     "search.reference": ReferenceName;
+    "search.eye": EyeView;
+    "search.eye_click": EyeView;
+    "search.eye_back": EyeView;
     "history.list": HistoryResult;
     "history.star": HistoryResult;
     "history.rename": HistoryResult;

@@ -56,8 +56,7 @@ interface MergeDesk {
   searchScoreView: typeof import("../javascript/view_search_score.js");
   searchFields: typeof import("../javascript/view_search_fields.js");
   searchTrials: typeof import("../javascript/view_search_trials.js");
-  /** The comparison of two pictures, where its script is there. */
-  searchEye?: { create: (page: SearchPartPage) => SearchPart };
+  searchEye: typeof import("../javascript/view_search_eye.js");
   reportDrawing: typeof import("../javascript/view_report_drawing.js");
   reportResult: typeof import("../javascript/view_report_result.js");
   searchShapes: typeof import("../javascript/search_shapes.js");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ def search(options: SearchCommand) -> int:
     need_optuna()
     remote = connect_remote(options, _data(options))
     service, backend, study = _joined(options, remote) if options.is_worker else _opened(options, remote)
+    _check_eye(study.spec.objectives)
     budget = parse_budget(options.budget or study.budget or DEFAULT_BUDGET)
     if not options.is_worker:
         study.budget = str(budget)
@@ -105,6 +106,7 @@ def _spec(options: SearchCommand, request: ReadMerge) -> StudySpec:
     from lib_merge.search.space import SPACE_HINT, parse_space
     from lib_merge.search.spec import StudySpec, parse_budget
 
+    _check_eye(options.objectives)
     problems: list[MergeError] = []
     if not options.space:
         problems.append(RecipeError("a search needs a space", hint=f"--space: {SPACE_HINT}"))
@@ -138,6 +140,15 @@ def _spec(options: SearchCommand, request: ReadMerge) -> StudySpec:
         prune_after=options.prune_after,
         time_limit=options.time_limit,
     )
+
+
+def _check_eye(objectives: Sequence[str]) -> None:
+    """RecipeError where pictures are to be compared by a user, who is at the desk."""
+    from lib_merge.search.spec import EYE_SCORE
+
+    if EYE_SCORE in objectives:
+        what = f"the score '{EYE_SCORE}' is your own: you compare pictures on the desk"
+        raise RecipeError(what, hint="another score here, or the tab Search of the desk")
 
 
 def _with_hashes(request: ReadMerge) -> Recipe:

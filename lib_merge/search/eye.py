@@ -29,6 +29,7 @@ from lib_merge.search.preference import (
 )
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
+from lib_merge.search.spec import EYE_SCORE
 from lib_merge.search.storage import storage_errors, without_password
 from lib_merge.search.study import SearchStudy, StartPoint, TrialRow
 from lib_merge.search.summary import done_trials
@@ -328,4 +329,4 @@ def _make_eye(argument: str, context: ScorerContext) -> Scorer:
     return _NoScore()
 
 
-EYE = ScorerKind("eye", "your own eye: pictures are compared in pairs", _make_eye)
+EYE = ScorerKind(EYE_SCORE, "your eye: you compare pictures in pairs", _make_eye)

@@ -292,7 +292,7 @@ def chance_of_best(preference: Preference, points: Floats, index: int) -> float:
     means, covariance = preference.utilities(points)
     values, vectors = np.linalg.eigh((covariance + np.transpose(covariance)) / 2)
     random = np.random.default_rng(len(points)).standard_normal((SAMPLES, len(points)))
-    drawn = means + random @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    drawn: Floats = means + random @ (vectors * np.sqrt(np.maximum(values, 0))).T
     return float((drawn.max(axis=1) <= drawn[:, index]).mean())
 
 

@@ -17,6 +17,8 @@ SPEC_VERSION = 1
 MOST_PICTURES = 1000  # of one trial
 MOST_OBJECTIVES = 2
 DEFAULT_BUDGET = "50 trials"
+EYE_SCORE = "eye"  # the user's own
+EYE_TERM = re.compile(rf"(^|[\s+*-]){EYE_SCORE}(?=[\s+-]|$)")
 BUDGET_PART = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>(?:trials?|minutes?|min)?)")
 BUDGET_SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 SAMPLER_TITLES: Mapping[str, str] = {
@@ -132,6 +134,14 @@ class StudySpec:
         refuse(
             len(self.objectives) > MOST_OBJECTIVES, "a search has two objectives at most", "a sum of scorers"
         )
+        by_eye = any(EYE_TERM.search(text) for text in self.objectives)
+        refuse(
+            by_eye and self.objectives != (EYE_SCORE,),
+            "your eye is a score of its own",
+            "'eye', and no other",
+        )
+        refuse(by_eye and self.prune_after > 0, "your eye compares whole trials", "no pruning")
+        refuse(by_eye and bool(self.held_out), "your eye sees every picture", "no held-out prompts")
         several = len(self.objectives) > 1
         refuse(several and self.sampler == "cma-es", "cma-es searches for one objective", "tpe, or one sum")
         refuse(several and self.prune_after > 0, "trials of two objectives are not pruned", "prune after 0")

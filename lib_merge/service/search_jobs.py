@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lib_merge.errors import MergeError, OutputError, RecipeError
@@ -24,6 +25,7 @@ from lib_merge.search.spec import DEFAULT_BUDGET, Budget, parse_budget
 from lib_merge.search.studies import create_study, has_study, load_study, read_spec, study_names
 from lib_merge.search.study import DONE, GIVEN_BACK_STATE, RUNNING, WAITING, SearchStudy, TrialRow
 from lib_merge.search.summary import done_trials
+from lib_merge.service.eye_searches import EyeSearch, is_eye
 from lib_merge.service.grids import GridBackend
 from lib_merge.service.job_queue import JobQueue, Turn
 from lib_merge.service.merging import MergeService
@@ -255,10 +257,18 @@ class Searches:
                 log.warning("%s", problem)
 
         self.failure = None
-        self.job = SearchJob(
+        by_eye = is_eye(there.study.spec)
+        if by_eye:  # it waits for clicks, and the queue does not wait for it
+            turn.end()
+        kind = (
+            partial(EyeSearch, has_picture=lambda number: there.pictures.count(number) > 0)
+            if by_eye
+            else SearchJob
+        )
+        self.job = kind(
             self._service, there.study, there.backend, budget, on_trial=keep, folder=self.planner.references
         )
-        self.job.start(task, lambda stopped: turn.end(stopped=stopped))
+        self.job.start(task, lambda stopped: None if by_eye else turn.end(stopped=stopped))
 
     def _load(self, name: str) -> OpenStudy:
         """A study of the storage, whose files are found by name and hash."""

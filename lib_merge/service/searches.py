@@ -293,16 +293,7 @@ class SearchJob:
 
     def _run(self, task: str, ended: OnSearchEnd) -> None:
         try:
-            run = run_search_job(
-                self.service,
-                self.study,
-                self.backend,
-                self.budget,
-                task=task,
-                on_trial=self._keep,
-                stopped=self._is_stopping,
-                folder=self.folder,
-            )
+            run = self._search(task)
             self.waiting = run.stopped and not self._stop.is_set()
             self.end_message = self._how_it_ended(run)
         except Exception as error:  # the status reports it
@@ -311,6 +302,19 @@ class SearchJob:
             self.end_message = "This search ended with an error; its finished trials are kept."
         self._in_job.clear()
         ended(self._stop.is_set() or self._pause.is_set())
+
+    def _search(self, task: str) -> SearchRun:
+        """Make trials until the budget is spent or the user ends it; within the thread."""
+        return run_search_job(
+            self.service,
+            self.study,
+            self.backend,
+            self.budget,
+            task=task,
+            on_trial=self._keep,
+            stopped=self._is_stopping,
+            folder=self.folder,
+        )
 
     def _keep(self, result: TrialResult) -> None:
         self.results.append(result)

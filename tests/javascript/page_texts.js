@@ -74,7 +74,7 @@ const SILENT_VARIABLES =
   /^(style|side|d|place|key|start|normal|HOST_LISTS|OURS|KEPT|kind|between|name|OF_BLOCKS|PRESETS|TEXT_FIELDS)$/;
 /** What only looks like a text: values of fields, selectors; and what WORDS says better. */
 const SILENT_TEXTS =
-  /^(my-mix|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|\((but|no effect:) .*|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\}|by level|OUT04-.*)$/;
+  /^(my-mix|both bad|\{indexOf\}.*|the picture follows when you release it|then Generate|1 slider|\{slots\} sliders|\((but|no effect:) .*|payloads|\.md-.*|input, textarea|\{LIST_WORDS.*|\{word\}.*|(uniform|normal)\(.*|\{low\} to \{high\}|by level|OUT04-.*)$/;
 /** Single words that are shown through a table of words. @type {Record<string, string[]>} */
 const WORDS = {
   "picture_changes.js": [

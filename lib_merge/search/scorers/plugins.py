@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_merge.errors import MergeError, RecipeError, did_you_mean
+from lib_merge.search.eye import EYE
 from lib_merge.search.scorers.clip import clip_kinds
 from lib_merge.search.scorers.closeness import CLOSENESS
 from lib_merge.search.scorers.http_hook import HTTP_HOOK
@@ -51,7 +52,7 @@ class FunctionScorer:
 
 def builtin_scorers() -> tuple[ScorerKind, ...]:
     """The scorers that come with Merge Desk."""
-    return (*statistic_kinds(), CLOSENESS, *clip_kinds(), HTTP_HOOK)
+    return (*statistic_kinds(), CLOSENESS, *clip_kinds(), HTTP_HOOK, EYE)
 
 
 def all_scorers(data: Path | None) -> Mapping[str, ScorerKind]:

@@ -162,6 +162,10 @@ def test_what_is_asked_while_another_event_is_under_way_waits_in_no_queue(wiring
         "mix.picture",
         "report.progress",
         "report.stop",
+        "search.eye",
+        "search.eye_click",
+        "search.eye_back",
+        "history.save",
     ]
 
 

@@ -8,7 +8,7 @@ from lib_merge.desk.protocol import endpoints_of
 from lib_merge.desk.route import routes_of
 from lib_merge.desk.tab import Binding, Page, Tab
 from lib_merge.desk.tabs.grid.tab import setup_binding
-from lib_merge.desk.tabs.search import api, handlers
+from lib_merge.desk.tabs.search import api, eye, handlers
 
 
 def _build(page: Page) -> Mapping[str, Binding]:
@@ -16,4 +16,4 @@ def _build(page: Page) -> Mapping[str, Binding]:
     return {"search.take": setup_binding(page)}
 
 
-SEARCH_TAB = Tab("search", "Search", endpoints_of(handlers), routes_of(api), _build)
+SEARCH_TAB = Tab("search", "Search", (*endpoints_of(handlers), *endpoints_of(eye)), routes_of(api), _build)

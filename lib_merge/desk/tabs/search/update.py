@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lib_merge.desk.common import data_url, problem_of
 from lib_merge.desk.tabs.search.view import DimensionView, SearchUpdate, TrialView
 from lib_merge.errors import MergeError
 from lib_merge.search.bound import Dimension
+from lib_merge.search.eye import EyeStudy
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.study import RUNNING, WAITING, TrialRow
 from lib_merge.search.summary import best_row, dimension_importances, pareto_front
 from lib_merge.search.targets import SlotTarget
+from lib_merge.service.eye_searches import EyeSearch, is_eye
 from lib_merge.service.search_jobs import OpenStudy, Searches, progress_text
 from lib_merge.service.search_pictures import TrialPictures
 from lib_merge.service.search_plans import options_of_study
+from lib_merge.service.searches import SearchJob
 
 MOST_TRIALS = 60  # in one response
 
@@ -33,9 +37,10 @@ def study_update(searches: Searches, *, study: str = "", first: int = 0) -> Sear
     if there is None:
         return SearchUpdate(problem=problem_of(failure) if failure else None)
     rows = there.study.rows()
-    start = first if study == there.study.name else 0
+    likings = _likings(there, job)  # change with every click, so that all trials are sent
+    start = first if study == there.study.name and likings is None else 0
     fresh = rows[start : start + MOST_TRIALS]
-    best = best_row(rows)
+    best = best_row(rows) if likings is None else None
     is_own = job is not None and job.study is there.study
     running = is_own and job is not None and job.running
     budget = there.study.budget
@@ -51,18 +56,37 @@ def study_update(searches: Searches, *, study: str = "", first: int = 0) -> Sear
         objectives=spec.objectives,
         dimensions=tuple(map(_dimension, there.study.space.dimensions)),
         first=start,
-        trials=tuple(_trial(row, there.pictures) for row in fresh),
+        trials=tuple(_trial(_liked(row, likings), there.pictures) for row in fresh),
         more=start + len(fresh) < len(rows),
-        best=-1 if best is None else best.number,
+        best=next(iter(likings or ()), -1 if best is None else best.number),
         front=tuple(row.number for row in pareto_front(rows)) if len(spec.objectives) > 1 else (),
         importances=_importances(there, rows),
     )
+
+
+def _likings(there: OpenStudy, job: SearchJob | None) -> Mapping[int, float] | None:
+    """Trial -> how well it is liked, the best one first; None where the score is not the eye."""
+    if not is_eye(there.study.spec):
+        return None
+    own = isinstance(job, EyeSearch) and job.study is there.study
+    eye = job.eye if own and isinstance(job, EyeSearch) else EyeStudy(there.study)
+    return {liking.number: liking.utility for liking in eye.likings()}
+
+
+def _liked(row: TrialRow, likings: Mapping[int, float] | None) -> TrialRow:
+    """A trial with its liking as its score."""
+    if likings is None or row.number not in likings:
+        return row
+    utility = (likings[row.number],)
+    return replace(row, values=utility, scores=utility)
 
 
 def _message(there: OpenStudy, rows: tuple[TrialRow, ...], searches: Searches) -> str:
     job = searches.job
     if job is None or job.study is not there.study:
         return f"{sum(row.state not in (RUNNING, WAITING) for row in rows)} trials of an earlier search."
+    if isinstance(job, EyeSearch) and job.running:
+        return ""  # the clicks are counted below the pictures
     if job.running:
         return progress_text(rows, job.budget, job.minutes)
     return job.end_message
