@@ -73,7 +73,7 @@ class EyeView:
 
 
 @action("search.eye", queued=False, status=False)
-def look(service: Services, action: Action[EyeSeen]) -> EyeView:
+def eye(service: Services, action: Action[EyeSeen]) -> EyeView:
     """The pair to compare."""
     return _view(service, action.data.pictures)
 
