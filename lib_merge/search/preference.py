@@ -292,8 +292,9 @@ def chance_of_best(preference: Preference, points: Floats, index: int) -> float:
     means, covariance = preference.utilities(points)
     values, vectors = np.linalg.eigh((covariance + np.transpose(covariance)) / 2)
     random = np.random.default_rng(len(points)).standard_normal((SAMPLES, len(points)))
-    drawn: Floats = means + random @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    return float((drawn.max(axis=1) <= drawn[:, index]).mean())
+    scaled: Floats = np.asarray(vectors * np.sqrt(np.maximum(values, 0)), dtype=np.float64)
+    drawn: Floats = np.add(means, np.matmul(random, np.transpose(scaled)))
+    return float(np.mean(np.max(drawn, axis=1) <= drawn[:, index]))
 
 
 def best_trial(preference: Preference, points: Floats) -> int:

@@ -79,7 +79,7 @@ def eye(service: Services, action: Action[EyeSeen]) -> EyeView:
 
 
 @action("search.eye_click", queued=False, status=False)
-def click(service: Services, action: Action[EyeClick]) -> EyeView:
+def eye_click(service: Services, action: Action[EyeClick]) -> EyeView:
     """Keeps which of two pictures is better, and brings the next pair."""
     data = action.data
     _running(service).answer(data.left, data.right, data.answer, data.clicks)
@@ -87,7 +87,7 @@ def click(service: Services, action: Action[EyeClick]) -> EyeView:
 
 
 @action("search.eye_back", queued=False, status=False)
-def back(service: Services, action: Action[EyeSeen]) -> EyeView:
+def eye_back(service: Services, action: Action[EyeSeen]) -> EyeView:
     """Takes the last click back, and brings its pair again."""
     _running(service).take_back()
     return _view(service, action.data.pictures)
