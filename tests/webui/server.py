@@ -222,8 +222,13 @@ class WebUI:
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait(20)
+                self.kill()
+
+    def kill(self) -> None:
+        """Ends it as a crash does."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(20)
 
     def log(self) -> str:
         return (self._folder / "log.txt").read_text(encoding="utf-8", errors="replace")
