@@ -98,6 +98,7 @@ def test_a_trial_is_taken_to_the_desk_and_undone(desk: Desk) -> None:
 
 def test_a_search_is_stopped_and_its_trials_are_kept(desk: Desk) -> None:
     desk.page.locator("#merge_desk_tab_search-button").click()
+    desk.page.get_by_text("What to search, and by which score").click()
     field(desk, "trials").fill("500")
     desk.act("search-go").click()
     expect(trials(desk)).not_to_have_count(6, timeout=DRAWN)
