@@ -73,7 +73,13 @@ AGAIN = ("--reruns=1", "-raR")
 # two for the tests in a browser, after all others: each of them is a page, a server and a browser already
 RUNS = {
     "pytest": (*SEVERAL, "-m", "not browser"),
-    "pytest, in a browser": ("--numprocesses=2", "--dist=loadfile", *AGAIN, "-m", "browser"),
+    "pytest, in a browser": (
+        "--numprocesses=2",
+        "--dist=loadfile",
+        *AGAIN,
+        "-m",
+        "browser and not other_gradio",
+    ),
 }
 NODE_MODULES = ROOT / "node_modules"
 NODE_FILES = (".npmrc", "package.json", "package-lock.json")  # what it is made from

@@ -135,7 +135,7 @@ NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "pag
 # whose errors do not come to the page: those of flags, of HTTP, of the library's callers, and of rare formats
 NOT_ON_THE_PAGE = re.compile(
     r"(cli/|api\.py|schema|registry|clip_tokenizer|methods/|json_data|service/request|hosts/a1111|rebasin/options"
-    r"|search/(eye|preference)"  # the page does not compare pictures in pairs yet
+    r"|search/preference"  # its callers are ours
     r"|desk/(api|http_guard|serve|static|protocol|languages)|architectures/(aliases|openclip|layouts|__init__)"
     r"|checkpoint/(legacy|pickle|state|metadata|hashes|layout)|recipe/(model|imports|reading|adjust|alignment)"
     r"|execute/__init__)"

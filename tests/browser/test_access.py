@@ -69,7 +69,7 @@ def show(desk: Desk, tab: str) -> None:
     elif tab == "grid":
         expect(desk.part("grid-plan")).to_contain_text("cells")
     elif tab == "search":
-        expect(desk.part("search-setup")).to_be_visible()
+        expect(desk.part("search-wrong")).to_contain_text("2 things are missing")
         desk.page.locator("[data-target=IN]").click()
         expect(desk.page.locator("[data-space=IN]")).to_be_visible()
         desk.part("search-add-score-0").select_option("closeness")

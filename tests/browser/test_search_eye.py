@@ -94,6 +94,7 @@ def test_thirty_clicks_with_three_wrong_ones_move_the_best_toward_what_the_user_
     expect(desk.part("eye")).to_be_focused()
     for count in range(CLICKS):
         if count == 5:
+            expect(desk.part("eye-clicks")).to_contain_text(f"5 of {CLICKS} clicks")
             use_the_tab_mix(user)
         if count == 8:
             desk.page.keyboard.press("Backspace")
