@@ -78,7 +78,7 @@ RUNS = {
         "--dist=loadfile",
         *AGAIN,
         "-m",
-        "browser and not other_gradio",
+        "browser and not not_seen",
     ),
 }
 NODE_MODULES = ROOT / "node_modules"

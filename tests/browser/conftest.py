@@ -19,7 +19,7 @@ from tests.support.gradio_env import python_with_gradio
 
 HERE = Path(__file__).parent
 # modules whose tests of faults were seen to pass on the Gradios of WebUIs; those of the others are marked
-# `other_gradio`, and run only where that is asked for
+# `not_seen`, and run only where that is asked for
 SEEN = ("test_first_hour", "test_history")
 OPEN_FAULT = "test_tab_closes_the_list_that_it_leaves", "4.40.0"  # its lists stay open there: to be mended
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             version = callspec.params.get("gradio", CURRENT) if callspec else CURRENT
             is_seen = item.path.stem in SEEN and (getattr(item, "originalname", ""), version) != OPEN_FAULT
             if version != CURRENT and not is_seen:
-                item.add_marker(pytest.mark.other_gradio)
+                item.add_marker(pytest.mark.not_seen)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
