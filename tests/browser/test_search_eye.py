@@ -12,7 +12,6 @@ pytest.importorskip("optuna", reason="the extra `search` (Optuna) is not install
 
 from tests.browser.driver import DRAWN, Desk, expect
 
-pytestmark = pytest.mark.not_seen  # no run has come to its end yet
 CLICKS = 30
 WRONG = (6, 16, 26)  # every tenth click is a mistake
 LIKED = {"IN": 0.8, "OUT": 0.2}  # what the user prefers without knowing it
