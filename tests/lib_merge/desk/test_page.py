@@ -134,6 +134,7 @@ def test_what_sets_lists_is_followed_by_the_state_that_they_settle_in(wiring: di
         "mix_resume",
         "mix_set_up",
         "grid_load_cell",
+        "search_take",
         "history_load",
         "history_paste",
     ]

@@ -27,6 +27,10 @@ MIX = {"parameters": FADERS, "engaged": "merge-1"}
 PRESET = {"name": "mine", "family": "sd1"}
 GRID = {"parameters": FADERS, "axes": {"x": ["alpha", "0, 1"], "y": ["seed", "1-3"]}}
 ENTRY = {"query": "ink", "starred": True, "id": 1}
+SEARCH = {
+    "parameters": FADERS,
+    "options": {"space": "OUT: 0..1", "score": ["statistics"], "budget": "2 trials"},
+}
 COMPARED = {"reference": "a", "models": ["b"], "kind": "weights", "base": "a", "seed": None}
 # what the page sends with each action, where it sends something
 SENT: Mapping[str, Mapping[str, object]] = {
@@ -69,9 +73,19 @@ SENT: Mapping[str, Mapping[str, object]] = {
     "history.paste": {"text": "ink", "picture": "", "file": "x.png"},
     "report.compare": COMPARED,
     "report.check": {"models": ["b"], "base": "a"},
+    "search.plan": SEARCH,
+    "search.show": {"study": "s"},
+    "search.poll": {"study": "s", "first": 1},
+    "search.take": {"number": 1},
+    "search.picture": {"number": 1, "picture": 0},
+    "search.reference": {"picture": "data:image/png;base64,aGk=", "name": "r.png"},
+    "search.eye": {"pictures": [0, 1]},
+    "search.eye_click": {"left": 0, "right": 1, "answer": "left", "clicks": 0, "pictures": [0]},
+    "search.eye_back": {"pictures": [0, 1]},
 }
 GRIDS = ("grid.start", "grid.map", "grid.resume", "grid.add", "queue.next")
-BEGUN = (*GRIDS, "history.apply", "history.save")  # would merge or draw
+SEARCHES = ("search.start", "search.add", "search.go_on")
+BEGUN = (*GRIDS, *SEARCHES, "history.apply", "history.save")  # would merge or draw
 PLOTS = ("report.plot",)  # as report.compare, and slow
 EACH = 17  # of how many variations of a text one is sent; each event begins at another
 

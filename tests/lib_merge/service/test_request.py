@@ -116,6 +116,9 @@ OTHER_MEANINGS = {
     ("desk/tabs/weights/handlers.py", "adjust"),  # the method
     ("grid/edit.py", "adjust"),  # the method
     ("recipe/text/sums.py", "weights"),  # a kind of token
+    ("desk/rendering/api.py", "vae"),  # a kind of file
+    ("service/remote_webui.py", "vae"),  # a kind of file
+    ("service/render_messages.py", "vae"),  # a kind of file
 }
 THE_ROWS = "recipe/options.py"
 OTHER_TOOLS = "recipe/imports/"  # their words for their fields, which are theirs to change
