@@ -53,21 +53,28 @@
       const place = mount("align");
       if (!place) return;
       if (!running || !progress) return void place.replaceChildren();
-      const { text, share } = progress;
-      const percent = Math.round(100 * share);
-      const words = stopping ? "stopping …" : text || "aligning …";
-      const bar = { role: "progressbar", "aria-label": "Aligning", "aria-valuemin": 0, "aria-valuemax": 100 };
-      place.replaceChildren(
-        make(
-          "div",
-          { class: "md-align-progress", "data-part": "align-progress", ...bar, "aria-valuenow": percent },
-          make("i", { style: `width:${percent}%` }),
-          make("span", { "aria-live": "off" }, words),
-        ),
-        button("Stop", "Stop aligning; the models stay as they are", stop, {
-          ...{ "data-act": "align-stop", disabled: stopping },
-        }),
+      if (!place.childElementCount) place.replaceChildren(bar(), stopButton());
+      const percent = Math.round(100 * progress.share);
+      const [shown, stopper] = /** @type {HTMLElement[]} */ ([...place.children]);
+      const [line, words] = /** @type {HTMLElement[]} */ ([...shown.children]);
+      shown.setAttribute("aria-valuenow", String(percent));
+      line.style.width = `${percent}%`;
+      words.textContent = stopping ? "stopping …" : progress.text || "aligning …";
+      /** @type {HTMLButtonElement} */ (stopper).disabled = stopping;
+    }
+    function bar() {
+      const range = { "aria-label": "Aligning", "aria-valuemin": 0, "aria-valuemax": 100 };
+      const named = { class: "md-align-progress", "data-part": "align-progress" };
+      return make(
+        "div",
+        { ...named, role: "progressbar", ...range },
+        make("i"),
+        make("span", { "aria-live": "off" }),
       );
+    }
+    /** Made once: a button that is replaced between press and release of the mouse is not clicked. */
+    function stopButton() {
+      return button("Stop", "Stop aligning; the models stay as they are", stop, { "data-act": "align-stop" });
     }
     wire.onBegin("lists.align", begin);
     wire.on("lists.align", end);
