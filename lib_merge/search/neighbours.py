@@ -1,13 +1,14 @@
 """The order of trials whose values are settled before they are made: neighbours share blocks.
 
 A trial costs its pictures and the blocks that differ from the trial before. So starting points, and the
-random points that `tpe` begins with are made in an order in
-which little changes. Which points they are stays the same, and the order follows from seed and space alone,
+ten random points that `tpe` begins with, and each ten of `random`, are made in an order in which little
+changes. Which points they are stays the same, and the order follows from seed and space alone,
 so that all workers of a study have the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-BATCH: Mapping[str, int] = {"tpe": 10}  # sampler -> points that are drawn at random together
+BATCH = 10  # points that are drawn at random together
+BATCHES: Mapping[str, int | None] = {"tpe": 1, "random": None}  # sampler -> how many batches; None for all
 
 
 def neighbour_order(points: Sequence[Point], space: BoundSpace) -> tuple[int, ...]:
@@ -67,21 +69,23 @@ class RandomOrder:
         space: BoundSpace,
         distributions: Mapping[str, BaseDistribution],
     ) -> None:
-        self._batch, self._sampler_of = BATCH.get(sampler, 0), sampler_of
+        batches = BATCHES.get(sampler, 0)
+        self._ordered_trials = math.inf if batches is None else BATCH * batches
+        self._sampler_of = sampler_of
         self._space, self._distributions = space, distributions
         self._orders: dict[tuple[int, int], tuple[int, ...]] = {}
         self._first: int | None = None
 
     def number_of(self, study: Study, trial: FrozenTrial) -> int:
         """The number of the point that a trial makes: its own where there is no order."""
-        if trial.number >= self._batch:
+        if trial.number >= self._ordered_trials:
             return trial.number
         if self._first is None:
             self._first = _queued_first(study)
         if trial.number < self._first:
             return trial.number
-        start = max(self._first, trial.number - trial.number % self._batch)
-        end = trial.number - trial.number % self._batch + self._batch
+        end = trial.number - trial.number % BATCH + BATCH
+        start = max(self._first, end - BATCH)
         if (start, end) not in self._orders:
             self._orders[start, end] = self._ordered(study, trial, range(start, end))
         return self._orders[start, end][trial.number - start]

@@ -25,7 +25,7 @@ def sorted_points(found: list[Mapping[str, float | str]]) -> list[str]:
 
 def without_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial makes the point of its own number, as it is without an order."""
-    monkeypatch.setattr(neighbours, "BATCH", {})
+    monkeypatch.setattr(neighbours, "BATCHES", {})
 
 
 def made(bench: Bench, address: Path, sampler: str, trials: int) -> SearchBench:
@@ -37,7 +37,7 @@ def made(bench: Bench, address: Path, sampler: str, trials: int) -> SearchBench:
     return search
 
 
-@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 10)])
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 10), ("random", 30)])
 def test_the_random_points_of_a_batch_stay_the_same_and_merge_fewer_blocks(
     sampler: str, trials: int, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
