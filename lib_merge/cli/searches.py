@@ -54,12 +54,13 @@ def search(options: SearchCommand) -> int:
     except KeyboardInterrupt:
         print(f"merge-desk: stopped; --resume goes on with the study '{study.name}'", file=sys.stderr)
         return CTRL_C_STATUS
-    best = best_row(study.rows())
+    rows = study.rows()
+    best = best_row(rows)
     picture = _save_best(options, service, backend, study, best)
     if options.json:
-        print_json({**study_to_dict(study), **_run_to_dict(run), "picture": picture})
+        print_json({**study_to_dict(study, rows), **_run_to_dict(run), "picture": picture})
     else:
-        print(_render_end(study, run, best, picture))
+        print(_render_end(study, rows, run, best, picture))
     return 0 if best is not None else NO_TRIAL
 
 
@@ -213,13 +214,15 @@ def _render_row(row: TrialRow) -> str:
     return f"trial {row.number}: {values or row.state}{held_out}, {same}{origin}"
 
 
-def _render_end(study: SearchStudy, run: SearchRun, best: TrialRow | None, picture: str) -> str:
+def _render_end(
+    study: SearchStudy, rows: Sequence[TrialRow], run: SearchRun, best: TrialRow | None, picture: str
+) -> str:
     from lib_merge.search.summary import dimension_importances, pareto_front, trial_recipe
 
-    lines = [f"{run.reason}; {len(study.rows())} trials in the study '{study.name}'"]
+    lines = [f"{run.reason}; {len(rows)} trials in the study '{study.name}'"]
     if len(study.spec.objectives) > 1:
-        lines += [f"  on the front: {_render_row(row)}" for row in pareto_front(study.rows())]
-    if importances := dimension_importances(study):
+        lines += [f"  on the front: {_render_row(row)}" for row in pareto_front(rows)]
+    if importances := dimension_importances(study, rows):
         shares = ", ".join(f"{name} {share:.0%}" for name, share in list(importances.items())[:MOST_SHOWN])
         lines.append(f"what matters: {shares}")
     if best is not None:

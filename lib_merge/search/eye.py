@@ -8,7 +8,7 @@ utilities of them, and proposes the next pair: two trials, or one and a point th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -29,7 +29,7 @@ from lib_merge.search.preference import (
 )
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.scorers.scorer import Scorer, ScorerContext, ScorerKind
-from lib_merge.search.spec import EYE_SCORE
+from lib_merge.search.spec import EYE_SCORE, StudySpec
 from lib_merge.search.storage import storage_errors, without_password
 from lib_merge.search.study import SearchStudy, StartPoint, TrialRow
 from lib_merge.search.summary import done_trials
@@ -65,6 +65,11 @@ class PicturePair:
     left: int | None
     right: int | None
     point: Point | None = None
+
+
+def is_eye(spec: StudySpec) -> bool:
+    """Whether a study is scored by the user's eye."""
+    return spec.objectives == (EYE_SCORE,)
 
 
 _State = tuple[tuple[int, ...], tuple[Click, ...]]  # the trials that are drawn, and the clicks
@@ -139,6 +144,16 @@ class EyeStudy:
             for row, mean, deviation in zip(rows, means, deviations, strict=True)
         ]
         return tuple(sorted(likings, key=lambda one: (-one.utility, one.number)))
+
+    def liked_rows(self) -> tuple[TrialRow, ...]:
+        """All trials of the study, each finished one with its expected utility as its score."""
+        utilities = {liking.number: liking.utility for liking in self.likings()}
+
+        def liked(row: TrialRow) -> TrialRow:
+            utility = utilities.get(row.number, utilities.get(row.same_as))
+            return row if utility is None else replace(row, values=(utility,), scores=(utility,))
+
+        return tuple(map(liked, self.study.rows()))
 
     def best(self) -> tuple[int, float] | None:
         """The trial that is liked best, and how probable it is that none of the others is better."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,15 +43,19 @@ def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-def dimension_importances(study: SearchStudy) -> Mapping[str, float]:
-    """Dimension -> the share of the variance of good trials that it explains; empty while unknown."""
-    if len(done_trials(study.rows())) < LEAST_TRIALS:
+def dimension_importances(study: SearchStudy, rows: Sequence[TrialRow]) -> Mapping[str, float]:
+    """Dimension -> the share of the variance of good trials that it explains; empty while unknown.
+
+    rows  the trials of the study, whose first value says which are good
+    """
+    if len({row.values[0] for row in done_trials(rows)}) < 2 or len(done_trials(rows)) < LEAST_TRIALS:
         return {}
+    scores = {row.number: row.values[0] for row in rows if row.values}
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import FrozenTrial
 
     def loss(trial: FrozenTrial) -> float:
-        return -trial.values[0]
+        return -scores.get(trial.number, math.nan)
 
     try:
         with warnings.catch_warnings():
@@ -81,9 +86,8 @@ def row_to_dict(row: TrialRow) -> Mapping[str, Any]:
     }
 
 
-def study_to_dict(study: SearchStudy) -> Mapping[str, Any]:
+def study_to_dict(study: SearchStudy, rows: Sequence[TrialRow]) -> Mapping[str, Any]:
     """A study as a dictionary for JSON: its trials, the best of them with its recipe, what matters."""
-    rows = study.rows()
     best = best_row(rows)
     several = len(study.spec.objectives) > 1
     return {
@@ -94,6 +98,6 @@ def study_to_dict(study: SearchStudy) -> Mapping[str, Any]:
         "best": None if best is None else row_to_dict(best),
         "recipe": "" if best is None else print_recipe(trial_recipe(study, best)),
         "pareto": [row.number for row in pareto_front(rows)] if several else [],
-        "importances": dict(dimension_importances(study)),
+        "importances": dict(dimension_importances(study, rows)),
         "trials": [row_to_dict(row) for row in rows],
     }

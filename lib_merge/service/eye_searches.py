@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from lib_merge.errors import MergeError
-from lib_merge.search.eye import EYE, ORIGIN_OF_PAIR, EyeStudy
+from lib_merge.search.eye import ORIGIN_OF_PAIR, EyeStudy
 from lib_merge.search.preference import Answer, Click
 from lib_merge.search.run import SearchRun, TrialResult
-from lib_merge.search.spec import Budget, StudySpec
+from lib_merge.search.spec import Budget
 from lib_merge.search.study import FAILED, WAITING, StartPoint, TrialRow
 from lib_merge.search.summary import done_trials
 from lib_merge.service.searches import SearchJob, run_search_job
@@ -24,11 +24,6 @@ MOST_FAILURES = 3  # in a row, after which the search ends: it would only fail a
 LOOK_AGAIN = 0.2  # seconds until the thread sees that it was stopped, where nothing else wakes it
 
 TrialPair = tuple[int, int]  # the numbers of the left and the right one
-
-
-def is_eye(spec: StudySpec) -> bool:
-    """Whether a study is scored by the user's eye."""
-    return spec.objectives == (EYE.id,)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lib_merge.errors import OutputError, RecipeError
-from lib_merge.service.kept_jobs import KeptGrid, KeptSave
+from lib_merge.service.kept_jobs import KeptJob
 
 MOST_WAITING = 50
 MOST_REMOVED = 50  # jobs that can be put back
@@ -47,8 +47,8 @@ class Job(Protocol):
         ...
 
     @property
-    def kept(self) -> KeptSave | KeptGrid | None:
-        """The values that it is made of again after a restart; None for a search, which then is gone."""
+    def kept(self) -> KeptJob:
+        """The values that it is made of again after a restart."""
         ...
 
     def begin(self, turn: Turn) -> None:
@@ -86,10 +86,10 @@ class JobQueue:
     waiting  the jobs that have not taken their turn, in their order
     is_held  whether these wait for the user, after *Stop* or a restart
     keep     called with what a restart must not lose, whenever that changes: the jobs that wait, and the save
-             that is being written; a grid that runs is resumed by its own files
+             that is being written; a grid or a search that runs is resumed by its own files
     """
 
-    def __init__(self, keep: Callable[[Sequence[KeptSave | KeptGrid]], None] = lambda jobs: None) -> None:
+    def __init__(self, keep: Callable[[Sequence[KeptJob]], None] = lambda jobs: None) -> None:
         self.lock = threading.RLock()
         self.waiting: tuple[QueuedJob, ...] = ()
         self.is_held = False
@@ -239,7 +239,7 @@ class JobQueue:
         kept = (*saves, *self.waiting)
         if kept != self._kept:
             self._kept = kept
-            self._keep([queued.job.kept for queued in kept if queued.job.kept is not None])
+            self._keep([queued.job.kept for queued in kept])
 
     def _drop(self, number: int) -> None:
         self.waiting = tuple(queued for queued in self.waiting if queued.number != number)

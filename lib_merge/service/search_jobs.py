@@ -20,14 +20,17 @@ from lib_merge.live import ident_of
 from lib_merge.picture import DrawSettings
 from lib_merge.recipe import parse_recipe
 from lib_merge.schema import parse_dataclass
+from lib_merge.search.eye import EyeStudy, is_eye
 from lib_merge.search.run import TrialResult
-from lib_merge.search.spec import DEFAULT_BUDGET, Budget, parse_budget
+from lib_merge.search.spec import DEFAULT_BUDGET, Budget, StudySpec, parse_budget
+from lib_merge.search.storage import need_optuna
 from lib_merge.search.studies import create_study, has_study, load_study, read_spec, study_names
 from lib_merge.search.study import DONE, GIVEN_BACK_STATE, RUNNING, WAITING, SearchStudy, TrialRow
 from lib_merge.search.summary import done_trials
-from lib_merge.service.eye_searches import EyeSearch, is_eye
+from lib_merge.service.eye_searches import EyeSearch
 from lib_merge.service.grids import GridBackend
 from lib_merge.service.job_queue import JobQueue, Turn
+from lib_merge.service.kept_jobs import KeptSearch
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
 from lib_merge.service.search_pictures import TrialPictures
@@ -51,16 +54,16 @@ log = logging.getLogger(__name__)
 
 
 class Importances:
-    """What matters in a study, computed again only when trials have ended."""
+    """What matters in a study, computed again only when scores are new."""
 
     def __init__(self) -> None:
-        self._count, self._shares = -1, dict[str, float]()
+        self._scores, self._shares = list[float](), dict[str, float]()
 
     def of(self, rows: Sequence[TrialRow], compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
         """The importances at these trials."""
-        count = len(done_trials(rows))
-        if count != self._count:
-            self._count, self._shares = count, dict(compute())
+        scores = [row.values[0] for row in done_trials(rows)]
+        if scores != self._scores:
+            self._scores, self._shares = scores, dict(compute())
         return self._shares
 
 
@@ -76,14 +79,26 @@ class OpenStudy:
 
 @dataclass(frozen=True)
 class SearchOrder:
-    """A search that is to be started, or continued; it can wait in the queue."""
+    """A search that is to be started, or continued; it can wait in the queue.
 
-    summary: str
-    recipe: str
+    kept   its values
+    start  creates the study where there is none, and starts its thread
+    """
+
+    kept: KeptSearch
     start: Callable[[Turn], None]
     kind: str = SEARCH_KIND
     target: Path | None = None
-    kept: None = None
+
+    @property
+    def summary(self) -> str:
+        """Its plan, in a line."""
+        return self.kept.summary
+
+    @property
+    def recipe(self) -> str:
+        """The text of the recipe that it begins with."""
+        return self.kept.recipe
 
     def begin(self, turn: Turn) -> None:
         """Start its thread."""
@@ -138,6 +153,14 @@ class Searches:
             assert self._open is not None
             return self._open
 
+    def rows(self, there: OpenStudy) -> tuple[TrialRow, ...]:
+        """The trials of a study; where the score is the eye, with how well each is liked as its score."""
+        if not is_eye(there.study.spec):
+            return there.study.rows()
+        own = isinstance(self.job, EyeSearch) and self.job.study is there.study
+        eye = self.job.eye if own and isinstance(self.job, EyeSearch) else EyeStudy(there.study)
+        return eye.liked_rows()
+
     def draft(self) -> SearchOptions | None:
         """What was chosen last, also before a restart."""
         return self._draft().read_cached(
@@ -187,13 +210,10 @@ class Searches:
                 raise RecipeError("there is no search to continue", hint="Start begins one")
             old = there.study.budget or DEFAULT_BUDGET
             allowed = new_budget or parse_budget(old)
-            recipe = there.study.space.base.cell.recipe
-            order = SearchOrder(
-                f"{there.study.name}, {allowed}",
-                ident_of(recipe).recipe,
-                lambda turn: self._run(there, allowed, task, turn),
-            )
-            self._queue.begin(order)
+            name, spec = there.study.name, there.study.spec
+            recipe = ident_of(there.study.space.base.cell.recipe).recipe
+            kept = KeptSearch(recipe, spec, name, str(allowed), summary=f"{name}, {allowed}")
+            self._queue.begin(SearchOrder(kept, lambda turn: self._run(there, allowed, task, turn)))
 
     def pause(self) -> None:
         """Pause the running search after the picture that is being drawn."""
@@ -225,12 +245,27 @@ class Searches:
 
     def _order(self, plan: SearchPlan, task: str = "") -> SearchOrder:
         recipe = ident_of(plan.space.base.cell.recipe).recipe
-        return SearchOrder(render_search_plan(plan), recipe, lambda turn: self._begin(plan, task, turn))
+        kept = KeptSearch(
+            recipe, plan.spec, plan.name, str(plan.budget), plan.starts, render_search_plan(plan)
+        )
+        return SearchOrder(kept, lambda turn: self._begin(lambda: plan, task, turn))
 
-    def _begin(self, plan: SearchPlan, task: str, turn: Turn) -> None:
+    def order_of(self, kept: KeptSearch) -> SearchOrder:
+        """A search of before a restart; its files are looked for when it begins."""
+        return SearchOrder(kept, lambda turn: self._begin(lambda: self._planned_again(kept), "", turn))
+
+    def _planned_again(self, kept: KeptSearch) -> SearchPlan:
+        need_optuna()
+        self.planner.check_live()
+        backend = self._backend(kept.spec)
+        space = bind_study_space(kept.spec, backend)
+        return SearchPlan(kept.name, kept.spec, space, backend, parse_budget(kept.budget), kept.starts)
+
+    def _begin(self, prepare: Callable[[], SearchPlan], task: str, turn: Turn) -> None:
         """Create the study, and start its thread, while the queue's lock is held."""
         try:
             self.failure = None
+            plan = prepare()
             storage, name = self.storage, plan.name or self._free_name()
             self._folder().mkdir(parents=True, exist_ok=True)
             if plan.name and has_study(storage, name):
@@ -273,10 +308,12 @@ class Searches:
     def _load(self, name: str) -> OpenStudy:
         """A study of the storage, whose files are found by name and hash."""
         spec = read_spec(self.storage, name)
-        resolved = self._service.locate(parse_recipe(spec.recipe))
-        backend = GridBackend(self._service, resolved.files)
+        backend = self._backend(spec)
         study = load_study(self.storage, name, bind_study_space(spec, backend))
         return OpenStudy(study, backend, self._pictures(name))
+
+    def _backend(self, spec: StudySpec) -> GridBackend:
+        return GridBackend(self._service, self._service.locate(parse_recipe(spec.recipe)).files)
 
     def _set(self, there: OpenStudy) -> None:
         with self._lock:

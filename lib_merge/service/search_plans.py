@@ -166,7 +166,7 @@ class SearchPlanner:
         """
         problems = _Problems()
         problems.gather(need_optuna)
-        problems.gather(self._check_live)
+        problems.gather(self.check_live)
         budget = problems.gather(lambda: parse_budget(options.budget or DEFAULT_BUDGET))
         resolved = problems.gather(lambda: self._service.resolve(make_request()))
         spec = problems.gather(lambda: self._spec(options, drawing, resolved))
@@ -183,7 +183,8 @@ class SearchPlanner:
         speeds = read_speeds(self._service.host.data_dir())
         return SearchPlan(name, spec, *bound, budget, tuple(starts or ()), speeds)
 
-    def _check_live(self) -> None:
+    def check_live(self) -> None:
+        """MergeError where the host cannot draw a merge that is in memory."""
         host = self._service.host
         if not host.capabilities().live:
             why = host.loaded().unavailable_reason

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib_merge.service.grid_jobs import Grids
-from lib_merge.service.job_queue import JobQueue
-from lib_merge.service.kept_jobs import KeptGrid, KeptSave, keep_jobs, read_kept_jobs
+from lib_merge.service.job_queue import Job, JobQueue
+from lib_merge.service.kept_jobs import KeptGrid, KeptJob, KeptSave, keep_jobs, read_kept_jobs
 from lib_merge.service.merging import MergeService
 from lib_merge.service.render_sessions import RenderSessions
 from lib_merge.service.reports import Reports
@@ -28,13 +28,12 @@ class Services:
         self.saves = Saves(merging, self.queue)
         self.reports = Reports(merging)
         self.rendering = RenderSessions(merging)
-        kept = read_kept_jobs(merging.host.data_dir())
-        self.queue.hold(
-            [
-                self.saves.job_of(job) if isinstance(job, KeptSave) else self.grids.order_of(job)
-                for job in kept
-            ]
-        )
+        self.queue.hold(list(map(self._job_of, read_kept_jobs(merging.host.data_dir()))))
 
-    def _keep(self, jobs: Sequence[KeptSave | KeptGrid]) -> None:
+    def _job_of(self, kept: KeptJob) -> Job:
+        if isinstance(kept, KeptSave):
+            return self.saves.job_of(kept)
+        return self.grids.order_of(kept) if isinstance(kept, KeptGrid) else self.searches.order_of(kept)
+
+    def _keep(self, jobs: Sequence[KeptJob]) -> None:
         keep_jobs(self.merging.host.data_dir(), jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lib_merge.search.eye import EYE, EyeStudy, PicturePair, coordinates
 from lib_merge.search.preference import Click
 from lib_merge.search.scorers.scorer import ScorerContext
 from lib_merge.search.study import StartPoint
+from lib_merge.search.summary import LEAST_TRIALS, best_row, dimension_importances
 from tests.support.grid_host import Bench
 from tests.support.search_bench import HIDDEN, SearchBench, sqlite
 
@@ -142,6 +144,22 @@ def test_points_that_are_drawn_ahead_are_new_and_not_alike(user: User) -> None:
         user.eye.study.enqueue([StartPoint(point, "ahead")])
         user.draw()
     assert max(abs(points[0][name] - points[1][name]) for name in points[0]) > 0.1
+
+
+def test_what_matters_and_which_trial_is_best_follow_the_clicks(bench: Bench, tmp_path: Path) -> None:
+    user = User(bench, tmp_path, "OUT00: 0..1; OUT01: 0..1")
+    user.draw(LEAST_TRIALS + 8)
+    rows = user.eye.study.rows()
+    assert dimension_importances(user.eye.study, user.eye.liked_rows()) == {}, "no click says anything"
+    order = sorted(rows, key=lambda row: float(row.point["OUT01"]))
+    for worse, better in pairwise(order):
+        user.eye.add(Click(worse.number, better.number, "right"))
+    liked = user.eye.liked_rows()
+    best = best_row(liked)
+    assert best is not None
+    assert best.number in [row.number for row in order[-2:]]
+    importances = dimension_importances(user.eye.study, liked)
+    assert importances["OUT01"] > 2 * importances["OUT00"]
 
 
 def test_the_best_trial_is_surer_the_more_clicks_say_so(user: User) -> None:

@@ -157,7 +157,7 @@ def test_a_search_gets_near_the_optimum_that_it_does_not_know(search: SearchBenc
     best = best_row(study.rows())
     assert best is not None
     assert best.values[0] > -0.01
-    importances = dimension_importances(study)
+    importances = dimension_importances(study, study.rows())
     assert importances.keys() == {"IN00", "M00", "OUT00"}
     assert sum(importances.values()) == pytest.approx(1)
 
@@ -236,7 +236,7 @@ def test_two_objectives_have_a_front_of_trials_that_nothing_beats(search: Search
 def test_a_study_is_one_json_object(search: SearchBench) -> None:
     study = search.study()
     search.run(study, 3)
-    data = json.loads(json.dumps(study_to_dict(study)))
+    data = json.loads(json.dumps(study_to_dict(study, study.rows())))
     assert len(data["trials"]) == 3
     assert data["best"]["values"] == [max(trial["values"][0] for trial in data["trials"])]
     assert "weighted_sum" in data["recipe"]

@@ -24,6 +24,7 @@ from lib_merge.service.job_queue import MOST_WAITING, JobQueue, Turn
 from lib_merge.service.kept_jobs import JOBS_FILE, KeptSave, read_kept_jobs
 from lib_merge.service.merging import MergeService
 from lib_merge.service.request import MergeRequest
+from lib_merge.service.search_plans import SearchOptions
 from lib_merge.service.services import Services
 from tests.support.desk_page import call
 from tests.support.full_size import write_tiny
@@ -341,13 +342,9 @@ def test_what_waited_waits_again_after_a_restart_and_nothing_begins_by_itself(se
         services.saves.add(SUM, "half", is_previewed=False)
         services.grids.add(*services.grids.plan(SUM, axes, drawing))
         services.saves.add(replace(SUM, settings={"alpha": 0.25}), "quarter", overwrite=True)
-        waiting = [
-            (queued.job.kind, queued.job.summary, queued.job.recipe) for queued in services.queue.waiting
-        ]
+        waiting = waiting_jobs(services)
         restarted = again(services)
-        assert [
-            (each.job.kind, each.job.summary, each.job.recipe) for each in restarted.queue.waiting
-        ] == waiting
+        assert waiting_jobs(restarted) == waiting
         assert [kind for kind, _, _ in waiting] == ["save", "grid", "save"]
         assert restarted.queue.is_held
         time.sleep(0.2)
@@ -365,6 +362,40 @@ def test_what_waited_waits_again_after_a_restart_and_nothing_begins_by_itself(se
     assert restarted.grids.job is not None
     assert len(restarted.grids.job.finished_cells) == 2
     assert again(restarted).queue.waiting == ()
+
+
+def test_a_search_that_waited_is_made_after_a_restart_with_all_that_was_chosen(services: Services) -> None:
+    drawing = DrawSettings(prompt="a cat", steps=1, width=64, height=64)
+    options = SearchOptions(
+        space="IN00-IN02: 0..1 step 0.25",
+        score=("brightness",),
+        budget="4 trials",
+        prompt=("a cat", "a dog"),
+        held_out=("a hat",),
+        seeds="3, 4",
+        sampler="random",
+        sampler_seed=5,
+        penalty=0.25,
+        start=("GRAD_V",),
+        study="later",
+    )
+    plan = services.searches.plan(lambda: SUM, options, drawing)
+    with another_job(services):
+        services.saves.add(SUM, "first")
+        services.searches.add(plan)
+        waiting = waiting_jobs(services)
+        restarted = again(services)
+        assert waiting_jobs(restarted) == waiting
+        for queued in services.queue.waiting:  # that server is gone
+            services.queue.remove(queued.number)
+    restarted.queue.start_next()
+    until(lambda: restarted.searches.job is not None and restarted.queue.is_idle)
+    study = restarted.searches.shown().study
+    assert (study.name, study.spec, study.budget) == ("later", plan.spec, "4 trials")
+    rows = study.rows()
+    assert [row.state for row in rows] == ["done"] * 4
+    assert [row.origin for row in rows[:2]] == [start.origin for start in plan.starts]
+    assert [row.point for row in rows[:2]] == [start.point for start in plan.starts]
 
 
 def test_a_save_that_was_being_written_when_the_server_ended_waits_again(

@@ -182,7 +182,7 @@ def _status(service: Services) -> SearchStatus:
     problem = without_paths(str(failure), folders) if failure else ""
     if there is None:
         return SearchStatus(problem=problem, studies=studies)
-    rows = there.study.rows()
+    rows = searches.rows(there)
     best = best_row(rows)
     is_own = job is not None and job.study is there.study
     running = is_own and job is not None and job.running
@@ -199,7 +199,7 @@ def _status(service: Services) -> SearchStatus:
         -1 if best is None else best.number,
         "" if best is None else print_recipe(without_hashes(trial_recipe(there.study, best))),
         tuple(row.number for row in pareto_front(rows)) if several else (),
-        {} if several else dimension_importances(there.study),
+        {} if several else dimension_importances(there.study, rows),
         tuple(_trial(row) for row in rows),
         studies,
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from lib_merge.desk.common import data_url
 from lib_merge.desk.protocol import Action, action
 from lib_merge.errors import RecipeError
-from lib_merge.search.eye import EyeStudy
+from lib_merge.search.eye import EyeStudy, is_eye
 from lib_merge.search.preference import Answer
-from lib_merge.service.eye_searches import EyeLook, EyeSearch, is_eye
+from lib_merge.service.eye_searches import EyeLook, EyeSearch
 from lib_merge.service.search_jobs import OpenStudy
 from lib_merge.service.services import Services
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from lib_merge.desk.common import data_url, problem_of
 from lib_merge.desk.tabs.search.view import DimensionView, SearchUpdate, TrialView
 from lib_merge.errors import MergeError
 from lib_merge.search.bound import Dimension
-from lib_merge.search.eye import EyeStudy
+from lib_merge.search.eye import is_eye
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.study import RUNNING, WAITING, TrialRow
 from lib_merge.search.summary import best_row, dimension_importances, pareto_front
 from lib_merge.search.targets import SlotTarget
-from lib_merge.service.eye_searches import EyeSearch, is_eye
+from lib_merge.service.eye_searches import EyeSearch
 from lib_merge.service.search_jobs import OpenStudy, Searches, progress_text
 from lib_merge.service.search_pictures import TrialPictures
 from lib_merge.service.search_plans import options_of_study
-from lib_merge.service.searches import SearchJob
 
 MOST_TRIALS = 60  # in one response
 
@@ -36,11 +34,11 @@ def study_update(searches: Searches, *, study: str = "", first: int = 0) -> Sear
     failure = searches.failure or (job.failure if job is not None and not job.running else None)
     if there is None:
         return SearchUpdate(problem=problem_of(failure) if failure else None)
-    rows = there.study.rows()
-    likings = _likings(there, job)  # change with every click, so that all trials are sent
-    start = first if study == there.study.name and likings is None else 0
+    rows = searches.rows(there)
+    by_eye = is_eye(there.study.spec)  # every click changes all scores, so that all trials are sent
+    start = first if study == there.study.name and not by_eye else 0
     fresh = rows[start : start + MOST_TRIALS]
-    best = best_row(rows) if likings is None else None
+    best = best_row(rows)
     is_own = job is not None and job.study is there.study
     running = is_own and job is not None and job.running
     budget = there.study.budget
@@ -56,29 +54,12 @@ def study_update(searches: Searches, *, study: str = "", first: int = 0) -> Sear
         objectives=spec.objectives,
         dimensions=tuple(map(_dimension, there.study.space.dimensions)),
         first=start,
-        trials=tuple(_trial(_liked(row, likings), there.pictures) for row in fresh),
+        trials=tuple(_trial(row, there.pictures) for row in fresh),
         more=start + len(fresh) < len(rows),
-        best=next(iter(likings or ()), -1 if best is None else best.number),
+        best=-1 if best is None else best.number,
         front=tuple(row.number for row in pareto_front(rows)) if len(spec.objectives) > 1 else (),
         importances=_importances(there, rows),
     )
-
-
-def _likings(there: OpenStudy, job: SearchJob | None) -> Mapping[int, float] | None:
-    """Trial -> how well it is liked, the best one first; None where the score is not the eye."""
-    if not is_eye(there.study.spec):
-        return None
-    own = isinstance(job, EyeSearch) and job.study is there.study
-    eye = job.eye if own and isinstance(job, EyeSearch) else EyeStudy(there.study)
-    return {liking.number: liking.utility for liking in eye.likings()}
-
-
-def _liked(row: TrialRow, likings: Mapping[int, float] | None) -> TrialRow:
-    """A trial with its liking as its score."""
-    if likings is None or row.number not in likings:
-        return row
-    utility = (likings[row.number],)
-    return replace(row, values=utility, scores=utility)
 
 
 def _message(there: OpenStudy, rows: tuple[TrialRow, ...], searches: Searches) -> str:
@@ -95,7 +76,7 @@ def _message(there: OpenStudy, rows: tuple[TrialRow, ...], searches: Searches) -
 def _importances(there: OpenStudy, rows: tuple[TrialRow, ...]) -> Mapping[str, float]:
     if len(there.study.spec.objectives) > 1:
         return {}
-    return there.importances.of(rows, lambda: dimension_importances(there.study))
+    return there.importances.of(rows, lambda: dimension_importances(there.study, rows))
 
 
 def _dimension(dimension: Dimension) -> DimensionView:
