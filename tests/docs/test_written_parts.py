@@ -23,6 +23,7 @@ def test_a_page_is_what_the_program_would_write(page: str) -> None:
 def test_every_part_stands_on_one_page() -> None:
     every = "".join(Path(ROOT, page).read_text(encoding="utf-8") for page in PAGES)
     assert sorted(re.findall(r"^<!-- ([a-z ]+): written by", every, re.MULTILINE)) == sorted(PARTS)
+    assert sorted(re.findall(r"^<!-- end of ([a-z ]+) -->", every, re.MULTILINE)) == sorted(PARTS)
 
 
 def test_a_part_that_is_out_of_date_is_written_again_and_nothing_else_is_touched() -> None:
