@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from docs.code_texts import CLOSE, OPEN, Assigned, calls, texts_of
+from docs.code_texts import CLOSE, OPEN, Assigned, assigned_to, calls, name_of, texts_of
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 GAP = "…"  # in the place of what differs: a name, a number, a path
 GAPS = re.compile(f"({GAP}|{OPEN}\\w+{CLOSE})+")
+PHRASE_PARAMETERS = ("what", "why")  # of a function that makes an error: a part of its text in words
 MIN_LETTERS = 4  # of a message without its gaps; below it nothing can be looked up
 
 
@@ -24,16 +25,38 @@ class Maker:
 
     kind            the class
     position, name  of the parameter that takes the text
+    before, after   what a function puts around it, where it is no sentence of its own: "{tool}: "
+    hint_position   of the parameter `hint` of a function; -1 where it takes none, or by name alone
+    usual_hint      what that parameter is where a call says nothing, "" for nothing
     """
 
     kind: str
     position: int
     name: str
+    before: str = ""
+    after: str = ""
+    hint_position: int = -1
+    usual_hint: str = ""
 
     def argument(self, call: ast.Call) -> ast.expr | None:
         """The expression for the text in a call, None where it has none."""
         named = [keyword.value for keyword in call.keywords if keyword.arg == self.name]
         return next(iter([*call.args[self.position : self.position + 1], *named]), None)
+
+    def texts(self, call: ast.Call, assigned: Assigned) -> list[str]:
+        """What the error of a call may say."""
+        what = self.argument(call)
+        return [self.before + text + self.after for text in texts_of(what, assigned)] if what else []
+
+    def hints(self, call: ast.Call, assigned: Assigned) -> list[str]:
+        """What the error of a call may say to try."""
+        named = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
+        at = self.hint_position
+        by_position = call.args[at : at + 1] if at >= 0 else []
+        expression = next(iter([*named, *by_position]), None)
+        if expression is None:
+            return [self.usual_hint] if self.usual_hint else []
+        return texts_of(expression, assigned)
 
 
 @dataclass(frozen=True, order=True)
@@ -120,10 +143,8 @@ def _messages(tree: ast.Module, makers: Mapping[str, Maker]) -> Iterator[Message
     for call, assigned in calls(tree):
         if not (maker := makers.get(called(call))):
             continue
-        what = maker.argument(call)
-        hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
-        hint = "; or: ".join(_readable_texts(hints[0], assigned)) if hints else ""
-        for text in _readable_texts(what, assigned) if what else ():
+        hint = "; or: ".join(_readable(maker.hints(call, assigned)))
+        for text in _readable(maker.texts(call, assigned)):
             yield Message(maker.kind, text, hint)
 
 
@@ -135,19 +156,85 @@ def called(node: ast.Call) -> str:
 def error_makers(trees: Sequence[ast.Module]) -> dict[str, Maker]:
     """The classes of errors, and the functions that make an error of a text that they are given."""
     makers = {name: Maker(name, 0, "what") for name in _error_classes(trees)}
-    functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    for function in functions:
-        names = [argument.arg for argument in function.args.args if argument.arg not in ("self", "cls")]
-        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-            if not (maker := makers.get(called(call))):
-                continue
-            what = maker.argument(call)
-            if isinstance(what, ast.Name) and what.id in names:
-                makers.setdefault(function.name, Maker(maker.kind, names.index(what.id), what.id))
+    for tree in trees:
+        of_module = assigned_to(tree.body)
+        functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+        for function in functions:
+            if maker := _maker_of(function, makers, of_module):
+                makers.setdefault(function.name, maker)
     return makers
 
 
-def _readable_texts(node: ast.expr, assigned: Assigned) -> list[str]:
-    """The texts that an expression may be, each once, without those of hardly a word."""
-    texts = dict.fromkeys(GAPS.sub(GAP, text) for text in texts_of(node, assigned))
-    return [text for text in texts if len(re.sub(r"[^A-Za-z]", "", text)) >= MIN_LETTERS]
+def _maker_of(function: ast.FunctionDef, makers: Mapping[str, Maker], of_module: Assigned) -> Maker | None:
+    """The maker that a function is, None where it makes no error of a text that it is given."""
+    arguments = [argument for argument in function.args.args if argument.arg not in ("self", "cls")]
+    names = [argument.arg for argument in arguments]
+    for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+        if not (maker := makers.get(called(call))):
+            continue
+        what = maker.argument(call)
+        name, before, after = _around(what, names) if what else ("", "", "")
+        if name:
+            at = names.index("hint") if "hint" in names else -1
+            hint = _default(function, "hint", of_module)
+            return Maker(maker.kind, names.index(name), name, before, after, at, hint)
+    return None
+
+
+def _around(what: ast.expr, names: Sequence[str]) -> tuple[str, str, str]:
+    """The parameter that is a whole text but for some signs, "" for none, and what is before and after it."""
+    parts = what.values if isinstance(what, ast.JoinedStr) else [what]
+    for n, part in enumerate(parts):
+        value = part.value if isinstance(part, ast.FormattedValue) else part
+        if not isinstance(value, ast.Name) or value.id not in names:
+            continue
+        before, after = (texts_of(ast.JoinedStr(rest), {})[0] for rest in (parts[:n], parts[n + 1 :]))
+        if not re.search("[A-Za-z]", GAPS.sub("", before + after)):
+            return value.id, before, after
+    return "", "", ""
+
+
+def phrase_makers(trees: Sequence[ast.Module], makers: Mapping[str, Maker]) -> dict[str, Maker]:
+    """The functions that put a phrase that they are given, PHRASE_PARAMETERS, into the text of an error.
+
+    The phrase that is used where a call has none is the `usual_hint` of each.
+    """
+    phrases: dict[str, Maker] = {}
+    for tree in trees:
+        of_module = assigned_to(tree.body)
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            names = [argument.arg for argument in function.args.args if argument.arg not in ("self", "cls")]
+            for name in (name for name in PHRASE_PARAMETERS if name in names):
+                if function.name not in makers and any(
+                    _holds(call, name, makers) for call in ast.walk(function)
+                ):
+                    usual = _default(function, name, of_module)
+                    phrases[function.name] = Maker("", names.index(name), name, usual_hint=usual)
+    return phrases
+
+
+def _holds(call: ast.AST, name: str, makers: Mapping[str, Maker]) -> bool:
+    """Whether it is a call that makes an error, with a phrase of that name in its text."""
+    if not isinstance(call, ast.Call) or not (maker := makers.get(called(call))):
+        return False
+    what = maker.argument(call)
+    parts = ast.walk(what) if what else ()
+    return any(isinstance(part, ast.FormattedValue) and name_of(part) == name for part in parts)
+
+
+def _default(function: ast.FunctionDef, name: str, of_module: Assigned) -> str:
+    """The text that is the default of a parameter of a function, "" for none."""
+    positional = function.args.args
+    defaults = [None] * (len(positional) - len(function.args.defaults)) + [*function.args.defaults]
+    both = [
+        *zip(positional, defaults, strict=True),
+        *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True),
+    ]
+    expressions = [default for argument, default in both if argument.arg == name and default is not None]
+    return texts_of(expressions[0], of_module)[0] if expressions else ""
+
+
+def _readable(texts: Iterable[str]) -> list[str]:
+    """Texts with gaps, each once, without those of hardly a word."""
+    distinct = dict.fromkeys(GAPS.sub(GAP, text) for text in texts)
+    return [text for text in distinct if len(re.sub(r"[^A-Za-z]", "", text)) >= MIN_LETTERS]

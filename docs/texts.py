@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from docs.code_texts import CLOSE, OPEN, PHRASES, Assigned, assigned_to, calls, nodes, texts_of
-from docs.errors import MIN_LETTERS, called, error_makers
+from docs.errors import MIN_LETTERS, Maker, called, error_makers, phrase_makers
 from lib_merge.desk.languages.handlers import LANGUAGES
 from lib_merge.desk.languages.handlers import texts_of as translations
 from lib_merge.desk.table import TABS
@@ -64,6 +64,10 @@ WORDS = (
     ),
     *(
         "Type",
+        "a Tensor",
+        "a list",
+        "an object",
+        "the list has 1 number",
         "block",
         "checkpoint",
         "model",
@@ -80,6 +84,11 @@ WORDS = (
         "{amount} (rule {line})",
     ),
     *("step {step} of {total}", "step {step} of {total}, about {left} s left", "{what}, {percentage} %"),
+    # the hints of did_you_mean, and where in a text an error is
+    *("did you mean '{name}'?", "did you mean '{name}' or '{name2}'?", "one of {names}"),
+    "did you mean '{name}' or '{name2}' or '{name3}'?",
+    *("line {nth}", "column {nth}", "line {nth}, column {nths}", "line {nth}: {entry}"),
+    *("line {nth}, column {nths}: {entry}", "{where}, column {nth}", "{where}, line {nth}, column {nths}"),
     *("step {step} of {total}, about {left} min left", "{what}, {percentage} %, about {left} s left"),
     *("{what}, {percentage} %, about {left} min left", "merging", "aligning"),
     *("input total", "output total", "overall total", "stays as it is (include, exclude)"),
@@ -136,15 +145,21 @@ NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "pag
 NOT_ON_THE_PAGE = re.compile(
     r"(cli/|api\.py|schema|registry|clip_tokenizer|methods/|json_data|service/request|hosts/a1111|rebasin/options"
     r"|search/preference"  # its callers are ours
-    r"|desk/(api|http_guard|serve|static|protocol|languages)|architectures/(aliases|openclip|layouts|__init__)"
-    r"|checkpoint/(legacy|pickle|state|metadata|hashes|layout)|recipe/(model|imports|reading|adjust|alignment)"
+    r"|checkpoint/metadata"  # its values are the program's own
+    r"|desk/(api|http_guard|serve|static|protocol|languages)|recipe/(model|imports|reading|adjust|alignment)"
     r"|execute/__init__)"
 )
+# exceptions of our own that are no errors of a user: what they say is the reason in one, {why}
+REASONS = {"BrokenPickleError": Maker("", 0, "why")}
+# what is said beside an imported recipe
+NOTES = {"add_note": Maker("", 0, "text")}
 # hints that are only an example of what to write
 EXAMPLE = re.compile(
     r"[{\[]\s*\"|\"axes\"|\w \| \w|^GET |^NOT M|^--|^-o |^IN40, |^IN05, |^supermerger\[|^alpha, with"
     r"|^pip install|^alpha and beta: |must be (an object|text, and)|^map is|megapixels"
     r"|at most: fewer|^merge-desk history"
+    r"|^A x \(1-|^A x [\d.]+ \+ B x [\d.]+ = M$|^\{optional\} IN01|^\{kind\}\(|^0\.5\*GRAD_V$|^a cat; "
+    r"|^normalize: |^(- )?models?:( NAME)?$|^merge-desk methods"
     r"|^such as '|closeness\(|^NOT IN|^IN: tied|^def score|^'50 trials|^give a range|^TARGET: |^one of: "
 )
 LABELS = ("label", "placeholder", "info")  # of Gradio's components
@@ -353,17 +368,16 @@ def _errors() -> Iterator[tuple[str, str]]:
     """What the errors that come to the page say, and what they say to try."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.rglob("*.py"))}
     makers = error_makers(list(trees.values()))
+    makers |= {**phrase_makers(list(trees.values()), makers), **REASONS, **NOTES}
     for path, tree in trees.items():
         place = path.relative_to(LIBRARY).as_posix()
         if NOT_ON_THE_PAGE.match(place):
             continue
         for call, assigned in calls(tree):
-            if not (maker := makers.get(called(call))):
-                continue
-            hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
-            for node in filter(None, (maker.argument(call), *hints)):
-                texts = (_numbered(" ".join(text.split())) for text in texts_of(node, assigned))
-                yield from ((place, text) for text in texts if _is_sentence(text))
+            if maker := makers.get(called(call)):
+                texts = [*maker.texts(call, assigned), *maker.hints(call, assigned)]
+                readable = (_numbered(" ".join(text.split())) for text in texts)
+                yield from ((place, text) for text in readable if _is_sentence(text))
 
 
 def _is_sentence(text: str) -> bool:

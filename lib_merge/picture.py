@@ -124,11 +124,11 @@ def _format_number(number: int | float) -> str:
     return f"{number:.6g}" if isinstance(number, float) else f"a number of {number.bit_length()} bits"
 
 
-def _text(name: str, value: object) -> str:
+def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise RecipeError(f"{name} must be text, not {shortened(repr(value))}")
+        raise RecipeError(f"{what} must be text, not {shortened(repr(value))}")
     if len(value) > MAX_PROMPT:
-        raise RecipeError(f"{name} has {len(value)} characters", hint=f"{MAX_PROMPT} at most")
+        raise RecipeError(f"{what} has {len(value)} characters", hint=f"{MAX_PROMPT} at most")
     return value.encode("utf-8", "replace").decode("utf-8")  # "?" in place of lone surrogates
 
 

@@ -105,14 +105,15 @@ def _names(count: int, family: Family, layout: Layout, where: str) -> tuple[str,
     for names in lists:
         if len(names) == count:
             return names
-    problem = "the list has 1 number" if count == 1 else f"the list has {count} numbers"
+    what = "the list has 1 number" if count == 1 else f"the list has {count} numbers"
     if not lists:
-        raise RecipeError(f"{problem}, but {family.title} has no blocks", where=where)
-    without = f" or {len(family.listed_names) - 1} without BASE" if BASE in family.listed_names else ""
-    others = " or ".join(str(len(names)) for names in lists[1 + bool(without) :])
+        raise RecipeError(f"{what}, but {family.title} has no blocks", where=where)
     full = family.listed_names
+    has_base = BASE in full
+    others = "/".join(str(len(names)) for names in lists[1 + has_base :])
     raise RecipeError(
-        f"{problem}, but {family.title} takes {len(full)} ({_render_ranges(full)}){without}",
+        f"{what}, but {family.title} takes {len(full)} ({_render_ranges(full)})"
+        f"{f' or {len(full) - 1} without BASE' if has_base else ''}",
         where=where,
         hint=f"lists of {others} numbers can be read too" if others else "",
     )
@@ -172,7 +173,7 @@ def parse_numbers(text: str, *, where: str = "") -> tuple[float, ...]:
         at += len(separators)
         word = WORD.match(text, at, end)
         if separators.count(",") + separators.count(";") > (1 if numbers else 0):
-            raise _number_error("is missing", len(numbers) + 1, text, at, where)
+            raise _number_error(f"number {len(numbers) + 1} is missing", text, at, where)
         if word:
             numbers.append(_number(word.group(), len(numbers) + 1, text, at, where))
             at = word.end()
@@ -200,15 +201,15 @@ def _without_brackets(text: str) -> tuple[int, int]:
 def _number(word: str, index: int, text: str, at: int, where: str) -> float:
     number = float(word) if NUMBER.fullmatch(word) else math.nan
     if not math.isfinite(number):
-        raise _number_error(f"is '{word}', which is not a number", index, text, at, where)
+        raise _number_error(f"number {index} is '{word}', which is not a number", text, at, where)
     return number
 
 
-def _number_error(what: str, index: int, text: str, at: int, where: str) -> RecipeError:
+def _number_error(what: str, text: str, at: int, where: str) -> RecipeError:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     position = f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
     return RecipeError(
-        f"number {index} {what}",
+        what,
         where=", ".join(part for part in (where, position) if part),
         hint="write the numbers with a decimal point, separated by commas or spaces: 0.5, 0.25, 1",
     )

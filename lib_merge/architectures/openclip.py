@@ -130,16 +130,13 @@ def _join_projections(
         one, other = parts[first], parts[name]
         if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.shape:
             what = (
-                f"'{first}' is {_described(one)}, but '{name}', which belongs to it, is {_described(other)}"
+                f"'{first}' is {one.dtype.label} with the shape {list(one.shape)}, but '{name}', which "
+                f"belongs to it, is {other.dtype.label} with the shape {list(other.shape)}"
             )
             raise _refusal(what, where)
     one = parts[first]
     info = replace(one, shape=(len(PROJECTIONS) * one.shape[0], *one.shape[1:]))
     return JoinedTensor(parts, transposed=False, info=info)
-
-
-def _described(info: TensorInfo) -> str:
-    return f"{info.dtype.label} with the shape {list(info.shape)}"
 
 
 def _refusal(what: str, where: str, hint: str = "use another copy of the file") -> CheckpointError:

@@ -99,8 +99,10 @@ def _legacy_file(contents: Contents, file: io.BufferedReader, path: Path, naming
             _check_name(name, path)
             locations[name] = _locate(name, value, contents.spans, size, path)
     if not locations:
-        arrays = " (it contains NumPy arrays)" if ARRAY in weights.values() else ""
-        refuse(f"this file contains no named tensors{arrays}", path)
+        has_arrays = ARRAY in weights.values()
+        refuse(
+            f"this file contains no named tensors{' (it contains NumPy arrays)' if has_arrays else ''}", path
+        )
     infos = {name: TensorInfo(location.dtype, location.shape) for name, location in locations.items()}
     header = build_header(infos, path, naming, metadata=_metadata(contents.loaded), file_size=size)
     stored = {key: header.stored.get(key, key) for key in header.unjoined().tensors}
@@ -141,7 +143,8 @@ def _state_dict(loaded: object, path: Path) -> Mapping[str, object]:
             break
         loaded = inner
     if not isinstance(loaded, dict):
-        refuse(f"this file contains no named tensors, but {_describe(loaded)}", path)
+        what = _describe(loaded)
+        refuse(f"this file contains no named tensors, but {what}", path)
     return cast("dict[str, object]", loaded)
 
 

@@ -14,7 +14,7 @@ from lib_merge.dtypes import BY_TORCH_NAME
 from lib_merge.errors import CheckpointError
 
 SAFER = "use the .safetensors version of this model"
-AGAIN = f"{SAFER}, or download it again"
+AGAIN = "use the .safetensors version of this model, or download it again"
 
 # Storage class of torch -> name of its dtype in torch.
 STORAGES = {

@@ -118,7 +118,7 @@ def dtype_problems(dtypes: Iterable[Dtype | None], target: Path) -> list[OutputE
     labels = sorted({dtype.label if dtype else "unknown" for dtype in unsupported})
     if not labels:
         return []
-    what = f"a .ckpt cannot contain the dtype {' and '.join(labels)}"
+    what = f"a .ckpt cannot contain the dtype {', '.join(labels)}"
     return [OutputError(what, where=str(target), hint="save it as .safetensors, or as fp16")]
 
 

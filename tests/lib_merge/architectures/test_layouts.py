@@ -127,7 +127,7 @@ def test_every_slot_gets_a_number(family: Family, layout: Layout) -> None:
             1,
             "the list has 1 number, but Stable Diffusion XL takes 20 (BASE, IN00..IN08, M00, OUT00..OUT08) "
             "or 19 without BASE",
-            "lists of 26 or 25 numbers can be read too",
+            "lists of 26/25 numbers can be read too",
         ),
         (
             FLUX,
