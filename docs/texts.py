@@ -84,9 +84,10 @@ WORDS = (
         "{amount} (rule {line})",
     ),
     *("step {step} of {total}", "step {step} of {total}, about {left} s left", "{what}, {percentage} %"),
-    # the hints of did_you_mean, and where in a text an error is
+    # the hints of did_you_mean, and of numbers; and where in a text an error is
     *("did you mean '{name}'?", "did you mean '{name}' or '{name2}'?", "one of {names}"),
     "did you mean '{name}' or '{name2}' or '{name3}'?",
+    *("usually {from} to {to}: {help}", "{from} to {to}: {help}", "{least} or more: {help}"),
     *("line {nth}", "column {nth}", "line {nth}, column {nths}", "line {nth}: {entry}"),
     *("line {nth}, column {nths}: {entry}", "{where}, column {nth}", "{where}, line {nth}, column {nths}"),
     *("step {step} of {total}, about {left} min left", "{what}, {percentage} %, about {left} s left"),
@@ -125,6 +126,7 @@ MODULES = (
     "architectures/blocks.py",
     "grid/plan.py",
     "library/presets.py",
+    "parameters.py",
     "plan/notes.py",
     "rebasin/report.py",
     "report/health",
@@ -141,13 +143,15 @@ MODULES = (
 )
 # of desk: what goes to a host, to the command line or to a program
 NOT_SHOWN = ("api", "http_guard", "serve", "static", "route", "components", "page", "jobs", "xyz", "table")
-# whose errors do not come to the page: those of flags, of HTTP, of the library's callers, and of rare formats
+# whose errors do not come to the page
 NOT_ON_THE_PAGE = re.compile(
-    r"(cli/|api\.py|schema|registry|clip_tokenizer|methods/|json_data|service/request|hosts/a1111|rebasin/options"
-    r"|search/preference"  # its callers are ours
-    r"|checkpoint/metadata"  # its values are the program's own
-    r"|desk/(api|http_guard|serve|static|protocol|languages)|recipe/(model|imports|reading|adjust|alignment)"
-    r"|execute/__init__)"
+    r"cli/"  # flags
+    r"|api\.py"  # calls of Python programs
+    r"|schema|service/request"  # JSON bodies and flags: the page is read by from_page, of what it offers
+    r"|desk/(api|http_guard|protocol|languages)"  # requests that are none of the page's scripts
+    r"|desk/(serve|static)"  # the start of the server, before there is a page
+    r"|search/preference|checkpoint/metadata"  # values of the program's own
+    r"|execute/__init__"  # a device by a flag: the page's is that of its host
 )
 # exceptions of our own that are no errors of a user: what they say is the reason in one, {why}
 REASONS = {"BrokenPickleError": Maker("", 0, "why")}

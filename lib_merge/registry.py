@@ -170,8 +170,11 @@ class Method:
     def check_models(self, count: int) -> None:
         """Raise MethodError where the method does not take `count` models."""
         if self.max_models is None and count < self.min_models:
-            least = "one model" if self.min_models == 1 else f"{self.min_models} models"
-            raise MethodError(f"{self.id} needs at least {least}", hint=f"merge-desk methods {self.id}")
+            least = self.min_models
+            raise MethodError(
+                f"{self.id} needs at least {'one model' if least == 1 else f'{least} models'}",
+                hint=f"merge-desk methods {self.id}",
+            )
         if self.max_models is not None and count != self.max_models:
             names = ", ".join(model.name.upper() for model in self.inputs)
             raise MethodError(

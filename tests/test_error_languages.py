@@ -28,12 +28,19 @@ from lib_merge.checkpoint.layout import plan_layout
 from lib_merge.checkpoint.state import check_unchanged
 from lib_merge.desk.languages.handlers import LANGUAGES
 from lib_merge.errors import MergeError
+from lib_merge.methods import METHODS
 from lib_merge.progress import NoProgress
+from lib_merge.recipe import recipe_from_text
+from lib_merge.recipe.adjust import adjust_settings
+from lib_merge.recipe.imports.history_csv import COLUMNS
+from lib_merge.recipe.reading import read_recipe_text
+from lib_merge.recipe.text.canonical import FIRST_LINE
 from tests.test_languages import ROOT, SCRIPTS, needs_node
 
 Make = Callable[[Path], object]
 
 ATTENTION = "cond_stage_model.model.transformer.resblocks.0.attn."
+COMMAND = re.compile(r"merge-desk |rebasin\(\w+, ")  # hints that are only what to write
 PLACE = re.compile(r"(line|column) \d")
 ENGLISH = re.compile(
     r"(?<![\w'.-])[a-z]{2,} [a-z]+ [a-z]{2,}(?![\w'])"
@@ -75,6 +82,16 @@ def torch_saved(value: object) -> bytes:
     return raw.getvalue()
 
 
+def read(text: str) -> Make:
+    """Reads what is pasted as a recipe."""
+    return lambda folder: recipe_from_text(text)
+
+
+def written(text: str) -> Make:
+    """Reads a recipe in our own form."""
+    return read(f"{FIRST_LINE}\n{text}\nsave M")
+
+
 class Stopping(NoProgress):
     """A user who has asked to stop."""
 
@@ -92,6 +109,7 @@ def write_fp8(folder: Path) -> object:
 
 
 SD1 = family_by_id("sd1")
+HISTORY = ",".join(COLUMNS).replace("_", " ") + "\n"
 CASES: Mapping[str, Make] = {
     "header: not JSON": opened("a.safetensors", (8).to_bytes(8, "little") + b"anything"),
     "hashes": hash_stopped,
@@ -115,6 +133,30 @@ CASES: Mapping[str, Make] = {
     "layouts: a gap": lambda folder: parse_numbers("0.1,,0.3"),
     "layouts: unknown": lambda folder: layout_by_name("mine"),
     "limits": lambda folder: parse_numbers("0.5, " * 100_000),
+    "adjust": lambda folder: adjust_settings("1, 2, 3, 4, 5, 6, 7, 8, 9"),
+    "alignment: a word": written('A = "a"\nB = rebasin(A, until = 3)\nM = A'),
+    "alignment: a value": written('A = "a"\nB = rebasin(A, to = A, sweeps = 1.5)\nM = A'),
+    "alignment: no model": written('A = "a"\nB = rebasin(A)\nM = A'),
+    "imports: a spreadsheet": read(HISTORY + "1,t,n,0.5,,1.2E+09,aabbccdd00,,0.5,,Weight sum,False"),
+    "imports: an empty history": read(HISTORY),
+    "imports: another tool": read('{"type": "merge-o-matic"}'),
+    "imports: Chattiori": read('python merge.py "WS" "m" "a.safetensors" "b.safetensors"'),
+    "imports: ComfyUI": read('{"3": {"class_type": "ModelMergeBlocks", "inputs": {}}}'),
+    "imports: mecha": read('version 0.1.0\nmerge "train_difference" &0 &0'),
+    "imports: mergekit": read("merge_method: ties\nmodels:\n- model: a"),
+    "imports: mergekit, its models": read("merge_method: linear\nmodels: a"),
+    "imports: WebUI": read('{"type": "webui", "interp_method": "Weighted sum"}'),
+    "imports: WebUI, a number": read('{"type": "webui", "multiplier": "much"}'),
+    "methods": lambda folder: METHODS.get("weighted_subtraction")(torch.ones(2), torch.ones(2), alpha=1.0),
+    "model: a step": written('A = "a"\nM = weighted_sum(A, Q)'),
+    "model: a number": written('A = "a"\nB = "b"\nM = weighted_sum(A, B, alpha = 1000000000)'),
+    "model: its models": written('A = "a"\nM = weighted_models(A, A, model_weights = 1)'),
+    "reading: an infotext": read("a cat\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 512x512"),
+    "reading: no file": lambda folder: read_recipe_text("mymix"),
+    "rebasin": written('A = "a"\nB = "b"\nB2 = rebasin(B, to = A, sweeps = 0)\nM = weighted_sum(A, B2)'),
+    "registry: a method": written('A = "a"\nM = weighted_mean(A, A)'),
+    "registry: a parameter": written('A = "a"\nM = weighted_sum(A, A, zeta = 1)'),
+    "registry: its models": written('A = "a"\nM = weighted_sum(A)'),
     "openclip": opened_tensors({f"{ATTENTION}q_proj.weight": torch.zeros(3, 3)}),
 }
 
@@ -149,7 +191,7 @@ def shown(errors: Mapping[str, MergeError | None]) -> Mapping[str, Mapping[str, 
 
 def texts_of(error: MergeError) -> list[str]:
     places = [error.where] if PLACE.match(error.where) else []  # else a file
-    return [text for text in (error.what, error.hint, *places) if text]
+    return [text for text in (error.what, error.hint, *places) if text and not COMMAND.match(text)]
 
 
 @needs_node

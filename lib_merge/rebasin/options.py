@@ -42,7 +42,7 @@ class Options:
         for name, least in (("sweeps", 1), ("limit", 0)):
             value = getattr(self, name)
             if value < least:
-                yield RecipeError(f"{name} is {value}", where=where, hint=f"{least} or more")
+                yield RecipeError(f"{name} cannot be {value}", where=where, hint=f"{least} or more")
 
     def problems_with(self, family: Family, variant: str = "", where: str = "") -> Iterator[MergeError]:
         """The problems of the options for models of a family."""

@@ -56,8 +56,10 @@ def _read(name: str, value: object) -> Any:
         return value
     if kind == "int" and isinstance(value, float) and value.is_integer():  # all numbers are read as float
         return int(value)
-    expected = {"tuple": 'names in quotes: "IN04, M00"', "bool": "true or false", "int": "an integer"}
-    raise RecipeError(f"{REBASIN}: {name} is {shown}", hint=expected[kind])
+    if kind == "tuple":
+        raise RecipeError(f"{REBASIN}: {name} cannot be {shown}", hint='names in quotes: "IN04, M00"')
+    hint = "true or false" if kind == "bool" else "an integer"
+    raise RecipeError(f"{REBASIN}: {name} cannot be {shown}", hint=hint)
 
 
 def align_to_first(

@@ -194,8 +194,10 @@ def step_problems(step: Step, defined_names: Collection[str]) -> Iterator[Recipe
         yield from _problems_of_setting(step, method, method.parameter(name), setting)
     for parameter in method.parameters:
         if parameter.per_model and not parameter.default and not dict(step.settings).get(parameter.name):
-            count = f"one number for each of its {method.per_model_count(len(step.inputs))} models"
-            yield RecipeError(f"step '{step.name}' needs {parameter.name}: {count}")
+            models = method.per_model_count(len(step.inputs))
+            yield RecipeError(
+                f"step '{step.name}' needs {parameter.name}: one number for each of its {models} models"
+            )
 
 
 def _problems_of_setting(

@@ -137,9 +137,7 @@ def _supermerger(
     }
     needed = "a" if calc == "self" else "ab"
     if missing := [word.upper() for word in needed if word not in names]:
-        raise maker.unsupported(
-            f"it recorded no hash of model {' and '.join(missing)}, so it cannot be found"
-        )
+        raise maker.unsupported(f"it recorded no hash of model {', '.join(missing)}, so it cannot be found")
     if calc != "normal":
         return maker.build(_calc(maker, calc, names, alpha, beta), vae=BLEND)
     inputs = [names[word] for word in "abc" if word in names]
@@ -189,10 +187,8 @@ def _drawn(maker: RecipeBuilder, text: str, base: float, word: str, seed: str) -
     letters = sorted(set(re.findall(r"[A-Za-z]+", text)))
     shown = ", ".join(letters)
     if not set(letters) <= {"R", "U", *PER_TENSOR_LETTERS}:
-        bounds = "a number between limits, which it does not record"
-        raise maker.unsupported(
-            f"its weights hold {shown}: X and D draw {bounds}", "write the numbers themselves"
-        )
+        what = f"its weights hold {shown}: X and D draw a number between limits, which it does not record"
+        raise maker.unsupported(what, "write the numbers themselves")
     if not _is_seed(seed):
         what = f"its weights hold {shown}, numbers drawn at random, and no seed is recorded to draw them from"
         raise maker.unsupported(what, "write the numbers themselves")
@@ -220,10 +216,10 @@ def _elemental(maker: RecipeBuilder, amount: Amount, text: str, seed: str) -> Am
     number = seed if _is_seed(seed) else "0"
     drawn = [LETTER_RATIO.sub(rf":E\1(seed = {number})", line) for line in lines]
     if drawn != lines:
-        what = (
-            "its letters draw a number for every tensor by the order of the file: here they are drawn again"
+        maker.add_note(
+            "its letters draw a number for every tensor by the order of the file: "
+            f"here they are drawn again, from seed {number}"
         )
-        maker.add_note(f"{what}, from seed {number}")
     return overlay_rules(amount, make_optional(parse_rules("\n".join(drawn))))
 
 

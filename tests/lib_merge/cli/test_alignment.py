@@ -100,7 +100,7 @@ def test_it_answers_in_json_and_without_an_output_writes_nothing(folder: Path, c
     [
         (("--groups", "hads"), "there is no group 'hads'"),
         (("--layers", "IN99"), "has no slot 'IN99'"),
-        (("--sweeps", "0"), "sweeps is 0"),
+        (("--sweeps", "0"), "sweeps cannot be 0"),
         (("-o", "other.safetensors"), "other.safetensors"),
         (("-o", "b.png"), "b.png"),
         (("--dtype", "fp12"), "cannot be saved as 'fp12'"),

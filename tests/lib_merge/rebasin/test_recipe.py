@@ -165,10 +165,10 @@ def test_the_plan_says_what_is_aligned_and_what_that_costs(models: Path) -> None
         ),
         ("B2 = rebasin(B, to = B)", "'B' cannot be aligned to itself"),
         ("B2 = rebasin(B)", "has no model to align to"),
-        ("B2 = rebasin(B, to = A, sweeps = 0)", "sweeps is 0"),
-        ("B2 = rebasin(B, to = A, sweeps = 1.5)", "sweeps is 1.5"),
+        ("B2 = rebasin(B, to = A, sweeps = 0)", "sweeps cannot be 0"),
+        ("B2 = rebasin(B, to = A, sweeps = 1.5)", "sweeps cannot be 1.5"),
         ("B2 = rebasin(B, to = A, speed = 2)", "takes no 'speed'"),
-        ("B2 = rebasin(B, to = A, procrustes = 1)", "procrustes is 1.0"),
+        ("B2 = rebasin(B, to = A, procrustes = 1)", "procrustes cannot be 1.0"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(text: str, message: str, models: Path) -> None:
