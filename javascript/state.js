@@ -309,12 +309,13 @@
       Object.assign(this.scalars, scalars);
     }
     /** The same for what Python set the desk up with, in place of all amounts, also of locked faders; `quiet` where it
-     * is in memory already.
+     * is in memory already. Without any amounts the merge is A as it is.
      * @param {Amounts} amounts @param {Scalars} scalars @param {boolean} quiet
      * @param {string} [before] the snapshot from before the lists were set */
     applySetup(amounts, scalars, quiet, before = this.snapshot()) {
+      const none = { alpha: Object.fromEntries(this.slots().map((slot) => [slot, 0])) };
       for (const param of Object.keys(this.values)) this.values[param] = {};
-      this.#set(amounts, scalars, true);
+      this.#set(Object.keys(amounts).length ? amounts : none, scalars, true);
       if (this.snapshot() !== before && (this.applied || !quiet)) this.#undo.push(before);
       if (quiet) Object.assign(this, { applied: true, unloaded: false, sent: this.requested() });
     }

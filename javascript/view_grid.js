@@ -113,9 +113,7 @@
       shownCell = cell.recipe ? cell : null;
       showRecipe();
       if (cell.recipe) return;
-      const none = { alpha: Object.fromEntries(state.slots().map((slot) => [slot, 0])) };
-      const amounts = Object.keys(cell.amounts).length ? cell.amounts : none;
-      mix.applySetup({ ...cell, amounts }, { revision: response.revision, done: () => open("mix") });
+      mix.applySetup(cell, { revision: response.revision, done: () => open("mix") });
     }
 
     // --- what Python says ---

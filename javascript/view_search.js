@@ -134,9 +134,7 @@
       shownRecipe = setup.recipe ? setup : null;
       showRecipe();
       if (setup.recipe) return;
-      const none = { alpha: Object.fromEntries(state.slots().map((slot) => [slot, 0])) };
-      const amounts = Object.keys(setup.amounts).length ? setup.amounts : none;
-      mix.applySetup({ ...setup, amounts }, { revision: response.revision, done: () => open("mix") });
+      mix.applySetup(setup, { revision: response.revision, done: () => open("mix") });
     }
 
     // --- what Python says ---
