@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from lib_merge.errors import MergeError, StoppedError, StoreError
-from lib_merge.grid import GridRenderer
+from lib_merge.grid import GridRenderer, Speeds
 from lib_merge.grid.edit import checkpoint_recipe
+from lib_merge.grid.plan import drawing_cost
 from lib_merge.grid.run import RendererLostError
 from lib_merge.picture import Picture
 from lib_merge.progress import Progress
@@ -59,12 +60,21 @@ class SearchRun:
     reason   a sentence about the end
     stopped  whether the user stopped it
     spoiled  whether the host's job was interrupted to end a trial that took too long; another job goes on
+    seconds  of drawing, of all pictures
+    cost     of the same pictures, in steps of one megapixel
     """
 
     trials: int = 0
     reason: str = ""
     stopped: bool = False
     spoiled: bool = False
+    seconds: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def speeds(self) -> Speeds:
+        """What was measured."""
+        return Speeds(draw=self.seconds / self.cost if self.cost else None)
 
 
 OnTrial = Callable[[TrialResult], None]
@@ -99,6 +109,7 @@ class TrialRunner:
         self._began = clock() if began is None else began
         self._failures: list[str] = []
         self._repeated = 0
+        self._seconds, self._cost = 0.0, 0.0  # of the pictures that were drawn
         self._spoiled = False  # the host's job, by the interrupt that ended a trial
 
     def run(self, budget: Budget) -> SearchRun:
@@ -124,6 +135,7 @@ class TrialRunner:
             self._on_trial(result)
             if self._spoiled:
                 run.spoiled, run.reason = True, "a trial took too long"
+        run.seconds, run.cost = self._seconds, self._cost
         return run
 
     def _end(self, budget: Budget) -> str:
@@ -217,7 +229,10 @@ class TrialRunner:
         for view in views:
             if self._progress.stopped():
                 raise StoppedError("stopped")
-            pictures.append(self._renderer.draw(self._study.spec.settings(view)))
+            settings, began = self._study.spec.settings(view), time.perf_counter()
+            pictures.append(self._renderer.draw(settings))
+            self._seconds += time.perf_counter() - began
+            self._cost += drawing_cost(settings)
         return pictures
 
     @contextmanager

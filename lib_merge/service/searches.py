@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lib_merge.errors import MergeError, RecipeError
-from lib_merge.grid import GridBase, GridCell, GridRenderer, ModelCatalog
+from lib_merge.grid import GridBase, GridCell, GridRenderer, ModelCatalog, save_speeds
 from lib_merge.library.history import SEARCHED, Entry, History
 from lib_merge.progress import Progress
 from lib_merge.recipe import parse_recipe
@@ -151,7 +151,12 @@ def run_search_job(
                     began=began,
                 )
                 run = runner.run(budget)
-        total = replace(run, trials=total.trials + run.trials)
+        total = replace(
+            run,
+            trials=total.trials + run.trials,
+            seconds=total.seconds + run.seconds,
+            cost=total.cost + run.cost,
+        )
         if not run.spoiled:
             return total
 
@@ -294,6 +299,7 @@ class SearchJob:
     def _run(self, task: str, ended: OnSearchEnd) -> None:
         try:
             run = self._search(task)
+            save_speeds(self.service.host.data_dir(), run.speeds)
             self.waiting = run.stopped and not self._stop.is_set()
             self.end_message = self._how_it_ended(run)
         except Exception as error:  # the status reports it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -103,6 +104,8 @@ def test_the_trials_of_a_search_come_with_their_pictures(bench: Bench, page: Des
         assert picture.size == (SIDE, SIDE)
     assert update.trials[0].thumbnail.startswith("data:image/webp")
     assert page.data("search.poll", study="search 1", first=3).trials == update.trials[3:]
+    planned = page.data("search.plan", options=SEARCH, parameters={"alpha": 0.5})
+    assert re.search(r"4 trials: about \d+ (s|min)\.$", planned.summary), "the pictures were measured"
 
 
 def test_a_search_is_paused_and_goes_on_and_is_stopped(bench: Bench, page: DeskPage) -> None:
