@@ -78,7 +78,7 @@ RUNS = {
         "--dist=loadfile",
         *AGAIN,
         "-m",
-        "browser and not not_seen",
+        "browser",
     ),
 }
 NODE_MODULES = ROOT / "node_modules"

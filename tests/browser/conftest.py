@@ -18,10 +18,6 @@ from tests.support.faults import CURRENT, gradios_of
 from tests.support.gradio_env import python_with_gradio
 
 HERE = Path(__file__).parent
-# modules whose tests of faults were seen to pass on the Gradios of WebUIs; those of the others are marked
-# `not_seen`, and run only where that is asked for
-SEEN = ("test_first_hour", "test_history")
-OPEN_FAULT = "test_tab_closes_the_list_that_it_leaves", "4.40.0"  # its lists stay open there: to be mended
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,11 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
             for mark in (pytest.mark.browser, pytest.mark.timeout(600), needs_chromium, needs_gradio):
                 item.add_marker(mark)
-            callspec = getattr(item, "callspec", None)
-            version = callspec.params.get("gradio", CURRENT) if callspec else CURRENT
-            is_seen = item.path.stem in SEEN and (getattr(item, "originalname", ""), version) != OPEN_FAULT
-            if version != CURRENT and not is_seen:
-                item.add_marker(pytest.mark.not_seen)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -50,7 +50,8 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(desk: Desk) -> None
 def test_tab_closes_the_list_that_it_leaves(desk: Desk) -> None:
     """F6: lists stayed open over the board."""
     desk.page.locator("#merge_desk_a input").focus()
-    in_sight = "[...document.querySelectorAll('ul.options, [role=listbox]')].filter((e) => e.offsetHeight)"
+    lists = "document.querySelectorAll('ul.options, ul[role=listbox]')"  # in Gradio 4 a field has that role
+    in_sight = f"[...{lists}].filter((e) => e.offsetHeight)"
     for _ in range(8):
         desk.page.keyboard.press("Tab")
         desk.page.wait_for_timeout(SECOND / 2)  # Gradio opens a list a moment later, and closes it slowly

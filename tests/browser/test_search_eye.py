@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("optuna", reason="the extra `search` (Optuna) is not installed")
 
-from tests.browser.driver import DRAWN, Desk, expect
+from tests.browser.driver import DRAWN, SECOND, Desk, expect
 
 CLICKS = 30
 WRONG = (6, 16, 26)  # every tenth click is a mistake
@@ -31,6 +31,9 @@ class User:
         for field, value in (("width", "64"), ("height", "64"), ("steps", "1")):
             desk.fill(field, value)
         desk.page.locator("#merge_desk_tab_search-button").click()
+        desk.page.wait_for_timeout(SECOND)  # until the tab has its study, where there is one from a first try
+        if desk.part("search-setup").get_attribute("open") is None:
+            desk.part("search-setup").locator("summary").first.click()
         desk.part("search-space").fill("IN: tied 0..1; OUT: tied 0..1")
         desk.part("search-add-score-0").select_option("eye")
         desk.page.locator("[data-field=trials]").fill(str(CLICKS))
@@ -40,7 +43,8 @@ class User:
         import optuna
 
         database = next(desk.output.glob("**/search.db"))
-        self.study = optuna.load_study(study_name="search 1", storage=f"sqlite:///{database}")
+        name = desk.part("search-studies").input_value()
+        self.study = optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
 
     def distance(self, point: Mapping[str, float]) -> float:
         return sum((point[name] - liked) ** 2 for name, liked in LIKED.items()) ** 0.5
