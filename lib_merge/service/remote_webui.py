@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 HASHING_SECONDS = 3600.0  # that a WebUI may take to hash files of gigabytes for the first time
 KEEP_SECONDS = 10.0
 ENDING_SECONDS = 60.0  # that a WebUI may take to end a picture and restore its model
+BEGIN_PAUSE = 1.0  # seconds until a program asks again whether the model is free
 
 
 class RemoteCatalog:
@@ -172,9 +173,21 @@ class RemoteSession:
 
     @classmethod
     def begin(cls, api: RemoteApi, on_wait: Callable[[], None]) -> RemoteSession:
-        """Begin a session, and wait for the WebUI's other jobs; `on_wait` is called once where it has any."""
-        session = cls(api, api.post("render/begin", EmptyRequest(), SessionAnswer, patient=False))
-        waiting = False
+        """Begin a session, and wait for the WebUI's other jobs; `on_wait` is called once where it has any.
+
+        Another program's session is waited for as long as one may be silent: its program may be gone.
+        """
+        state, began, waiting = cls._begun(api), time.monotonic(), False
+        while not state.session:
+            if time.monotonic() - began > state.patience + ENDING_SECONDS:
+                what = "another program renders with this WebUI"
+                raise MergeError(what, where=api.address, hint="one at a time: wait, or end that one")
+            if not waiting:
+                waiting = True
+                on_wait()
+            time.sleep(BEGIN_PAUSE)
+            state = cls._begun(api)
+        session = cls(api, state)
         try:
             while not session._state.ready and not session._state.ended:
                 if not waiting:
@@ -188,6 +201,10 @@ class RemoteSession:
             session.end()
             raise
         return session
+
+    @staticmethod
+    def _begun(api: RemoteApi) -> SessionAnswer:
+        return api.post("render/begin", EmptyRequest(), SessionAnswer, patient=False)
 
     @property
     def patience(self) -> float:

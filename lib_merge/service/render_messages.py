@@ -73,7 +73,7 @@ class SessionRequest:
 class SessionAnswer:
     """The state of a session.
 
-    session   its id
+    session   its id, "" where another program has the model: then none was begun
     ready     whether it has the model in memory: before that another job runs
     ended     whether it has ended, and the model is free
     problem   why it has ended by itself, "" otherwise

@@ -184,12 +184,10 @@ class RenderSessions:
         self._last: RenderSession | None = None
 
     def begin(self) -> SessionAnswer:
-        """Begin a session; HostError where another program has one, or no merge can be loaded."""
+        """Begin a session; the answer is of none where another program has one."""
         with self._lock:
             if self._last is not None and self._last.running:
-                raise HostError(
-                    "another program renders with this WebUI", hint="one at a time: wait, or end that one"
-                )
+                return SessionAnswer("", patience=PATIENCE)
             session = self._last = RenderSession(self._service)
         session.wait_until_ready(MOST_WAIT)
         return self._state(session)

@@ -191,12 +191,29 @@ def test_a_connection_that_is_lost_is_said_honestly(
     assert "its model may hold the last trial, and is restored 60 s after" in sentences[-1]
 
 
-def test_one_program_at_a_time(remote: Remote) -> None:
+def test_one_program_at_a_time_and_another_one_waits_as_long_as_one_may_be_silent(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_sessions, "PATIENCE", 1.0)
+    monkeypatch.setattr("lib_merge.service.remote_webui.ENDING_SECONDS", 0.5)
+    monkeypatch.setattr("lib_merge.service.remote_webui.KEEP_SECONDS", 0.1)
     first, second = remote.service(), remote.service()
     with first.job("search"), pytest.raises(MergeError, match="another program renders"):
         second.job("search").__enter__()
     with second.job("search"):
         second.backend.merge(remote.bench.recipe(alpha=0.1), NoProgress())
+
+
+def test_the_session_of_a_program_that_was_killed_is_waited_for(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_sessions, "PATIENCE", 1.0)
+    killed = RemoteApi(remote.address).post("render/begin", EmptyRequest(), SessionAnswer)
+    assert killed.session  # and no request comes any more
+    service = remote.service()
+    with service.job("search"):
+        service.backend.merge(remote.bench.recipe(alpha=0.1), NoProgress())
+    assert remote.sentences[0].startswith(f"waiting for {remote.address}: ")
 
 
 def test_a_busy_webui_is_waited_for(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
