@@ -68,7 +68,7 @@ def load_tokenizer() -> CLIPTokenizer:
     except ImportError as missing:
         raise ExtraError(
             "CLIP's tokenizer needs transformers, which is not installed",
-            hint='pip install "merge-desk[standalone]"',
+            hint="pip install transformers",
         ) from missing
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder))

@@ -53,7 +53,7 @@ def _need_diffusers() -> None:
     except ImportError as missing:
         raise ExtraError(
             f"drawing without a WebUI needs {missing.name}, which is not installed",
-            hint='pip install "merge-desk[standalone]"',
+            hint="pip install diffusers transformers",
         ) from missing
     del StableDiffusionPipeline
 

@@ -26,7 +26,7 @@ GRPC_SCHEME, GRPC_PORT = "grpc://", 13000
 SQLITE_SCHEME = "sqlite:///"
 PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
 DATABASE_WAIT = 60.0  # seconds for other workers to finish writing
-EXTRA_HINT = 'pip install "merge-desk[search]"'
+EXTRA_HINT = "pip install optuna cmaes"
 
 
 class SqliteConnection(sqlite3.Connection):

@@ -27,7 +27,7 @@ def scorers(webui: Path, stage: Path) -> Path:
     """Scorers of the user's own that go wrong; a WebUI without Optuna has no search to test."""
     has_optuna = subprocess.run([python_of(webui), "-c", "import optuna"], capture_output=True, check=False)
     if has_optuna.returncode:
-        pytest.skip('the WebUI has no Optuna: venv/bin/pip install "merge-desk[search]"')
+        pytest.skip("the WebUI has no Optuna: venv/bin/pip install optuna cmaes")
     folder = stage / "data/merge-desk/scorers"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in SCORERS.items():

@@ -147,7 +147,7 @@ def load_clip(path: Path) -> ClipNetwork:
         from transformers import CLIPConfig, CLIPModel
     except ImportError as missing:
         raise ExtraError(
-            "CLIP needs transformers, which is not installed", hint='pip install "merge-desk[standalone]"'
+            "CLIP needs transformers, which is not installed", hint="pip install transformers"
         ) from missing
     tensors = _read_tensors(path)
     try:

@@ -261,7 +261,7 @@ def test_where_optuna_is_missing_the_tab_says_so_and_opens(
     menu = page.data("search.open")
     assert menu.missing is not None
     assert menu.missing.what == "searching needs optuna, which is not installed"
-    assert menu.missing.hint == 'pip install "merge-desk[search]"'
+    assert menu.missing.hint == "pip install optuna cmaes"
     assert menu.scorers
     assert "searching needs optuna" in page.data("search.plan", options=SEARCH).problem.what
     assert page.data("search.poll").study == ""
