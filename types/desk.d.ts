@@ -157,6 +157,7 @@ declare namespace Desk {
     fits: string[];
     misfits: Misfit[];
     left: number;
+    unreadable: string;
   }
   interface FurtherPicture {
     engaged: string;

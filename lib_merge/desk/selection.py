@@ -93,8 +93,13 @@ def options_of(service: MergeService, *, refresh: bool = False) -> ListOptions:
         (*options.VAE_OPTION.list_titles, *(file.name for file in host.vaes())),
         tuple(options.DTYPE_OPTION.list_titles),
         status.next_base or status.base,
-        "; ".join(f"{name}: {without_paths(why)}" for name, why in service.unreadable_files().items()),
+        unreadable_note(service),
     )
+
+
+def unreadable_note(service: MergeService) -> str:
+    """The files that cannot be read, as far as they were looked at, and why; "" for none."""
+    return "; ".join(f"{name}: {without_paths(why)}" for name, why in service.unreadable_files().items())
 
 
 # --- methods ---

@@ -85,6 +85,7 @@ class FileKinds:
     ) -> None:
         self._folder, self._stamp, self._read_header = folder, stamp, read
         self._kinds: dict[str, tuple[Stamp, FileKind]] | None = None
+        self._unread: set[str] = set()  # what could not be read in this run: the next one tries again
         self._unwritten = 0
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -155,10 +156,13 @@ class FileKinds:
         except MergeError as problem:  # it is gone
             return FileKind(problem=problem.what)
         try:
-            kind = FileKind.of(self._read_header(path))
+            header = self._read_header(path)
         except MergeError as problem:
-            kind = FileKind(problem=problem.what)
+            kind, unread = FileKind(problem=problem.what), {str(path)}
+        else:
+            kind, unread = FileKind.of(header), set[str]()
         with self._lock:
+            self._unread = self._unread - {str(path)} | unread
             self._loaded()[str(path)] = stamp, kind
             self._unwritten += 1
             if self._unwritten >= WRITE_AFTER:
@@ -180,7 +184,8 @@ class FileKinds:
             if not self._unwritten:
                 return
             self._unwritten = 0
-            files = {path: _row(stamp, kind) for path, (stamp, kind) in self._loaded().items()}
+            kinds = self._loaded().items()
+            files = {path: _row(*entry) for path, entry in kinds if path not in self._unread}
             self._file().write_cached({"program": __version__, "files": files})
 
 

@@ -41,6 +41,7 @@ describe("how many files fit A", () => {
     fits: Array.from({ length: fits }, (_, at) => `fits ${at}`),
     misfits: Array.from({ length: misfits }, (_, at) => ({ name: `not ${at}`, why: "SDXL, A is SD1" })),
     left,
+    unreadable: "",
   });
   test("is said in one line", () => {
     assert.equal(summaryOf(files(12, 3)), "12 of 15 other files fit base");

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lib_merge.desk.common import Problem
 from lib_merge.desk.protocol import Action, EmptyRequest, action
-from lib_merge.desk.selection import Selection
+from lib_merge.desk.selection import Selection, unreadable_note
 from lib_merge.errors import MergeError
 from lib_merge.hosts.host import ListedFile
 from lib_merge.service.file_kinds import misfit_reason
@@ -31,20 +31,26 @@ class Misfit:
 class FittingFiles:
     """Which files can be mixed into A, in the order of the list; A itself is neither.
 
-    a     A
-    left  how many files have not been read yet: the page asks again
+    a           A
+    left        how many files have not been read yet: the page asks again
+    unreadable  the files that cannot be read, and why, "" for none; a WebUI lists them all the same
     """
 
     a: str = ""
     fits: tuple[str, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     left: int = 0
+    unreadable: str = ""
 
 
 @action("lists.fit", queued=False, status=False)
 def fit(services: Services, action: Action[EmptyRequest]) -> FittingFiles:
     """Which files fit A; reads headers, a few at once, and the others in the background."""
-    merging, a = services.merging, action.selection.a
+    files = _fitting(services.merging, action.selection.a)
+    return replace(files, unreadable=unreadable_note(services.merging))
+
+
+def _fitting(merging: MergeService, a: str) -> FittingFiles:
     files = _others(merging, a)
     paths = [file.path for file in files]
     try:

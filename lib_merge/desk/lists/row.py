@@ -55,7 +55,7 @@ def build_lists(gr: Any, options: ListOptions) -> tuple[Lists, ListRow]:
         gr.HTML('<div class="merge-desk merge-desk-align" data-mount="align"></div>')
         note = gr.HTML("", elem_id=f"{ID_PREFIX}align_note")
         gr.HTML(FIT, elem_id=f"{ID_PREFIX}fit")
-    unreadable = gr.HTML(_unreadable(options), elem_id=f"{ID_PREFIX}unreadable")
+    unreadable = gr.HTML(_unreadable(options.unreadable), elem_id=f"{ID_PREFIX}unreadable")
     dtype = dropdown(DTYPE_OPTION.name, "Precision", options.dtypes, DTYPE_OF_A, scale=1, render=False)
     return Lists(a, b, c, method, vae, dtype, align), ListRow(swap, refresh, note, unreadable)
 
@@ -71,7 +71,7 @@ def list_bindings(page: Page, row: ListRow) -> dict[str, Binding]:
         "lists.refresh": Binding(row.refresh, outputs=filled, updates=fill, sets_lists=True),
         "lists.changed": Binding(outputs=[lists.c], updates=c_is_used),
         "lists.settled": Binding(outputs=[lists.c], updates=c_is_used),
-        "lists.fit": Binding(outputs=[lists.b, lists.c], updates=_fitting_first(page.gr)),
+        "lists.fit": Binding(outputs=[lists.b, lists.c, row.unreadable], updates=_fitting_first(page.gr)),
         "lists.align": Binding(outputs=[row.note], updates=lambda answer: [_note(alignment_note(answer))]),
     }
 
@@ -93,7 +93,7 @@ def _filler(gr: Any) -> Callable[[Response], Sequence[Any]]:
             gr.update(choices=names),
             gr.update(choices=names),
             gr.update(choices=list(options.vaes)),
-            _unreadable(options),
+            _unreadable(options.unreadable),
         ]
 
     return fill
@@ -108,13 +108,18 @@ def _c_is_used(gr: Any) -> Callable[[Response], Sequence[Any]]:
 
 
 def _fitting_first(gr: Any) -> Callable[[Response], Sequence[Any]]:
-    """The choices of B and C in another order, once all files have been read and some do not fit."""
+    """The choices of B and C in another order, once all files have been read and some do not fit.
+
+    And what cannot be read, of which a WebUI says nothing.
+    """
 
     def sort(response: Response) -> Sequence[Any]:
-        fit = cast("FittingFiles", response.data) if response.data else FittingFiles()
-        if fit.left or not fit.misfits:
-            return [gr.update()] * 2
-        return [gr.update(choices=list(ordered(fit)))] * 2
+        if response.data is None:
+            return [gr.update()] * 3
+        fit = cast("FittingFiles", response.data)
+        sorted_choices = not fit.left and fit.misfits
+        choices = gr.update(choices=list(ordered(fit))) if sorted_choices else gr.update()
+        return [choices, choices, _unreadable(fit.unreadable)]
 
     return sort
 
@@ -127,9 +132,9 @@ def alignment_note(response: Response) -> str:
     return cast("AlignmentNote", response.data).text if response.data else ""
 
 
-def _unreadable(options: ListOptions) -> str:
-    """The files that are not listed because they cannot be read."""
-    return _note(f"Cannot be read: {options.unreadable}" if options.unreadable else "")
+def _unreadable(unreadable: str) -> str:
+    """The note on the files that cannot be read; the standalone desk does not list them."""
+    return _note(f"Cannot be read: {unreadable}" if unreadable else "")
 
 
 def _note(text: str) -> str:

@@ -106,6 +106,18 @@ def test_a_file_is_read_once_also_by_the_next_run_until_it_changes(
     assert again.kinds.kind(path).title == "SDXL"
 
 
+def test_a_file_that_cannot_be_read_is_tried_again_by_the_next_run(
+    models: Path, tmp_path: Path, counting: Counting
+) -> None:
+    path = models / "damaged.safetensors"
+    assert counting.kinds.read([path, models / "plain.safetensors"], 60) == 0
+    assert counting.kinds.read([path], 60) == 0
+    assert counting.headers == ["damaged", "plain"]
+    again = Counting(tmp_path)
+    assert again.kinds.cached(models / "plain.safetensors") is not None
+    assert again.kinds.cached(path) is None
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"format": "merge-desk kinds 1", "program": "0", "files": 3}'])
 def test_a_file_of_kinds_that_cannot_be_used_is_as_none(models: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)

@@ -506,3 +506,17 @@ def test_what_cannot_be_read_stands_below_the_lists_with_the_reason(
     assert state(page, replace(BOTH, a="torn <b>")).problem is not None
     offer = page.data("lists.refresh")
     assert offer.unreadable == "torn <b>: the file is empty"
+
+
+def test_what_the_host_lists_and_cannot_be_read_is_named_once_the_files_are_compared_with_a(
+    page: DeskPage, service: PaperService
+) -> None:
+    """WebUIs list every file; after a restart it is named again, though the kinds of files are kept."""
+    (service.host.folders()[0] / "torn.safetensors").touch()
+    for _ in range(2):
+        fit = page.data("lists.fit", BOTH)
+        service.kinds.join()
+        fit = page.data("lists.fit", BOTH) if fit.left else fit
+        assert fit.unreadable == "torn: the file is empty"
+        service = PaperService(service.host)
+        page = DeskPage(service)
