@@ -109,7 +109,12 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 class Desk:
-    """One open page, and what a person does on it."""
+    """One open page, and what a person does on it.
+
+    saves_in  the name of the folder that merges are saved in
+    """
+
+    saves_in = "output"
 
     def __init__(
         self,
@@ -230,11 +235,23 @@ class Desk:
             box.blur()
         raise AssertionError(f"there is no {name} to choose for {field}")
 
-    def fill(self, field: str, value: str) -> None:
-        """A number of a picture's settings, until the page knows that Python has it."""
-        box = self.page.locator(f"#merge_desk_{field} :is(input, textarea)").first
+    def setting(self, field: str) -> Any:
+        """The field of one of a picture's settings."""
+        return self.page.locator(f"#merge_desk_{field} :is(input, textarea)").first
+
+    def write(self, field: str, value: str) -> None:
+        """Write one of a picture's settings into its field, and leave the field."""
+        box = self.setting(field)
         box.fill(value)
         box.press("Tab")
+
+    def generate_by_key(self, field: str) -> None:
+        """Ctrl+Enter in the field of one of a picture's settings."""
+        self.setting(field).press("Control+Enter")
+
+    def fill(self, field: str, value: str) -> None:
+        """One of a picture's settings, until the page knows that Python has it."""
+        self.write(field, value)
         response = "document.querySelector('#merge_desk_mix_effects_response [data-merge-desk]')"
         fields = f"JSON.parse({response}?.dataset.mergeDesk || 'null')?.data?.fields"
         self.page.wait_for_function(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 
 from tests.browser.driver import DRAWN, OFFLINE, VIEW, Desk, expect, start, stop
-from tests.support.full_size import write_tiny
+from tests.browser.test_lists import add_models
 from tests.support.gradio_env import PINS, python_with_gradio
 
 SETTLED, QUIET = 3000, 4000  # ms: after a change, and of rest
@@ -19,11 +18,8 @@ LIST = ", ".join(f"{n / 25:g}" for n in range(26))
 
 @pytest.fixture(scope="module")
 def models(models: Path) -> Path:
-    """The samples, one of another family and one with numbers that are none."""
-    write_tiny(models / "xl.safetensors", "sdxl")
-    broken = safetensors.torch.load_file(models / "ink.safetensors")
-    broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
-    safetensors.torch.save_file(broken, models / "broken.safetensors")
+    """The samples, and two that fit no other."""
+    add_models(models)
     return models
 
 
@@ -116,8 +112,7 @@ def test_a_field_that_nothing_can_be_drawn_with_is_refused_in_one_sentence(
 ) -> None:
     """F14: an error of its own, or a picture of no steps."""
     desk.begin("base", "pastel")
-    desk.page.locator(f"#merge_desk_{field} input").fill(value)
-    desk.page.keyboard.press("Tab")
+    desk.write(field, value)
     desk.drag("OUT05", 0.5)
     desk.act("generate").click()
     problem = desk.part("problem").get_by_role("alert")

@@ -17,10 +17,15 @@ def server_words() -> tuple[str, ...]:
     return ("--paper",)
 
 
+def set_up(desk: Desk) -> None:
+    """What each page begins with."""
+    desk.begin("base", "pastel")
+
+
 @pytest.fixture
 def desk(chromium: Any, address: str) -> Generator[Desk]:
     opened = Desk(chromium, address)
-    opened.begin("base", "pastel")
+    set_up(opened)
     yield opened
     opened.page.close()
 

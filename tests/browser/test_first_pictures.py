@@ -59,8 +59,7 @@ def test_live_follows_the_settings_of_a_picture_and_without_live_generate_is_due
     """F7: the picture stayed one of other settings, without a word."""
     desk.begin("base", "pastel", live=True)
     before = generated(desk)
-    there = desk.page.locator(f"#merge_desk_{field} :is(input, textarea)").first
-    usual = there.input_value()
+    usual = desk.setting(field).input_value()
     desk.fill(field, value)
     expect(desk.picture()).not_to_have_attribute("src", before, timeout=DRAWN)
     desk.idle()
@@ -68,7 +67,7 @@ def test_live_follows_the_settings_of_a_picture_and_without_live_generate_is_due
     expect(desk.page.locator("[data-act=generate].md-pending")).to_have_count(0)
     desk.fill(field, usual)
     expect(desk.page.locator("[data-act=generate].md-pending")).to_be_visible()
-    there.press("Control+Enter")  # as in the WebUI
+    desk.generate_by_key(field)  # as in the WebUI
     expect(desk.page.locator("[data-act=generate].md-pending")).to_have_count(0)
     desk.idle()
 
@@ -76,8 +75,7 @@ def test_live_follows_the_settings_of_a_picture_and_without_live_generate_is_due
 def test_a_random_seed_is_said_as_the_number_that_it_became(desk: Desk) -> None:
     """F15: -1 was taken as it stands."""
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_seed input").fill("-1")
-    desk.page.locator("#merge_desk_seed input").press("Tab")
+    desk.write("seed", "-1")
     generated(desk)
     expect(desk.page.locator("[data-caption=now]")).to_contain_text(re.compile(r"seed \d+"))
     expect(desk.part("infotext")).not_to_contain_text("Seed: -1")

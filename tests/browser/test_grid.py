@@ -16,12 +16,17 @@ from lib_merge.cli import main
 from tests.browser.driver import DRAWN, VIEW, Desk, expect
 
 
+def set_up(desk: Desk) -> None:
+    """What the page begins with."""
+    desk.begin()
+    for field in ("width", "height"):
+        desk.write(field, "64")
+
+
 @pytest.fixture(scope="module")
 def desk(chromium: Any, address: str) -> Desk:
     opened = Desk(chromium, address)
-    opened.begin()
-    for field in ("width", "height"):
-        opened.page.locator(f"#merge_desk_{field} input").fill("64")
+    set_up(opened)
     return opened
 
 
@@ -141,7 +146,7 @@ def test_a_click_on_a_cell_looks_at_it_and_a_button_takes_its_settings_to_the_de
     desk.act("grid-take").click()
     expect(desk.fader("OUT05")).to_be_visible()
     expect(desk.fader("OUT05")).to_have_value("0.25")
-    expect(desk.page.locator("#merge_desk_seed input")).to_have_value("2")
+    expect(desk.setting("seed")).to_have_value("2")
 
 
 def test_stop_keeps_the_sheet_so_far_and_resume_goes_on(desk: Desk) -> None:
@@ -173,8 +178,7 @@ def test_the_map_of_blocks_marks_the_faders(desk: Desk) -> None:
     desk.choose("a", "base")  # the page that was loaded again took up ink
     desk.begin(a="base", live=True)  # Live is off, as it was before
     for field, value in (("width", "64"), ("height", "64"), ("steps", "1")):
-        desk.page.locator(f"#merge_desk_{field} input").fill(value)
-        desk.page.keyboard.press("Tab")
+        desk.write(field, value)
     desk.show("grid")
     desk.act("grid-map").click()
     expect(desk.part("grid-status")).to_contain_text("Finished: 29 of 29", timeout=DRAWN)

@@ -19,10 +19,15 @@ RECIPE = 'merge-desk recipe 2\nA = "ink.safetensors"\nB = "base.safetensors"\n' 
 )
 
 
+def set_up(desk: Desk) -> None:
+    """What the page begins with."""
+    desk.begin()
+
+
 @pytest.fixture(scope="module")
 def desk(chromium: Any, address: str) -> Generator[Desk]:
     opened = Desk(chromium, address)
-    opened.begin()
+    set_up(opened)
     yield opened
     assert [said for said in opened.complaints if not OFFLINE.search(said)] == []
 

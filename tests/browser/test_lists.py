@@ -11,13 +11,18 @@ from tests.browser.driver import DRAWN, Desk, expect
 from tests.support.full_size import write_tiny
 
 
+def add_models(folder: Path) -> None:
+    """One of another family and one with numbers that are none."""
+    write_tiny(folder / "xl.safetensors", "sdxl")
+    broken = safetensors.torch.load_file(folder / "ink.safetensors")
+    broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
+    safetensors.torch.save_file(broken, folder / "broken.safetensors")
+
+
 @pytest.fixture(scope="module")
 def models(models: Path) -> Path:
-    """The samples, one of another family and one with numbers that are none."""
-    write_tiny(models / "xl.safetensors", "sdxl")
-    broken = safetensors.torch.load_file(models / "ink.safetensors")
-    broken["model.diffusion_model.output_blocks.5.0.in_layers.0.weight"][0] = float("nan")
-    safetensors.torch.save_file(broken, models / "broken.safetensors")
+    """The samples, and two that fit no other."""
+    add_models(models)
     return models
 
 

@@ -60,8 +60,7 @@ def test_letting_go_of_a_fader_swaps_and_draws_and_restore_takes_it_back(desk: D
     expect(desk.part("status")).to_contain_text("blocks changed in")
     # Live follows the picture's own fields, too
     shown = desk.picture().get_attribute("src")
-    desk.page.locator("#merge_desk_seed input").fill("-1")
-    desk.page.locator("#merge_desk_seed input").press("Tab")
+    desk.write("seed", "-1")
     expect(desk.picture()).not_to_have_attribute("src", shown, timeout=DRAWN)
     assert re.search(r"Seed: \d+", desk.part("infotext").text_content())
     desk.act("unload").click()
@@ -123,7 +122,7 @@ def test_a_page_that_is_opened_again_continues_with_the_merge_in_memory_and_draw
     held_merge(desk)
     there = desk.at("OUT05")
     drawn = desk.picture().get_attribute("src")
-    prompt = desk.page.locator("#merge_desk_prompt textarea")
+    prompt = desk.setting("prompt")
     desk.fill("prompt", "a blue square")
     desk.kept()
     desk.open_again()
@@ -209,7 +208,7 @@ def test_holding_the_button_shows_a_and_letting_go_the_merge(desk: Desk) -> None
 @pytest.mark.slow
 def test_stop_ends_the_drawing_and_is_no_error(desk: Desk) -> None:
     """F20: the status named the old merge until the picture was there."""
-    desk.page.locator("#merge_desk_steps input").fill("900")  # a drawing that is longer than the wait below
+    desk.write("steps", "900")  # a drawing that is longer than the wait below
     desk.begin("base", "pastel", live=True)
     desk.drag("OUT05", 0.4)
     expect(desk.act("stop")).to_be_enabled()
@@ -222,7 +221,7 @@ def test_stop_ends_the_drawing_and_is_no_error(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_moves_during_a_drawing_are_drawn_once_as_they_end(desk: Desk) -> None:
-    desk.page.locator("#merge_desk_steps input").fill("150")  # a drawing that is longer than three drags
+    desk.write("steps", "150")  # a drawing that is longer than three drags
     desk.begin("base", "pastel", live=True)
     desk.page.evaluate(COUNT_APPLIED)
     desk.drag("IN00", 0.5)
@@ -255,7 +254,7 @@ def test_a_saved_merge_shows_its_facts_and_is_in_the_lists(desk: Desk) -> None:
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet")).to_contain_text("my mix.safetensors", timeout=DRAWN)
     expect(desk.part("fact-sheet")).to_contain_text("ink.safetensors, pastel.safetensors")
-    expect(desk.part("fact-sheet")).to_contain_text(re.compile(r"Folder\s*[^/]+/output"))
+    expect(desk.part("fact-sheet")).to_contain_text(re.compile(rf"Folder\s*[^/]+/{desk.saves_in}"))
     expect(desk.part("fact-sheet")).to_contain_text("no picture was generated with these weights")
     desk.choose("b", "my mix")
     expect(desk.page.locator("#merge_desk_b input")).to_have_value("my mix")
@@ -303,8 +302,7 @@ def test_a_refused_save_leaves_no_progress_bar_of_the_webui(desk: Desk) -> None:
     desk.page.locator("#merge_desk_mix_save").click()
     expect(desk.part("fact-sheet").get_by_role("alert")).to_contain_text("no folders")
     expect(desk.page.locator(".progressDiv")).to_have_count(0)
-    desk.page.locator("#merge_desk_steps input").fill("-3")
-    desk.page.keyboard.press("Tab")
+    desk.write("steps", "-3")
     desk.act("generate").click()  # and so does a refused move
     expect(desk.part("problem").get_by_role("alert")).to_contain_text("steps")
     expect(desk.page.locator(".progressDiv")).to_have_count(0)

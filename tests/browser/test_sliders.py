@@ -112,7 +112,7 @@ def test_undo_and_redo_walk_through_every_change(desk: Desk) -> None:
 def test_undo_goes_back_to_the_models_method_and_seed_and_to_a_desk_that_was_emptied(desk: Desk) -> None:
     """F37: it covered the sliders alone."""
     desk.begin("base", "pastel")
-    method, seed = (desk.page.locator(f"#merge_desk_{name} input") for name in ("method", "seed"))
+    method, seed = desk.page.locator("#merge_desk_method input"), desk.setting("seed")
     expect(method).to_have_value("Weighted sum")
     desk.drag("OUT05", 0.5)
     there = desk.fader("OUT05").input_value()

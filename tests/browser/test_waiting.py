@@ -39,7 +39,7 @@ def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
 @pytest.mark.slow
 def test_the_picture_is_shown_as_far_as_it_is(desk: Desk) -> None:
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_steps input").fill("40")
+    desk.write("steps", "40")
     desk.drag("OUT05", 0.5)
     desk.act("generate").click()
     preview = desk.part("step-preview")
@@ -53,8 +53,7 @@ def test_the_picture_is_shown_as_far_as_it_is(desk: Desk) -> None:
 @pytest.mark.slow
 def test_unloading_the_merge_stops_the_picture_that_is_being_drawn(desk: Desk) -> None:
     desk.begin("base", "pastel")
-    desk.page.locator("#merge_desk_steps input").fill("500")
-    desk.page.keyboard.press("Tab")
+    desk.write("steps", "500")
     desk.drag("OUT05", 0.5)
     desk.act("generate").click()
     expect(desk.part("step-preview")).to_be_visible(timeout=DRAWN)
