@@ -26,7 +26,7 @@ from samples.assemble import assemble
 ROOT = Path(__file__).parents[1]
 PICTURES = Path(__file__).with_name("pictures")
 LABELS = ROOT / "tests" / "browser" / "screenshots.json"
-TABS = ("mix", "weights", "report", "grid", "history")  # those that a picture shows
+TABS = ("mix", "weights", "report", "grid", "search", "history")  # those that a picture shows
 STEPS = "8"  # of the sampler: the picture differs little from one with more
 WAIT = 1_200_000  # milliseconds for one picture, on a machine that does other work too
 MOVES = (("OUT10", 1.0), ("OUT09", 0.8), ("OUT11", 1.0))  # of the animated picture
@@ -53,6 +53,7 @@ SIGNS = {  # what is there once a tab is open
     "weights": "[data-part=rules]",
     "report": "[data-act=report-compare]",
     "grid": "[data-axis=x]",
+    "search": "[data-act=search-start]",
     "history": "[data-act=history-load-pasted]",
 }
 
@@ -238,6 +239,22 @@ def grid_tab(browser: Any, address: str) -> Mapping[str, Image.Image]:
     return {"grid": image}
 
 
+def search_tab(browser: Any, address: str) -> Mapping[str, Image.Image]:
+    """The tab Search after forty trials: what makes the most colourful picture."""
+    desk = begin(browser, address)
+    open_tab(desk, "search")
+    desk.part("search-space").fill("IN: by level 0..1; M00: 0..1; OUT: by level 0..1")
+    desk.part("search-add-score-0").select_option("colourfulness")
+    desk.page.locator("[data-field=trials]").fill("40")
+    desk.page.locator("[data-act=search-start]:not([disabled])").click(timeout=60_000)
+    desk.page.get_by_text("40 trials are done").first.wait_for(state="visible", timeout=WAIT)
+    desk.part("search-setup").locator("summary").first.click()
+    desk.page.wait_for_timeout(2000)
+    image = shot(desk, full=True)
+    unload(desk)
+    return {"search": image}
+
+
 def drag(browser: Any, address: str) -> Sequence[tuple[Image.Image, int]]:
     """Sliders that are dragged, and the picture that follows: frames, each with its milliseconds."""
     desk = begin(browser, address, live=True)
@@ -286,6 +303,7 @@ SCREENSHOTS: Mapping[str, Callable[[Any, str], Mapping[str, Image.Image]]] = {
     "report": report_tab,
     "grid": grid_tab,
     "history": history_tab,
+    "search": search_tab,
 }
 ANIMATED = "drag"
 NAMES = (*SCREENSHOTS, ANIMATED)
