@@ -62,6 +62,13 @@
     if (act === "apply") state.again = "";
     if (act === "apply") state.drawing = { now: drawing_key, drawn: drawing_key };
   }
+  /** Whether a status is to be shown: one that was read before another one may be of the middle of a merge or of
+   * *Unload*, and come after it. @param {State} state @param {Desk.StatusView} status */
+  function isLatest(state, { read_at }) {
+    if (read_at < state.statusReadAt) return false;
+    state.statusReadAt = read_at;
+    return true;
+  }
   /** Compares what is in memory with what this page last knew of, and sets `notice`.
    * @param {State} state
    * @param {string} engaged  its id, "" for none
@@ -94,7 +101,7 @@
     state.setNotice("");
   }
 
-  const engaged = { begin, finish, fail, setDrawing, isDue, compareEngaged, keepMine };
+  const engaged = { begin, finish, fail, setDrawing, isDue, isLatest, compareEngaged, keepMine };
   if (typeof module !== "undefined") module.exports = engaged;
   else globalThis.mergeDesk = { ...globalThis.mergeDesk, engaged };
 }

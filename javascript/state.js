@@ -55,12 +55,12 @@
     sent = "";
     /** @type {DeskBusy | null} */
     busy = null;
-    /** @type {DeskAct | ""} */
-    queued = "";
+    /** @type {DeskAct | ""} */ queued = "";
     /** The merge in memory as far as this page knows; null takes over whatever there is.
      * @type {string | null} */
     engaged = null;
     respondedAt = 0;
+    statusReadAt = 0;
     /** @type {DeskNotice} */
     notice = { text: "", recipe: "", other: "" };
 

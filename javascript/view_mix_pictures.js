@@ -134,9 +134,10 @@
         });
     }
     /** @param {Desk.StatusView} status @param {string} [done] a sentence on what was just done */
-    function showStatus({ live, text, note, engaged: id }, done = "") {
+    function showStatus(status, done = "") {
+      const { live, text, note, engaged: id } = status;
       const place = part("status");
-      if (!place) return;
+      if (!place || !engaged.isLatest(state, status)) return;
       place.textContent = [text, done, note].filter(Boolean).map(translate).join(" ");
       place.dataset.engaged = id; // two merges may have one sentence
       place.parentElement?.classList.toggle("md-merge-loaded", live);

@@ -681,6 +681,7 @@ declare namespace Desk {
     text: string;
     note: string;
     engaged: string;
+    read_at: number;
   }
   interface StudyName {
     study: string;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 
 from lib_merge.service.merging import MergeService, Status
@@ -19,6 +20,7 @@ class StatusView:
     text     all of that in one sentence, with what the last merge changed
     note     warnings, in sentences
     engaged  id of the engaged merge's request, "" where none is engaged
+    read_at  when reading it began, in nanoseconds: of two responses the later one holds, in whatever order
     """
 
     live: bool
@@ -28,16 +30,17 @@ class StatusView:
     text: str
     note: str
     engaged: str
+    read_at: int
 
 
 def status_view(service: MergeService) -> StatusView:
     """What is in memory now; does not touch the model."""
+    read_at = time.monotonic_ns()
     status = service.status()
     live = status.live is not None
     name = status.live.name if status.live else ""
-    return StatusView(
-        live, status.base, status.next_base, name, memory_line(status), status.note, engaged_id(service)
-    )
+    text, engaged = memory_line(status), engaged_id(service)
+    return StatusView(live, status.base, status.next_base, name, text, status.note, engaged, read_at)
 
 
 def memory_line(status: Status) -> str:

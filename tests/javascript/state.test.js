@@ -347,10 +347,20 @@ function response(attributes = {}, problem = null) {
     changed_elsewhere: false,
     changes: "",
   };
-  const status = { live: true, base: "ink", next: "", name: "", text: "", note: "", engaged: "one" };
+  const said = { base: "ink", next: "", name: "", text: "", note: "" };
+  const status = { ...said, live: true, engaged: "one", read_at: 0 };
   const data = problem ? null : { ...none, ...attributes };
   return { seq: 1, action: "mix.apply", data, problem, status, selection: selection(), revision: 0, at: 1 };
 }
+
+test("a status that was read in the middle of Unload and comes after its response is not shown", () => {
+  const { status } = response();
+  assert.ok(status);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 7 }), true);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 9, engaged: "" }), true);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 8, engaged: "" }), false);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 9 }), true);
+});
 
 describe("what was sent", () => {
   test("is compared with what the faders say now", () => {
