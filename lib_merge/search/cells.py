@@ -22,7 +22,7 @@ from lib_merge.grid.store import record_from_dict
 from lib_merge.json_data import expect_list, expect_number, expect_object, expect_text
 from lib_merge.picture import DrawSettings, read_settings
 from lib_merge.search.claims import DIED, PROBLEM, Claims
-from lib_merge.search.storage import open_storage, storage_errors, without_password
+from lib_merge.search.storage import one_process, open_storage, storage_errors, without_password
 from lib_merge.search.studies import has_study
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SharedGrid:
     def __init__(self, address: str, study: Study, pictures: int) -> None:
         self.address, self._study, self._pictures = address, study, pictures
         self._storage: BaseStorage = study._storage  # pyright: ignore[reportPrivateUsage]
-        self._claims = Claims(study)
+        self._claims = Claims(study, address)
         self._cells: dict[str, SharedCell] = {}
         self._last_recipe = ""
         self._taken: set[int] = set()  # numbers of the trials that `finished` has returned
@@ -190,7 +190,8 @@ class SharedGrid:
                 picture = self._storage.create_new_trial(self._pictures, _picture_trial(png))
                 self._storage.set_trial_user_attr(trial_id, PICTURE, picture)
             self._storage.set_trial_user_attr(trial_id, RECORD, asdict(record))
-            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.draw_seconds])
+            with one_process(self.address):
+                self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.draw_seconds])
             return True
         return False
 
@@ -223,7 +224,8 @@ class SharedGrid:
         from optuna.trial import TrialState
 
         try:
-            return self._storage.set_trial_state_values(_id(trial), TrialState.RUNNING)
+            with one_process(self.address):
+                return self._storage.set_trial_state_values(_id(trial), TrialState.RUNNING)
         except UpdateFinishedTrialError:
             return False
 

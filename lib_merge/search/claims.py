@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib_merge.search.storage import one_process
+
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
@@ -73,8 +75,8 @@ def is_gone(worker: WorkerName, here: WorkerName) -> bool:
 class Claims:
     """The trials of a study that workers have, as this process sees them."""
 
-    def __init__(self, study: Study, clock: Callable[[], float] = time.monotonic) -> None:
-        self._study, self._clock = study, clock
+    def __init__(self, study: Study, address: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._address, self._clock = study, address, clock
         self._here = this_worker()
         self._seen: dict[int, tuple[object, float]] = {}  # trial -> its beat, and when that was new
 
@@ -118,7 +120,8 @@ class Claims:
         try:
             storage.set_trial_user_attr(trial._trial_id, PROBLEM, why)  # pyright: ignore[reportPrivateUsage]
             storage.set_trial_user_attr(trial._trial_id, GIVEN_BACK, True)  # pyright: ignore[reportPrivateUsage]
-            storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)  # pyright: ignore[reportPrivateUsage]
+            with one_process(self._address):
+                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)  # pyright: ignore[reportPrivateUsage]
         except UpdateFinishedTrialError:  # it has ended, or another worker gave it back
             return False
         origin = str(trial.user_attrs.get(ORIGIN, "")) or f"trial {number} again: {why}"

@@ -25,6 +25,7 @@ JOURNAL_SUFFIXES = (".journal", ".log")
 GRPC_SCHEME, GRPC_PORT = "grpc://", 13000
 SQLITE_SCHEME = "sqlite:///"
 PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
+LOCK_SUFFIX = ".lock"  # of the file that is held while a trial is taken
 DATABASE_WAIT = 60.0  # seconds for other workers to finish writing
 EXTRA_HINT = "pip install optuna cmaes"
 
@@ -72,6 +73,33 @@ def storage_errors(address: str) -> Generator[None]:
         hint = "is the address right, the server up, and the file on a disk that can be written?"
         what = "the storage of the study cannot be used"
         raise StoreError(what, where=f"{without_password(address)}: {first}", hint=hint) from cause
+
+
+@contextmanager
+def one_process(address: str) -> Generator[None]:
+    """What this block does to the state of a trial no other process does at the same time.
+
+    Optuna reads the state and then writes it. A database on a server holds the row in between (SELECT ... FOR
+    UPDATE), and the journal its file; SQLite knows no such lock, so that two processes could take one trial.
+    They wait here for each other, by a lock of SQLite's own on a file beside that of the study.
+    """
+    path = _sqlite_path(address)
+    if path is None:
+        yield
+        return
+    lock = sqlite3.connect(f"{path}{LOCK_SUFFIX}", timeout=DATABASE_WAIT, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        lock.close()
+
+
+def _sqlite_path(address: str) -> str | None:
+    """The file of a SQLite storage, None for another one."""
+    if address.startswith(SQLITE_SCHEME):
+        return address.removeprefix(SQLITE_SCHEME).partition("?")[0] or None
+    return None if "://" in address or Path(address).suffix in JOURNAL_SUFFIXES else address
 
 
 def open_storage(address: str) -> BaseStorage:

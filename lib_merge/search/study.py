@@ -13,7 +13,7 @@ from lib_merge.search.bound import BoundSpace, Dimension
 from lib_merge.search.claims import GIVEN_BACK, ORIGIN, PROBLEM, Claims
 from lib_merge.search.ranges import Choices, NumberRange
 from lib_merge.search.spec import StudySpec
-from lib_merge.search.storage import storage_errors
+from lib_merge.search.storage import one_process, storage_errors
 from lib_merge.search.targets import Point, PointValue
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class SearchStudy:
 
     def __init__(self, study: Study, spec: StudySpec, space: BoundSpace, address: str) -> None:
         self._study, self.spec, self.space, self.address = study, spec, space, address
-        self.claims = Claims(study)
+        self.claims = Claims(study, address)
         self._start = space.point_of(space.base.cell.recipe)
 
     @property
@@ -131,7 +131,8 @@ class SearchStudy:
         """The next trial, which is this process's until it ends; lost trials of others come first."""
         with storage_errors(self.address):
             self.claims.give_back_lost()
-            handle = self._study.ask(fixed_distributions=self._distributions)
+            with one_process(self.address):
+                handle = self._study.ask(fixed_distributions=self._distributions)
             point = {part.name: part.number_of(handle.params[part.name]) for part in self.space.dimensions}
             trial = OpenTrial(handle.number, point, handle)
             trial.claim.enter_context(self.claims.beating(handle._trial_id))  # pyright: ignore
@@ -182,7 +183,8 @@ class SearchStudy:
             with suppress(UpdateFinishedTrialError):
                 for name, value in attributes.items():
                     trial.handle.set_user_attr(name, value)
-                self._study.tell(trial.handle, values, TrialState[state] if state else None)
+                with one_process(self.address):
+                    self._study.tell(trial.handle, values, TrialState[state] if state else None)
             return self._row(self._study.get_trials(deepcopy=False)[trial.number])
 
     def _penalized(self, point: Point, scores: Sequence[float]) -> list[float]:
