@@ -5,7 +5,7 @@
   const WIDE = { least: 480, usual: 1100 };
   const HIGH = 250;
   const EDGE = { left: 44, right: 44, top: 18, bottom: 20 };
-  const NAMES = { upright: 20, slanted: 56 }; // space for the names of few axes, and of many
+  const NAMES = { upright: 20, slanted: 84 }; // space for the names of few axes, and of many
   const FEW = 9; // axes whose names have space side by side
   const MOST = 400; // lines: the best of a longer study
 

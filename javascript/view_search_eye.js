@@ -132,7 +132,7 @@
       const element = place?.querySelector(`[data-eye="${side}"]`);
       if (!element) return;
       element.toggleAttribute("data-pending", pending);
-      if (element.getAttribute("data-of") === String(number)) return;
+      if (element.getAttribute("data-of") === String(number) && element.childElementCount) return;
       element.setAttribute("data-of", String(number));
       const alt = side === "left" ? "The left picture" : "The right picture";
       element.replaceChildren(...(pictures.get(number) ?? []).map((src) => make("img", { src, alt })));

@@ -291,15 +291,14 @@ class Searches:
             except (MergeError, OSError) as problem:
                 log.warning("%s", problem)
 
+        def has_picture(number: int) -> bool:
+            return there.pictures.has_all(number, len(there.study.spec.views))
+
         self.failure = None
         by_eye = is_eye(there.study.spec)
         if by_eye:  # it waits for clicks, and the queue does not wait for it
             turn.end()
-        kind = (
-            partial(EyeSearch, has_picture=lambda number: there.pictures.count(number) > 0)
-            if by_eye
-            else SearchJob
-        )
+        kind = partial(EyeSearch, has_picture=has_picture) if by_eye else SearchJob
         self.job = kind(
             self._service, there.study, there.backend, budget, on_trial=keep, folder=self.planner.references
         )

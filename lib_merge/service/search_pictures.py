@@ -45,6 +45,10 @@ class TrialPictures:
             (index for index in range(MOST_KEPT) if not self._path(number, index).is_file()), MOST_KEPT
         )
 
+    def has_all(self, number: int, pictures: int) -> bool:
+        """Whether all pictures of a trial that has so many are kept: they come a moment after its score."""
+        return self.count(number) >= min(pictures, MOST_KEPT)
+
     def read(self, number: int, index: int) -> bytes | None:
         """A picture of a trial as a WebP file; None where there is none."""
         return _bytes(self._path(number, index))

@@ -118,7 +118,11 @@ def _view(service: Services, there: Collection[int]) -> EyeView:
         ahead=len(state.ahead),
         best=state.best,
         chance=state.chance,
-        trials=tuple(_pictures(shown, number) for number in wanted if number >= 0 and number not in there),
+        trials=tuple(
+            _pictures(shown, number)
+            for number in wanted
+            if number not in there and shown.pictures.has_all(number, len(shown.study.spec.views))
+        ),
     )
 
 

@@ -58,6 +58,23 @@ def test_clicks_on_pairs_are_the_score_and_go_on_after_a_restart(bench: Bench) -
     assert again.data("search.poll").message == "The search has ended: 2 clicks are done."
 
 
+def test_a_trial_is_sent_once_its_pictures_are_kept_and_not_without_them(bench: Bench) -> None:
+    page = page_of(bench)
+    start(page, **BY_EYE)
+    first = pair(page)
+    shown = page.services.searches.shown()
+    assert shown is not None
+    (file,) = shown.pictures.folder.glob(f"{first.left:05}-*.webp")
+    content = file.read_bytes()
+    file.unlink()  # as a moment after its score, and before its picture
+    assert first.left not in {trial.number for trial in page.data("search.eye").trials}
+    file.write_bytes(content)
+    sent = {trial.number: trial.urls for trial in page.data("search.eye").trials}
+    assert sent[first.left] == {trial.number: trial.urls for trial in first.trials}[first.left]
+    page.data("search.stop")
+    assert page.services.searches.wait(60)
+
+
 def test_the_queue_does_not_wait_for_clicks(bench: Bench) -> None:
     page = page_of(bench)
     start(page, **BY_EYE)
