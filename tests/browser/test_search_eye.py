@@ -32,6 +32,8 @@ class User:
             desk.fill(field, value)
         desk.page.locator("#merge_desk_tab_search-button").click()
         desk.page.wait_for_timeout(SECOND)  # until the tab has its study, where there is one from a first try
+        if desk.act("search-stop").is_enabled():
+            desk.act("search-stop").click()
         if desk.part("search-setup").get_attribute("open") is None:
             desk.part("search-setup").locator("summary").first.click()
         desk.part("search-space").fill("IN: tied 0..1; OUT: tied 0..1")
