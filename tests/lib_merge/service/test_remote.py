@@ -207,7 +207,8 @@ def test_one_program_at_a_time_and_another_one_waits_as_long_as_one_may_be_silen
 def test_the_session_of_a_program_that_was_killed_is_waited_for(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(render_sessions, "PATIENCE", 1.0)
+    monkeypatch.setattr(render_sessions, "PATIENCE", 3.0)
+    monkeypatch.setattr("lib_merge.service.remote_webui.KEEP_SECONDS", 0.1)
     killed = RemoteApi(remote.address).post("render/begin", EmptyRequest(), SessionAnswer)
     assert killed.session  # and no request comes any more
     service = remote.service()
