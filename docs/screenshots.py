@@ -244,7 +244,7 @@ def search_tab(browser: Any, address: str) -> Mapping[str, Image.Image]:
     desk = begin(browser, address)
     open_tab(desk, "search")
     desk.part("search-space").fill("IN: by level 0..1; M00: 0..1; OUT: by level 0..1")
-    desk.part("search-add-score-0").select_option("colourfulness")
+    desk.page.get_by_label("Add a scorer").first.select_option("colourfulness")
     desk.page.locator("[data-field=trials]").fill("24")
     desk.page.locator("[data-act=search-start]:not([disabled])").click(timeout=60_000)
     desk.page.get_by_text("24 trials are done").first.wait_for(state="visible", timeout=WAIT)
