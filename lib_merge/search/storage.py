@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 JOURNAL_SUFFIXES = (".journal", ".log")
 GRPC_SCHEME, GRPC_PORT = "grpc://", 13000
 SQLITE_SCHEME = "sqlite:///"
+SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?P<path>[^?]*)")  # of SQLAlchemy, also with a driver's name
 PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
 LOCK_SUFFIX = ".lock"  # of the file that is held while a trial is taken
 DATABASE_WAIT = 60.0  # seconds for other workers to finish writing
@@ -97,8 +98,9 @@ def one_process(address: str) -> Generator[None]:
 
 def _sqlite_path(address: str) -> str | None:
     """The file of a SQLite storage, None for another one."""
-    if address.startswith(SQLITE_SCHEME):
-        return address.removeprefix(SQLITE_SCHEME).partition("?")[0] or None
+    address = address.strip()
+    if url := SQLITE_URL.match(address):
+        return url["path"] or None
     return None if "://" in address or Path(address).suffix in JOURNAL_SUFFIXES else address
 
 

@@ -13,6 +13,7 @@ pytest.importorskip("optuna", reason="the extra `search` (Optuna) is not install
 
 from lib_merge.picture import DrawSettings
 from lib_merge.search.cells import SharedCell, SharedGrid, join_cells, share_cells
+from lib_merge.search.storage import LOCK_SUFFIX
 from lib_merge.search.study import SearchStudy, StartPoint
 from tests.support.grid_host import Bench
 from tests.support.search_bench import SearchBench
@@ -33,9 +34,12 @@ def at_once(actions: list[Callable[[], object]]) -> list[object]:
         return list(pool.map(run, actions))
 
 
-@pytest.mark.parametrize("file", ["cells.db", "cells.journal"])
-def test_a_cell_is_taken_by_one_worker(file: str, tmp_path: Path) -> None:
-    address = str(tmp_path / file)
+@pytest.mark.parametrize(
+    "address",
+    ["{}/cells.db", " {}/cells.db ", "sqlite:///{}/cells.db", "sqlite+pysqlite:///{}/c.db", "{}/c.journal"],
+)
+def test_a_cell_is_taken_by_one_worker(address: str, tmp_path: Path) -> None:
+    address = address.format(tmp_path)
     cells = [SharedCell(f"cell {number}", "recipe", DrawSettings()) for number in range(ROUNDS)]
     share_cells(address, "grid", cells)
     workers = [join_cells(address, "grid") for _ in range(WORKERS)]
@@ -54,6 +58,10 @@ def test_a_cell_is_taken_by_one_worker(file: str, tmp_path: Path) -> None:
             break
         names += found
     assert sorted(map(str, names)) == sorted(cell.name for cell in cells)
+    locks = [
+        file.name for file in tmp_path.iterdir() if file.suffix == LOCK_SUFFIX and "journal" not in file.name
+    ]
+    assert len(locks) == ("journal" not in address)
 
 
 @pytest.mark.parametrize("file", ["study.db", "study.journal"])
