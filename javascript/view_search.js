@@ -183,8 +183,8 @@
       const response = await wire.ask("search.poll", seen, { latest: true, again: poll });
       if (!response?.data) return;
       takeIn(response.data);
-      const { running, more } = response.data;
-      if (running || more) pollTimer = window.setTimeout(poll, more ? POLL_SOON : POLL);
+      const { running, more, ending } = response.data; // what ends may be another study than the one shown
+      if (running || more || ending) pollTimer = window.setTimeout(poll, more ? POLL_SOON : POLL);
       else page.queue.look(); // Stop holds it
     }
 

@@ -22,6 +22,7 @@
     /** Trial -> its pictures, as data URLs. @type {Map<number, readonly string[]>} */
     const pictures = new Map();
     let pending = false; // a click that is not answered yet
+    let undoNext = false; // Backspace came before the answer, and takes that click back
     let timer = 0;
 
     const hasPair = () => running && !!view && view.left >= 0;
@@ -52,6 +53,7 @@
       await click(() => wire.ask("search.eye_click", data, { again: look }));
     }
     async function takeBack() {
+      undoNext = pending;
       if (!view?.clicks || pending) return;
       await click(() => wire.ask("search.eye_back", seen(), { again: look }));
     }
@@ -63,7 +65,10 @@
       pending = false;
       if (response?.data) takeIn(response.data);
       else refresh();
-      poll(); // the trials and the best of them
+      const undo = undoNext && !!response?.data;
+      undoNext = false;
+      if (undo) await takeBack();
+      else poll(); // the trials and the best of them
     }
 
     // --- keys ---

@@ -53,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -cost[item.path])  # stable: a file stays in its order
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The first failure of a test that was run once more: pytest-rerunfailures shows the last one only."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"first try of {report.nodeid}", red=True)
+        terminalreporter.line(report.longreprtext)
+
+
 @pytest.fixture(scope="session")
 def cache() -> Path:
     """tests/.cache, ignored by git: for files that take long to make and may stay between runs."""
