@@ -2,6 +2,8 @@
 /* The merge in memory as the page knows it: what a response says of it, and whether another page has changed it.
  * Pure: functions of the state. */
 {
+  const MOST_LATE = 60e9; // ns that one answer may be older than another that came before it
+
   /** @typedef {DeskPage["state"]} State */
 
   /** What the fields of a picture's settings hold now.
@@ -62,10 +64,13 @@
     if (act === "apply") state.again = "";
     if (act === "apply") state.drawing = { now: drawing_key, drawn: drawing_key };
   }
+  /** Whether Python said something before what the page has from it. No answer is so late that the server's clock, which
+   * begins anew with its machine, can be it. @param {number} at @param {number} newest  both in nanoseconds */
+  const isLate = (at, newest) => at < newest && newest - at < MOST_LATE;
   /** Whether a status is to be shown: one that was read before another one may be of the middle of a merge or of
    * *Unload*, and come after it. @param {State} state @param {Desk.StatusView} status */
   function isLatest(state, { read_at }) {
-    if (read_at < state.statusReadAt) return false;
+    if (isLate(read_at, state.statusReadAt)) return false;
     state.statusReadAt = read_at;
     return true;
   }
@@ -76,7 +81,7 @@
    * @param {string} [changes]  how it differs from what this page asks for
    * @returns {boolean} whether Python should be asked how it differs */
   function compareEngaged(state, engaged, at, changes = "") {
-    if (state.busy || at < state.respondedAt) return false;
+    if (state.busy || isLate(at, state.respondedAt)) return false;
     state.respondedAt = at;
     state.engaged ??= engaged;
     const { other } = state.notice;

@@ -361,6 +361,13 @@ test("a status that was read in the middle of Unload and comes after its respons
   assert.equal(engaged.isLatest(state, { ...status, read_at: 8, engaged: "" }), false);
   assert.equal(engaged.isLatest(state, { ...status, read_at: 9 }), true);
 });
+test("a status is shown after the server's machine has started again, and its clock with it", () => {
+  const { status } = response();
+  assert.ok(status);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 3600e9 }), true);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 20e9, engaged: "" }), true);
+  assert.equal(engaged.isLatest(state, { ...status, read_at: 19e9 }), false);
+});
 
 describe("what was sent", () => {
   test("is compared with what the faders say now", () => {
