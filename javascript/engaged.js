@@ -64,8 +64,8 @@
     if (act === "apply") state.again = "";
     if (act === "apply") state.drawing = { now: drawing_key, drawn: drawing_key };
   }
-  /** Whether Python said something before what the page has from it. No answer is so late that the server's clock, which
-   * begins anew with its machine, can be it. @param {number} at @param {number} newest  both in nanoseconds */
+  /** Whether Python said something before what the page has from it. One that is more than a minute older is no late answer:
+   * the server's machine has started again, and its clock with it. @param {number} at @param {number} newest  both in ns */
   const isLate = (at, newest) => at < newest && newest - at < MOST_LATE;
   /** Whether a status is to be shown: one that was read before another one may be of the middle of a merge or of
    * *Unload*, and come after it. @param {State} state @param {Desk.StatusView} status */

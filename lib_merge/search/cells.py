@@ -114,14 +114,14 @@ class SharedGrid:
         return len(new)
 
     def finished(self) -> Iterator[FinishedShare]:
-        """The cells that were finished since the last call."""
+        """The finished cells that were not returned yet; one is once the caller asks for the next."""
         with storage_errors(self.address):
             trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.number not in self._taken and trial.state.name == "COMPLETE":
-                self._taken.add(trial.number)
                 record = record_from_dict(trial.user_attrs[RECORD])
                 yield FinishedShare(_name(trial), record, trial.user_attrs.get(PICTURE))
+                self._taken.add(trial.number)
 
     def picture(self, share: FinishedShare) -> bytes:
         """The PNG of a finished cell, b"" where it has none or it was emptied."""

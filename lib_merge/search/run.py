@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from lib_merge.errors import MergeError, StoppedError, StoreError
+from lib_merge.errors import MergeError, StoppedError
 from lib_merge.grid import GridRenderer, Speeds
 from lib_merge.grid.edit import checkpoint_recipe
 from lib_merge.grid.plan import drawing_cost
@@ -21,6 +21,7 @@ from lib_merge.progress import Progress
 from lib_merge.recipe import Recipe
 from lib_merge.search.scorers.scorer import Scorer
 from lib_merge.search.spec import Budget, View
+from lib_merge.search.storage import retry_storage
 from lib_merge.search.study import OpenTrial, ScoredTrial, SearchStudy, TrialRow
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 MOST_EQUAL_FAILURES = 3  # in a row, after which the search ends: it would only fail again
 MOST_REPEATED = 50  # trials in a row that were scored before: the space has no others
-STORAGE_PATIENCE = 180.0  # seconds in which a database may come back
-STORAGE_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -153,14 +152,7 @@ class TrialRunner:
 
     def _persist(self, action: Callable[[], T]) -> T:
         """Do this with the storage; where it is away, again until it is back."""
-        began = self._clock()
-        while True:
-            try:
-                return action()
-            except StoreError:
-                if self._progress.stopped() or self._clock() - began > STORAGE_PATIENCE:
-                    raise
-                time.sleep(STORAGE_PAUSE)
+        return retry_storage(action, self._progress.stopped, self._clock)
 
     # --- one trial ---
 

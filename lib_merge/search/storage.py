@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib_merge.errors import ExtraError, MergeError, RecipeError, StoreError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+T = TypeVar("T")
 
 JOURNAL_SUFFIXES = (".journal", ".log")
 GRPC_SCHEME, GRPC_PORT = "grpc://", 13000
@@ -28,6 +31,8 @@ SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?P<path>[^?]*)")  # of SQLAlchemy, 
 PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
 LOCK_SUFFIX = ".lock"  # of the file that is held while a trial is taken
 DATABASE_WAIT = 60.0  # seconds for other workers to finish writing
+STORAGE_PATIENCE = 180.0  # seconds in which a database may come back
+STORAGE_PAUSE = 2.0
 EXTRA_HINT = "pip install optuna cmaes"
 
 
@@ -74,6 +79,20 @@ def storage_errors(address: str) -> Generator[None]:
         hint = "is the address right, the server up, and the file on a disk that can be written?"
         what = "the storage of the study cannot be used"
         raise StoreError(what, where=f"{without_password(address)}: {first}", hint=hint) from cause
+
+
+def retry_storage(
+    action: Callable[[], T], stopped: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+) -> T:
+    """Do this with a storage; where it is away, again until it is back, or StoreError after three minutes."""
+    began = clock()
+    while True:
+        try:
+            return action()
+        except StoreError:
+            if stopped() or clock() - began > STORAGE_PATIENCE:
+                raise
+            time.sleep(STORAGE_PAUSE)
 
 
 @contextmanager

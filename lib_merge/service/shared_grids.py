@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from lib_merge.picture import Picture
 from lib_merge.progress import NoProgress, Progress
 from lib_merge.recipe import Recipe, parse_recipe, print_recipe, with_hashes
 from lib_merge.search.cells import ClaimedCell, FinishedShare, SharedCell, SharedGrid, share_cells
+from lib_merge.search.storage import retry_storage
 from lib_merge.service.grids import CombinedProgress
 from lib_merge.service.searches import SearchBackend, SearchService
 
@@ -88,11 +89,11 @@ def run_shared_grid(
     began, collector = time.perf_counter(), _Collector(plan, store, shared, tell)
     with _model(service, stopped) if works else _no_model(stopped) as progress:
         broken: dict[Recipe, str] = {}
-        while not collector.collect():
+        while not retry_storage(collector.collect, progress.stopped):
             if progress.stopped():
                 collector.run.stopped = True
                 break
-            claimed = shared.claim() if works else None
+            claimed = retry_storage(shared.claim, progress.stopped) if works else None
             if claimed is None:
                 time.sleep(POLL_SECONDS)
                 continue
@@ -102,7 +103,7 @@ def run_shared_grid(
                 collector.run.stopped = True
                 break
     if not collector.run.stopped:
-        shared.remove()
+        retry_storage(shared.remove, stopped)
     collector.run.seconds = time.perf_counter() - began
     return collector.run
 
@@ -118,13 +119,8 @@ def run_grid_worker(
     """Make cells of a grid until none waits or is being made; returns how many."""
     count, broken = 0, dict[Recipe, str]()
     with _model(service, stopped) as progress:
-        while not progress.stopped() and shared.is_open():
-            try:
-                claimed = shared.claim()
-            except StoreError:
-                if shared.is_open():
-                    raise
-                break  # the process that started the grid has all cells, and has removed it
+        while not progress.stopped() and retry_storage(shared.is_open, progress.stopped):
+            claimed = _claimed(shared, progress)
             if claimed is None:
                 time.sleep(POLL_SECONDS)
                 continue
@@ -135,6 +131,20 @@ def run_grid_worker(
             count += 1
             tell(WorkerCell(shared.name, record))
     return count
+
+
+def _claimed(shared: SharedGrid, progress: Progress) -> ClaimedCell | None:
+    """The next cell for this worker; None where none waits, or the grid was removed."""
+
+    def claim() -> ClaimedCell | None:
+        try:
+            return shared.claim()
+        except StoreError:
+            if shared.is_open():
+                raise
+            return None  # the process that started the grid has all cells, and has removed it
+
+    return retry_storage(claim, progress.stopped)
 
 
 def _make(
@@ -149,10 +159,26 @@ def _make(
     try:
         record, picture = try_cell(cell, backend, progress, broken)
     except BaseException:
-        shared.give_back(claimed, STOPPED)
+        with suppress(StoreError):  # it is away: others see later that this process has gone
+            shared.give_back(claimed, STOPPED)
         raise
-    shared.finish(claimed, record, png_bytes(picture) if picture else b"")
+    _finish(shared, claimed, record, png_bytes(picture) if picture else b"", progress)
     return record
+
+
+def _finish(
+    shared: SharedGrid, claimed: ClaimedCell, record: CellRecord, png: bytes, progress: Progress
+) -> None:
+    """Keep a cell, unless another process has made it meanwhile and its grid is complete."""
+
+    def finish() -> None:
+        try:
+            shared.finish(claimed, record, png)
+        except StoreError:
+            if shared.is_open():
+                raise
+
+    retry_storage(finish, progress.stopped)
 
 
 @contextmanager
@@ -214,13 +240,14 @@ class _Collector:
         png = self._shared.picture(share)
         if png:
             self._store.save_cell(share.name, record, Picture(_read_png(png), record.infotext))
-            self._shared.empty_picture(share)
         elif not record.failed:
-            raise StoreError("the picture of a finished cell is missing", where=share.name, hint="--resume")
+            raise MergeError("the picture of a finished cell is missing", where=share.name, hint="--resume")
         else:
             self._store.save_cell(share.name, record, None)
         self.run.merges += record.merge_seconds is not None
         self._add(share.name, record)
+        if png:
+            self._shared.empty_picture(share)
 
     def _add(self, name: str, record: CellRecord, *, reused: bool = False) -> None:
         for job in self._jobs[name]:

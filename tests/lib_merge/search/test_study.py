@@ -23,7 +23,7 @@ from PIL import Image
 from lib_merge.errors import MergeError, NumericalError, OutputError, StoppedError, StoreError
 from lib_merge.picture import DrawSettings
 from lib_merge.progress import NoProgress
-from lib_merge.search import claims, run
+from lib_merge.search import claims, storage
 from lib_merge.search.claims import WorkerName
 from lib_merge.search.ranges import NumberRange
 from lib_merge.search.scorers.timed import TimedScorer
@@ -401,7 +401,7 @@ def study_result():  # type: ignore[no-untyped-def]
 def test_a_database_that_comes_back_loses_no_trial(
     search: SearchBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "STORAGE_PAUSE", 0.01)
+    monkeypatch.setattr(storage, "STORAGE_PAUSE", 0.01)
     study, calls = search.study(), count()
     finish = study.finish
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from lib_merge.cli import main
 from lib_merge.errors import ExtraError, StoreError
 from lib_merge.grid import GridPlan, GridRun, GridStore
 from lib_merge.library.hashes import HashCache
+from lib_merge.search import storage
 from lib_merge.search.cells import LOST, SharedGrid, join_cells, shared_names
 from lib_merge.search.claims import DIED
 from lib_merge.service.grids import run_grid_job
@@ -162,6 +166,53 @@ def test_without_optuna_a_sentence_says_what_to_install(
     assert issubclass(ExtraError, Exception)
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_a_grid_outlasts_a_storage_that_is_away_for_a_while(
+    works: bool,
+    bench: Bench,
+    models: Path,
+    tmp_path: Path,
+    expected: dict[tuple[int, int, int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage, "STORAGE_PAUSE", 0.01)
+    store = bench.store()
+    shared = share(bench, str(tmp_path / "cells.db"), store)
+    failures = fail_in_turns(monkeypatch)
+    made = 0
+    if not works:
+        helper = Bench(tmp_path / "helper", models)
+        made = run_grid_worker(helper.service, helper.backend, join_cells(shared.address, NAME))
+    done = collect(bench, shared, store, works=works)
+    assert pictures(done, store) == expected
+    assert made + bench.host.drawn == 6
+    assert set(failures) == set(USED)
+    assert shared_names(shared.address) == []
+
+
+USED = ("claim", "finish", "is_open", "picture", "empty_picture", "remove")
+
+
+def fail_in_turns(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Every other use of a shared grid finds the storage away, before or after what it does there."""
+    failures: Counter[str] = Counter()
+
+    def flaky(name: str) -> Callable[..., object]:
+        method, calls = getattr(SharedGrid, name), itertools.count()
+
+        def call(self: SharedGrid, *arguments: object) -> object:
+            if next(calls) % 2 == 0:
+                failures[name] += 1
+                raise StoreError("the storage of the study cannot be used")
+            return method(self, *arguments)
+
+        return call
+
+    for name in USED:
+        monkeypatch.setattr(SharedGrid, name, flaky(name))
+    return failures
+
+
 # --- other processes ---
 
 
@@ -205,6 +256,30 @@ def test_two_workers_make_every_cell_once_in_postgresql(
     pytest.importorskip("psycopg", reason="psycopg, the driver of PostgreSQL, is not installed")
     with postgres() as server:
         check_two_workers(server.url, bench, models, tmp_path, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.newest_only
+@pytest.mark.skipif(not programs(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_a_killed_database_loses_no_cell_and_the_grid_goes_on(
+    bench: Bench, models: Path, tmp_path: Path, expected: dict[tuple[int, int, int], bytes]
+) -> None:
+    pytest.importorskip("psycopg", reason="psycopg, the driver of PostgreSQL, is not installed")
+    with postgres() as server:
+        store = bench.store()
+        shared = share(bench, server.url, store)
+        workers = workers_of(models, tmp_path, shared, 1)
+        begin(workers)
+        assert workers[0].stdout is not None
+        assert workers[0].stdout.readline() == "drawing\n"
+        server.kill()
+        comes_back = threading.Timer(3, server.start)
+        comes_back.start()
+        done = collect(bench, shared, store)
+        comes_back.join()
+        (printed,) = outputs(workers)
+    assert pictures(done, store) == expected
+    assert bench.host.drawn + 1 + printed.count("drawing") == 6
 
 
 @pytest.mark.slow
