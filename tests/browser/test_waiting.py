@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.driver import DRAWN, OFFLINE, Desk, expect
+from tests.browser.page import LONG_TO_ALIGN
+
+
+def add_models(folder: Path) -> None:
+    """A B whose alignment lasts until it is stopped."""
+    shutil.copy(folder / "other.safetensors", folder / f"{LONG_TO_ALIGN}.safetensors")
+    shutil.copy(folder / "other.yaml", folder / f"{LONG_TO_ALIGN}.yaml")
+
+
+@pytest.fixture(scope="module")
+def models(models: Path) -> Path:
+    """The samples, and one that takes long."""
+    add_models(models)
+    return models
 
 
 @pytest.fixture
@@ -23,7 +39,7 @@ def desk(chromium: Any, address: str) -> Generator[Desk]:
 @pytest.mark.slow
 def test_aligning_has_a_bar_and_a_stop_that_really_stops_it(desk: Desk) -> None:
     """F21: no progress, no stop."""
-    desk.begin("base", "other")
+    desk.begin("base", LONG_TO_ALIGN)
     desk.page.locator("#merge_desk_align input").check()
     bar = desk.part("align-progress")
     note = desk.page.locator("#merge_desk_align_note").last  # in Gradio 3 the text within has the same id
