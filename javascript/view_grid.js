@@ -169,7 +169,7 @@
       const any = sheet.hasCells();
       const able = {
         ...{ "grid-start": !busy, "grid-map": !busy, "grid-resume": !busy, "grid-stop": running },
-        ...{ "grid-add": busy, "grid-sheet": any, "grid-table": any },
+        ...{ "grid-add": true, "grid-sheet": any, "grid-table": any },
       };
       for (const [act, can] of Object.entries(able)) {
         const found = field(`[data-act=${act}]`);

@@ -15,7 +15,7 @@
     const { mount, part, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
     /** @type {Desk.QueueState} */
-    let queue = { waiting: [], saving: null, saved: [], held: false, grid: 0 };
+    let queue = { waiting: [], saving: null, saved: [], held: false, grid: 0, search: 0 };
     /** Of the saves that have ended. @type {Map<number, DeskResponse<"mix.saved">>} */
     const results = new Map();
     /** @type {Set<number>} */
@@ -28,6 +28,7 @@
     let timer = 0;
     /** @type {(run: number) => void} */
     let gridStarted = () => {};
+    let searchStarted = () => {};
     let hasSaved = () => {};
 
     // --- asking ---
@@ -45,6 +46,7 @@
       if (JSON.stringify(before.saved) !== JSON.stringify(queue.saved)) showResults();
       show();
       gridStarted(queue.grid);
+      if (queue.search !== before.search) searchStarted();
       clearTimeout(timer);
       if (queue.saving || queue.waiting.length)
         timer = window.setTimeout(look, queue.saving || !queue.grid ? SAVING : WAITING);
@@ -214,6 +216,7 @@
       ...{ draw, show, showAll, look, take, save },
       onSaved: (listener) => void (hasSaved = listener),
       onGrid: (listener) => void (gridStarted = listener),
+      onSearch: (listener) => void (searchStarted = listener),
     };
   }
 

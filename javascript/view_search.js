@@ -220,7 +220,7 @@
       summary.textContent = plan;
       const busy = running || !!update?.ending || BUSY.includes(pending);
       const able = {
-        ...{ "search-start": !busy && !missing && !wrong, "search-add": busy && !wrong },
+        ...{ "search-start": !busy && !missing && !wrong, "search-add": !missing && !wrong },
         ...{ "search-pause": running && !update?.ending, "search-stop": running },
         "search-go": !busy && !!update?.study,
       };
@@ -331,6 +331,9 @@
       fields.show();
       page.queue.look();
     }
+    page.queue.onSearch(() => {
+      if (opened) poll(); // the next of the queue
+    });
     return { draw, shown };
   }
 

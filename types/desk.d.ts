@@ -460,6 +460,7 @@ declare namespace Desk {
     saved: SavedView[];
     held: boolean;
     grid: number;
+    search: number;
   }
   interface Rank {
     name: string;

@@ -229,6 +229,8 @@ interface DeskQueue {
   onSaved: (listener: () => void) => void;
   /** The listener gets the run of the grid that was started last. */
   onGrid: (listener: (run: number) => void) => void;
+  /** The listener is called when another search was started. */
+  onSearch: (listener: () => void) => void;
 }
 
 /** The faders, for the scripts of all tabs. */

@@ -109,6 +109,7 @@ class Searches:
     """The searches of one service, one at a time; thread-safe.
 
     job      the search of this session that was started last
+    started  how many searches of this session were started
     failure  why a search that waited in the queue could not begin
     """
 
@@ -118,6 +119,7 @@ class Searches:
         self._open: OpenStudy | None = None
         self.planner = SearchPlanner(service)
         self.job: SearchJob | None = None
+        self.started = 0
         self.failure: Exception | None = None
 
     # --- what there is ---
@@ -302,6 +304,7 @@ class Searches:
         self.job = kind(
             self._service, there.study, there.backend, budget, on_trial=keep, folder=self.planner.references
         )
+        self.started += 1
         self.job.start(task, lambda stopped: None if by_eye else turn.end(stopped=stopped))
 
     def _load(self, name: str) -> OpenStudy:

@@ -107,4 +107,24 @@ def test_a_search_is_stopped_and_its_trials_are_kept(desk: Desk) -> None:
     assert trials(desk).count() > 6
     desk.page.locator("#merge_desk_tab_history-button").click()
     expect(desk.page.locator("[data-entry]").first).to_contain_text("searched")
+
+
+def test_a_search_waits_behind_a_grid_and_is_shown_when_it_begins(desk: Desk) -> None:
+    desk.show("grid")
+    expect(desk.act("grid-add")).to_be_enabled()
+    desk.page.locator("[data-values=x]").fill("0-1 [9]")
+    desk.act("grid-start").click()
+    expect(desk.act("grid-stop")).to_be_enabled()
+    desk.page.locator("#merge_desk_tab_search-button").click()
+    desk.page.get_by_text("What to search, and by which score").click()
+    desk.part("search-space").fill("OUT: tied 0..1")
+    field(desk, "trials").fill("2")
+    field(desk, "study").fill("behind a grid")
+    expect(desk.act("search-add")).to_be_enabled()
+    desk.act("search-add").click()
+    expect(desk.part("search-queue")).to_contain_text("Waiting:")
+    expect(desk.part("search-studies")).to_have_value("behind a grid", timeout=DRAWN)
+    expect(desk.part("search-status")).to_have_text("The search has ended: 2 trials are done.", timeout=DRAWN)
+    expect(trials(desk)).to_have_count(2)
+    expect(desk.part("search-queue")).to_be_empty()
     assert desk.complaints == []

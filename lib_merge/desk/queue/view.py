@@ -58,6 +58,7 @@ class QueueState:
     saved    those that have ended, until the user closes their results
     held     whether the queue waits for the user, after Stop
     grid     the run of the grid that was started last, 0 for none
+    search   how many searches were started since the server was
     """
 
     waiting: tuple[WaitingView, ...] = ()
@@ -65,6 +66,7 @@ class QueueState:
     saved: tuple[SavedView, ...] = ()
     held: bool = False
     grid: int = 0
+    search: int = 0
 
 
 def queue_state(service: Services) -> QueueState:
@@ -76,6 +78,7 @@ def queue_state(service: Services) -> QueueState:
         tuple(SavedView(number, job.target.name, job.summary) for number, job in list(saves.results.items())),
         queue.is_held,
         grid.number if grid else 0,
+        service.searches.started,
     )
 
 
