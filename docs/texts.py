@@ -105,7 +105,12 @@ WORDS = (
     *("a search needs a score", "there is no sampler '{name}'", "a search has two objectives at most"),
     *("cma-es searches for one objective", "trials of two objectives are not pruned"),
     *("a trial needs a prompt and a seed", "{views} pictures a trial are too many", "prune after 0"),
-    *("the seeds are the same in every trial", "numbers of at least 0", "the penalty cannot be {penalty}"),
+    *(
+        "the seeds are the same in every trial",
+        "numbers of at least 0",
+        "a seed of the pictures is out of range",
+        "the penalty cannot be {penalty}",
+    ),
     *("the sampler's seed cannot be {seed}", "the time limit of a trial is above 0 seconds"),
     "trials of {views} pictures cannot be pruned after {prune_after}",
     *(

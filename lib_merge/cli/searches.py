@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PNG = (".png",)
 MOST_SHOWN = 8  # dimensions
+MOST_NAME_BYTES = 100  # of a folder's name
+NAME_DIGITS = 8  # hexadecimal
 CTRL_C_STATUS = 130
 NO_TRIAL = 1  # exit status where no trial at all was scored
 
@@ -43,7 +46,8 @@ def search(options: SearchCommand) -> int:
     if not options.is_worker:
         study.budget = str(budget)
     if not options.json:
-        print(f"study '{study.name}': {len(study.space.dimensions)} dimensions, {budget}", flush=True)
+        count = len(study.space.dimensions)
+        print(f"study '{study.name}': {count} dimension{'s' * (count != 1)}, {budget}", flush=True)
 
     def tell(result: TrialResult) -> None:
         if not options.json:
@@ -73,7 +77,7 @@ def _opened(
     """The study of models or a recipe, begun or resumed; PlanError with all problems."""
     from lib_merge.checkpoint import check_targets
     from lib_merge.search.studies import check_same, create_study, has_study, load_study, read_spec
-    from lib_merge.service.searches import bind_study_space, starting_points
+    from lib_merge.service.searches import bind_study_space, check_objectives, starting_points
 
     problems: list[MergeError] = []
     if options.output is not None:
@@ -90,7 +94,13 @@ def _opened(
         raise PlanError(problems)
     files = {file: header.path for file, header in request.headers.items()}
     service, backend = (remote, remote.backend) if remote else _service(options, files)
-    space = bind_study_space(spec, backend)
+    problems += check_objectives(service, spec)
+    try:
+        space = bind_study_space(spec, backend)
+    except PlanError as error:
+        raise PlanError([*error.problems, *problems]) from error
+    if problems:
+        raise PlanError(problems)
     if options.resume and has_study(options.storage, options.study):
         check_same(read_spec(options.storage, options.study), spec, options.study)
         return service, backend, load_study(options.storage, options.study, space)
@@ -168,7 +178,17 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _data(options: SearchCommand) -> Path:
     """The folder of history and scorers."""
-    return data_folder(options.data_dir) or Path(f"{options.study}.data")
+    return data_folder(options.data_dir) or Path(f"{_plain_name(options.study)}.data")
+
+
+def _plain_name(study: str) -> str:
+    """A folder's name for a study: short, and without what has a meaning in a path."""
+    plain = "".join(letter if letter.isalnum() or letter in " -_." else "_" for letter in study)
+    short = plain.encode()[:MOST_NAME_BYTES].decode(errors="ignore").lstrip(".")
+    if short == study:
+        return study
+    digest = hashlib.sha256(study.encode()).hexdigest()  # names that become alike differ in it
+    return f"{short}-{digest[:NAME_DIGITS]}"
 
 
 def _service(options: SearchCommand, files: Mapping[str, Path]) -> tuple[SearchService, SearchBackend]:

@@ -20,7 +20,7 @@ from lib_merge.plan.block_words import BlockWords
 from lib_merge.recipe import Recipe
 from lib_merge.recipe.weights.parse import BLOCK_OR_RANGE
 from lib_merge.recipe.weights.presets import family_presets, preset_amounts, preset_names
-from lib_merge.recipe.weights.rules import NOT, VAE_SLOT_ID
+from lib_merge.recipe.weights.rules import FINAL, NOT, VAE_SLOT_ID
 from lib_merge.search.ranges import Choices, FixedValue, NumberRange, Values
 from lib_merge.search.space import SearchSpace, SpaceEntry, Tie
 from lib_merge.search.targets import (
@@ -36,6 +36,7 @@ from lib_merge.search.targets import (
 )
 
 MOST_DIMENSIONS = 100
+SAME = 1e-9  # numbers of a recipe that differ by less are equal
 MIDDLE_BLOCK = "M00"  # of U-Nets, whose blocks have levels
 
 
@@ -97,7 +98,18 @@ class BoundSpace:
                 number = target.read(recipe)
             if number is not None and isinstance(dimension.values, NumberRange):
                 point[dimension.name] = dimension.number_of(number)
+            elif isinstance(target, AxisTarget) and isinstance(dimension.values, Choices):
+                options = (text for text in dimension.values.options if target.has(recipe, text, self.base))
+                option = next(options, None)
+                if option is not None:
+                    point[dimension.name] = dimension.number_of(option)
         return point
+
+    def has(self, recipe: Recipe) -> bool:
+        """Whether a recipe is one of this space: it has the fixed values, and its own are in the ranges."""
+        header = self.base.catalog.header(recipe.ingredients[base_index(recipe)].file)
+        amounts = Amounts(self.base.family, tuple(header.tensors))
+        return all(_has_value(part, recipe, amounts, self.base) for part in self.parts)
 
     def point_of_preset(self, name: str) -> dict[str, PointValue]:
         """The point nearest to a preset: its amounts in the first parameter, and all of it among presets."""
@@ -130,6 +142,25 @@ class BoundSpace:
             else:
                 gaps.append(float(here != there))
         return sum(gap * gap for gap in gaps) / len(gaps) if gaps else 0.0
+
+
+def _has_value(part: Dimension, recipe: Recipe, amounts: Amounts, base: GridBase) -> bool:
+    """Whether a recipe has a value of this part; the share of a preset cannot be read from it."""
+    target, values = part.target, part.values
+    if isinstance(target, PresetTarget):
+        return False
+    if isinstance(target, AxisTarget) and not isinstance(values, NumberRange):
+        options = values.options if isinstance(values, Choices) else (values.text,)
+        return any(target.has(recipe, text, base) for text in options)
+    if isinstance(target, AxisTarget):
+        numbers = [target.read(recipe)]
+    else:
+        numbers = [SlotTarget(target.parameter, (slot,)).read(recipe, amounts) for slot in target.slots]
+    first = numbers[0]
+    if first is None or any(number is None or abs(number - first) > SAME for number in numbers):
+        return False
+    taken = part.number_of(values.text if isinstance(values, FixedValue) else first)
+    return isinstance(taken, (int, float)) and abs(taken - first) <= SAME
 
 
 def bind_space(space: SearchSpace, base: GridBase) -> BoundSpace:
@@ -231,7 +262,8 @@ def _groups(slots: Sequence[str], tie: Tie, target: str) -> Iterator[tuple[str, 
     elif tie is Tie.LEVELS:
         yield from level_groups(slots).items()
     elif tie is Tie.EACH:
-        yield from ((slot, (slot,)) for slot in slots)
+        # the last convolution's slot is called OUT, as all output blocks that share a number
+        yield from ((target if target == FINAL else slot, (slot,)) for slot in slots)
 
 
 def level_groups(slots: Sequence[str]) -> Mapping[str, tuple[str, ...]]:

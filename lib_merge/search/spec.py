@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_merge.errors import MergeError, PlanError, RecipeError, did_you_mean
 from lib_merge.json_data import expect_list, expect_number, expect_object, expect_text, expect_texts
-from lib_merge.limits import MAX_SEED
+from lib_merge.limits import MAX_PICTURE_SEED, MAX_SEED
 from lib_merge.picture import RANDOM_SEED, DrawSettings, read_settings
 
 SPEC_FORMAT = "merge-desk study "
@@ -26,6 +26,22 @@ SAMPLER_TITLES: Mapping[str, str] = {
     "cma-es": "covariance matrix adaptation: numbers only, a hundred trials and more",
     "gp": "Gaussian process: few trials of few dimensions",
     "random": "independent random points, to compare with",
+}
+# fields whose option of the command line has another name; those with a blank have none
+SPEC_OPTIONS: Mapping[str, str] = {
+    "recipe": "the merge",
+    "objectives": "score",
+    "prompts": "prompt",
+    "seed": "sampler-seed",
+    "start": "the start of the penalty",
+    "prune_after": "prune",
+    "time_limit": "trial-limit",
+}
+DRAWING_OPTIONS: Mapping[str, str] = {
+    "sampler": "the sampler of the pictures",
+    "scheduler": "the scheduler of the pictures",
+    "cfg": "guidance",
+    "styles": "the styles",
 }
 
 
@@ -58,7 +74,10 @@ def parse_budget(text: str) -> Budget:
         match = BUDGET_PART.fullmatch(part)
         if match is None or float(match["number"]) <= 0:
             raise RecipeError(f"'{text}' is no budget", hint="'50 trials', '10 minutes', or both")
-        if match["unit"].startswith("m"):
+        is_minutes = match["unit"].startswith("m")
+        if (minutes if is_minutes else trials) is not None:
+            raise RecipeError(f"'{text}' is two budgets", hint="'50 trials', '10 minutes', or both")
+        if is_minutes:
             minutes = float(match["number"])
         elif float(match["number"]).is_integer():
             trials = int(float(match["number"]))
@@ -150,6 +169,8 @@ class StudySpec:
             len(self.views) > MOST_PICTURES, f"{len(self.views)} pictures a trial are too many", "fewer seeds"
         )
         refuse(RANDOM_SEED in self.seeds, "the seeds are the same in every trial", "numbers of at least 0")
+        beyond = any(not RANDOM_SEED <= seed <= MAX_PICTURE_SEED for seed in self.seeds)
+        refuse(beyond, "a seed of the pictures is out of range", f"0 to {MAX_PICTURE_SEED}")
         refuse(
             not 0 <= self.seed <= MAX_SEED, f"the sampler's seed cannot be {self.seed}", f"0 to {MAX_SEED}"
         )
@@ -196,7 +217,17 @@ def spec_from_dict(data: object) -> StudySpec:
 
 
 def spec_differences(old: StudySpec, new: StudySpec) -> tuple[str, ...]:
+    """What differs, each as the command line's option for it."""
+    drawing = [_option(name, DRAWING_OPTIONS) for name in _different(old.drawing, new.drawing)]
+    others = [_option(name, SPEC_OPTIONS) for name in _different(old, new) if name != "drawing"]
+    return (*others, *drawing)
+
+
+def _different(old: StudySpec | DrawSettings, new: StudySpec | DrawSettings) -> Sequence[str]:
     """The names of the fields that differ."""
-    return tuple(
-        field.name for field in fields(StudySpec) if getattr(old, field.name) != getattr(new, field.name)
-    )
+    return [part.name for part in fields(old) if getattr(old, part.name) != getattr(new, part.name)]
+
+
+def _option(field_name: str, options: Mapping[str, str]) -> str:
+    name = options.get(field_name, field_name)
+    return name if " " in name else f"--{name.replace('_', '-')}"

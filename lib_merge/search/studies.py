@@ -102,7 +102,7 @@ def check_same(old: StudySpec, new: StudySpec, name: str) -> None:
     """OutputError where a study searches something else than is asked for now."""
     differences = spec_differences(old, new)
     if differences:
-        what = f"the study '{name}' was begun with another {', '.join(differences)}"
+        what = f"the study '{name}' was begun with other settings: {', '.join(differences)}"
         raise OutputError(what, hint="the same as then, or another name with --study")
 
 

@@ -93,6 +93,13 @@ class AxisTarget:
         kind = PINPOINT if self.adjust_name else self.kind
         return kind.apply(cell, self.value(value, base), base)
 
+    def has(self, recipe: Recipe, value: PointValue, base: GridBase) -> bool:
+        """Whether a recipe has this value: it stays as it is where the value is set."""
+        try:
+            return self.apply(GridCell(recipe, base.cell.drawing), value, base).recipe == recipe
+        except MergeError:
+            return False
+
     def read(self, recipe: Recipe) -> float | None:
         """The number that a recipe has there; None where it has no single one."""
         step, _, parameter = self.name.rpartition(".")

@@ -15,7 +15,7 @@ from lib_merge.errors import MergeError, RecipeError
 from lib_merge.grid import GridBase, GridCell, GridRenderer, ModelCatalog, save_speeds
 from lib_merge.library.history import SEARCHED, Entry, History
 from lib_merge.progress import Progress
-from lib_merge.recipe import parse_recipe
+from lib_merge.recipe import Recipe, parse_recipe
 from lib_merge.search.bound import BoundSpace, bind_space
 from lib_merge.search.neighbours import neighbour_order
 from lib_merge.search.run import Objectives, SearchRun, TrialResult, TrialRunner, draw_model
@@ -104,7 +104,8 @@ def starting_points(space: BoundSpace, presets: Sequence[str], entries: Sequence
     RecipeError for a preset that there is not.
     """
     recipe = space.base.cell.recipe
-    starts = [StartPoint(space.point_of(recipe), "the recipe as it was")]
+    origin = "the recipe as it was" if space.has(recipe) else "near the recipe as it was"
+    starts = [StartPoint(space.point_of(recipe), origin)]
     starts += [StartPoint(space.point_of_preset(name), f"preset {name}") for name in presets]
     files = sorted(recipe.files)
     for entry in entries[:MOST_HISTORY_STARTS]:
@@ -175,6 +176,34 @@ def _tell(service: SearchService, study: SearchStudy, result: TrialResult, on_tr
 # --- scorers ---
 
 
+def check_objectives(service: SearchService, spec: StudySpec, folder: Path = Path()) -> list[MergeError]:
+    """What is wrong with the scores of a study, before it is kept: scorers are made, and nothing is drawn."""
+    recipe, data = parse_recipe(spec.recipe), service.host.data_dir()
+    problems: list[MergeError] = []
+    for text in spec.objectives:
+
+        def no_pictures(letter: str, text: str = text) -> Sequence[Image]:
+            _model_index(letter, recipe, text)
+            return ()
+
+        for views in filter(None, (spec.views, spec.held_out_views)):
+            try:
+                context = ScorerContext(views, read_scorer_settings(data), folder, no_pictures)
+                make_scorer(parse_score(text), all_scorers(data), context)
+            except MergeError as problem:
+                problems.append(problem)
+                break
+    return problems
+
+
+def _model_index(letter: str, recipe: Recipe, score: str) -> int:
+    """The place of the model A, B or C in a recipe; RecipeError where it has none."""
+    index = MODEL_NAMES.index(letter)
+    if index >= len(recipe.ingredients):
+        raise RecipeError(f"this merge has no {letter}", where=score, hint="closeness(A)")
+    return index
+
+
 def make_objectives(
     service: SearchService,
     study: SearchStudy,
@@ -206,9 +235,7 @@ def _scorer(
     recipe = study.space.base.cell.recipe
 
     def model_pictures(letter: str) -> Sequence[Image]:
-        index = MODEL_NAMES.index(letter)
-        if index >= len(recipe.ingredients):
-            raise RecipeError(f"this merge has no {letter}", where=text, hint="closeness(A)")
+        index = _model_index(letter, recipe, text)
         return draw_model(recipe.ingredients[index].file, views, study, backend, progress)
 
     context = ScorerContext(tuple(views), read_scorer_settings(data), folder, model_pictures)

@@ -7,6 +7,7 @@ closeness(target.png) + clip           what is in brackets is the scorer's own: 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,10 @@ def parse_score(text: str) -> ScoreSum:
             raise RecipeError(f"'{rest}' is no score", where=text, hint=SCORE_HINT)
         sign = -1.0 if match["sign"] == "-" else 1.0
         factor = sign * float(match["factor"] or 1)
+        if not math.isfinite(factor):
+            raise RecipeError(
+                f"the factor {match['factor']} is no finite number", where=text, hint=SCORE_HINT
+            )
         terms.append(ScoreTerm(factor, match["name"], (match["argument"] or "").strip()))
         position = match.end()
     return ScoreSum(tuple(terms))

@@ -70,12 +70,12 @@ def answer(capture: Capture, *arguments: str) -> dict[str, object]:
 def test_a_search_prints_its_trials_and_the_best_and_saves_its_picture(
     models: list[str], capsys: Capture
 ) -> None:
-    space = ("--space", "OUT00-OUT05: tied 0..1; M00: 0.3")
+    space = ("--space", "OUT00-OUT05: tied 0..1; M00: 0.5")
     arguments = (*models, "--alpha", "0.5", *SMALL, *space, *SCORE, "--start", "GRAD_V", "-o", "best.png")
     status, out, err = run(capsys, *arguments, "--budget", "3")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "study 'search': 1 dimensions, 3 trials"
+    assert lines[0] == "study 'search': 1 dimension, 3 trials"
     assert lines[1].startswith("trial 0: ")
     assert lines[1].endswith(", the recipe as it was")
     assert lines[2].endswith(", preset GRAD_V")
@@ -114,7 +114,7 @@ def test_a_search_is_resumed_and_joined_by_workers(models: list[str], capsys: Ca
     assert answer(capsys, *worker, "--budget", "5 trials, 10 minutes")["trials_of_this_run"] == 1
     status, _, err = run(capsys, *arguments, "--resume", "--guidance", "3")
     assert status == 2
-    assert "the study 'colours' was begun with another drawing" in err
+    assert "the study 'colours' was begun with other settings: --guidance" in err
 
 
 @pytest.mark.slow
@@ -139,6 +139,14 @@ def test_two_objectives_have_a_front(models: list[str], capsys: Capture) -> None
         ((*SPACE, "--score", "colourfulnes"), "there is no scorer 'colourfulnes'"),
         ((*SPACE, "--score", "clip"), "the scorer 'clip' has no weights"),
         ((*SPACE, *SCORE, "-o", "best.gif"), "best.gif"),
+        ((*SPACE, "--score", ""), "'' is no score"),
+        ((*SPACE, "--score", "contrast contrast"), "'contrast' is no score"),
+        ((*SPACE, "--score", "1e400*contrast"), "the factor 1e400 is no finite number"),
+        ((*SPACE, "--score", "closeness(C)"), "this merge has no C"),
+        ((*SPACE, "--score", "closeness(nope.png)"), "nope.png"),
+        ((*SPACE, *SCORE, "--seeds", "9" * 23), "a seed of the pictures is out of range"),
+        ((*SPACE, *SCORE, "--budget", "2 trials or 3 trials"), "'2 trials or 3 trials' is two budgets"),
+        (("--space", "OUT4: 0..1", "--score", "clip"), "the scorer 'clip' has no weights"),
         ((*SPACE, *SCORE, "--storage", "nosuch://x"), "the storage of the study cannot be used"),
     ],
 )
@@ -150,6 +158,20 @@ def test_what_cannot_be_searched_says_why(
     assert said in err
     assert "Traceback" not in err
     assert "trial 0" not in out
+    assert not Path("search.db").exists() or study_names("search.db") == [], "nothing was begun"
+
+
+def test_the_folder_of_a_study_with_an_odd_name_stays_here_and_says_which(
+    models: list[str], capsys: Capture
+) -> None:
+    names = ("../esc/x", "..\\esc\\x", "形" * 150, "colours of may")
+    for number, name in enumerate(names):
+        words = (*SPACE, *SCORE, "--budget", "1", "--study", name, "--storage", f"{number}.db")
+        answer(capsys, *models, *SMALL, *words)
+    folders = {entry.name for entry in Path.cwd().iterdir() if entry.name.endswith(".data")}
+    assert len(folders) == len(names)
+    assert "colours of may.data" in folders
+    assert not Path("../esc").exists()
 
 
 def test_a_worker_without_a_study_says_so(models: list[str], capsys: Capture) -> None:

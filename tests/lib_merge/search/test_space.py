@@ -163,6 +163,14 @@ def test_every_point_is_a_recipe_within_the_ranges(
     assert all(amounts[slot] == 0.25 for slot in amounts.keys() - named - {"VAE"})
 
 
+def test_the_last_convolution_stands_beside_output_blocks_that_share_a_number(bench: Bench) -> None:
+    bound = bound_space(bench, "OUT: tied 0..1; FINAL: 0..1")
+    assert [(part.name, "OUT" in part.target.slots) for part in bound.dimensions] == [  # type: ignore[union-attr]
+        ("OUT", False),
+        ("FINAL", True),
+    ]
+
+
 def test_a_range_of_blocks_is_a_dimension_for_each(bench: Bench) -> None:
     bound = bound_space(bench, "OUT04-OUT06: 0..1")
     assert [part.name for part in bound.dimensions] == ["OUT04", "OUT05", "OUT06"]

@@ -431,7 +431,7 @@ def test_a_study_is_begun_once_and_resumed_as_it_was(search: SearchBench) -> Non
         search.study()
     assert has_study(search.address, "study")
     assert read_spec(search.address, "study") == study.spec
-    with pytest.raises(OutputError, match="was begun with another prompts, seed"):
+    with pytest.raises(OutputError, match="was begun with other settings: --prompt, --sampler-seed"):
         check_same(study.spec, search.spec(prompts=("other",), seed=9), "study")
     with pytest.raises(StoreError, match="there is no study called 'studio'"):
         read_spec(search.address, "studio")

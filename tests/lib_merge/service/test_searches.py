@@ -35,17 +35,19 @@ class Searching:
         self.backend = GridBackend(bench.service)
         bench.host.load(next(file for file in bench.host.checkpoints() if file.name == "a"))
 
-    def study(self, name: str = "study", score: str = "contrast", **fields: object) -> SearchStudy:
+    def study(
+        self, name: str = "study", score: str = "contrast", space: str = SPACE, **fields: object
+    ) -> SearchStudy:
         drawing = DrawSettings(steps=2, width=SIDE, height=SIDE)
         spec = StudySpec(
             recipe=print_recipe(self.bench.recipe(alpha=0.5)),
-            space=SPACE,
+            space=space,
             objectives=(score,),
             drawing=drawing,
             **fields,  # type: ignore[arg-type]
         )
-        space = bind_study_space(spec, self.backend)
-        return create_study(str(self.folder / f"{name}.db"), name, spec, space)
+        bound = bind_study_space(spec, self.backend)
+        return create_study(str(self.folder / f"{name}.db"), name, spec, bound)
 
     def run(self, study: SearchStudy, trials: int, **options: object):
         return run_search_job(
@@ -204,6 +206,29 @@ def test_the_recipe_presets_and_starred_merges_are_tried_first(searching: Search
     assert [start.point["IN00"] for start in starts] == [0.5, 1.0, 0.25]
     with pytest.raises(MergeError, match="there is no preset 'GRAD_X'"):
         starting_points(study.space, ["GRAD_X"], ())
+
+
+@pytest.mark.parametrize(
+    ("space", "origin"),
+    [
+        ("OUT: tied 0..1", "the recipe as it was"),
+        ("OUT: tied 0.7..1", "near the recipe as it was"),
+        ("OUT: tied 0..1; M00: 0.3", "near the recipe as it was"),
+        ("OUT: tied 0..1; M00: 0.5", "the recipe as it was"),
+        ("OUT: 0..1 step 0.2", "near the recipe as it was"),
+        ("GRAD_V: 0..1; OUT00: 0..1", "near the recipe as it was"),
+        ("method: weighted_sum | slerp; OUT00: 0..1", "the recipe as it was"),
+        ("method: slerp | add_difference; OUT00: 0..1", "near the recipe as it was"),
+    ],
+)
+def test_the_first_trial_is_called_the_recipe_only_where_the_space_has_it(
+    searching: Searching, space: str, origin: str
+) -> None:
+    bound = searching.study("named", space=space).space
+    (first,) = starting_points(bound, [], ())
+    assert first.origin == origin
+    if len(first.point) == len(bound.dimensions):
+        assert bound.has(bound.recipe(first.point)), "the point itself is in the space"
 
 
 def test_a_picture_that_takes_too_long_fails_its_trial_and_the_search_goes_on(searching: Searching) -> None:
