@@ -29,8 +29,8 @@
       draw();
       if (a) ask();
     }
-    /** Whether a list is open: its entries are not to move under the pointer. */
-    const choosing = () => findAll("ul.options, [role=listbox]").some(visible);
+    /** Whether a list is open: its entries are not to move under the pointer. In Gradio 4 the box itself is a listbox. */
+    const choosing = () => findAll("ul.options, [role=listbox]:not(input)").some(visible);
     async function ask() {
       clearTimeout(timer);
       if (choosing()) {

@@ -49,6 +49,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(desk: Desk) -> None
     note = desk.page.locator("#merge_desk_unreadable").first  # in Gradio 3 the text within has the same id
     expect(note).to_contain_text(re.compile(r"cut(\.safetensors)?: the file is cut short"))
     expect(note).to_contain_text(re.compile(r"page(\.safetensors)?: this is a web page"))
+    expect(desk.page.locator("[data-mount=fit]")).to_contain_text("other files fit base")
 
 
 def test_tab_closes_the_list_that_it_leaves(desk: Desk) -> None:
