@@ -162,9 +162,31 @@
     }).observe(element);
   }
 
+  /** What is to be drawn once no mouse button and no finger is down. @type {Set<() => void>} */
+  const held = new Set();
+  let isDown = false;
+  function release() {
+    isDown = false;
+    const acts = [...held];
+    held.clear();
+    for (const act of acts) act();
+  }
+  if (typeof document !== "undefined") {
+    document.addEventListener("pointerdown", () => void (isDown = true), true);
+    for (const end of ["pointerup", "pointercancel"])
+      document.addEventListener(end, () => setTimeout(release), true); // the click comes first
+    window.addEventListener("blur", release);
+  }
+  /** Draws now, or where something is being pressed after that: a button that is replaced between press and release is not
+   * clicked. @param {() => void} act  the same function each time: it is called once */
+  function whenReleased(act) {
+    if (isDown) held.add(act);
+    else act();
+  }
+
   const dom = {
     ...{ find, findAll, field, mount, part, visible, make, draw, button, problemBox, sheet },
-    ...{ startProgress, endProgress, download, downloadText, copy, updateTrack, whenShown },
+    ...{ startProgress, endProgress, download, downloadText, copy, updateTrack, whenShown, whenReleased },
   };
   if (typeof module !== "undefined") module.exports = dom;
   else globalThis.mergeDesk = { ...globalThis.mergeDesk, dom };

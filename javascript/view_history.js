@@ -16,9 +16,10 @@
     const { wire, mix, open } = page;
     const { mount, part, visible, make, button, problemBox } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
-    const { startProgress, endProgress, whenShown } = globalThis.mergeDesk.dom;
+    const { startProgress, endProgress, whenShown, whenReleased } = globalThis.mergeDesk.dom;
     /** @type {Desk.HistoryEntry[] | null} */
     let entries = null;
+    let lastChange = Promise.resolve(); // of those that end with the list
     let matching = 0; // entries that match the query, shown or not
     let limit = PAGE;
     /** @type {Desk.HistoryEntry | null} */
@@ -59,7 +60,14 @@
     /** Asks for something that ends with the list.
      * @template {HistoryChange} Name
      * @param {Name} name @param {Partial<Desk.Requests[Name]>} data @param {string} [task] */
-    async function change(name, data, task = "") {
+    function change(name, data, task = "") {
+      const act = () => changeNow(name, data, task);
+      if (!CHANGES.includes(name)) return act();
+      return (lastChange = lastChange.then(act, act)); // the list of an earlier change never comes after that of a later one
+    }
+    /** @template {HistoryChange} Name
+     * @param {Name} name @param {Partial<Desk.Requests[Name]>} data @param {string} task */
+    async function changeNow(name, data, task) {
       const again = () => void change(name, data, task);
       const response = await ask(name, /** @type {typeof data} */ ({ query, starred, limit, ...data }), {
         task,
@@ -203,7 +211,8 @@
         button("Undo", "Bring this entry back", undo, { "data-act": "history-undelete" }),
       );
     }
-    function show() {
+    const show = () => whenReleased(drawAll);
+    function drawAll() {
       part("history-message")?.replaceChildren(...tell());
       const place = part("history-list");
       if (!place) return;

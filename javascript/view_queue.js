@@ -12,7 +12,7 @@
 
   /** @param {DeskPage} page @returns {DeskQueue} */
   function create({ state, wire }) {
-    const { mount, part, make, button, problemBox, sheet } = globalThis.mergeDesk.dom;
+    const { mount, part, make, button, problemBox, sheet, whenReleased } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
     /** @type {Desk.QueueState} */
     let queue = { waiting: [], saving: null, saved: [], held: false, grid: 0, search: 0 };
@@ -113,7 +113,8 @@
 
     // --- showing ---
 
-    function show() {
+    const show = () => whenReleased(drawLists);
+    function drawLists() {
       for (const [place, name] of Object.entries(LISTS)) part(name)?.replaceChildren(...list(place));
       for (const name of SAVES) part(name)?.replaceChildren(...(queue.saving ? [saving(queue.saving)] : []));
     }
@@ -165,7 +166,8 @@
         }),
       );
     }
-    function showResults() {
+    const showResults = () => whenReleased(drawResults);
+    function drawResults() {
       const listed = queue.saved.filter(({ number }) => results.has(number)).reverse();
       for (const name of RESULTS)
         part(name)?.replaceChildren(

@@ -20,7 +20,7 @@
    *   take: sets the desk up as a trial was made; whole: the address of a picture in full size; looked: another trial
    *   is shown large */
   function create({ take, whole, looked: heard }) {
-    const { find, part, make, button } = globalThis.mergeDesk.dom;
+    const { find, part, make, button, whenReleased } = globalThis.mergeDesk.dom;
     const { translate } = globalThis.mergeDesk.language;
     /** @type {Trial[]} */
     let trials = [];
@@ -210,6 +210,9 @@
     function show(fresh) {
       ({ trials, best, front } = fresh);
       if (looked >= trials.length) looked = -1;
+      whenReleased(drawAll);
+    }
+    function drawAll() {
       showLarge();
       showList();
     }
