@@ -16,7 +16,7 @@
 
   /** @param {DeskPage} page */
   function create({ state, wire, mix }) {
-    const { mount, find, make, findAll, visible } = globalThis.mergeDesk.dom;
+    const { mount, find, make, findAll, visible, whenReleased } = globalThis.mergeDesk.dom;
     /** As far as Python has read the files. @type {Desk.FittingFiles | null} */
     let fit = null;
     let timer = 0;
@@ -44,7 +44,8 @@
       mix.showPictures();
       if (response.data.left) timer = window.setTimeout(ask, AGAIN);
     }
-    function draw() {
+    const draw = () => whenReleased(drawLine);
+    function drawLine() {
       const place = mount("fit");
       if (!place) return;
       const open = !!place.querySelector("details[open]");

@@ -17,7 +17,7 @@
   /** @param {DeskPage} page @returns {DeskTab} */
   function create(page) {
     const { state, wire, mix, open } = page;
-    const { field, part, mount, make, button, problemBox, startProgress, endProgress } =
+    const { field, part, mount, make, button, problemBox, startProgress, endProgress, whenReleased } =
       globalThis.mergeDesk.dom;
     const space = globalThis.mergeDesk.searchSpaceView.create({ state, changed: planSoon });
     const score = globalThis.mergeDesk.searchScoreView.create({ wire, changed: planSoon, failed });
@@ -198,7 +198,8 @@
       showDrawings();
       eye?.show({ update, trials });
     }
-    function showDrawings() {
+    const showDrawings = () => whenReleased(drawPlots);
+    function drawPlots() {
       const place = mount("search_drawings");
       if (!place || !update || !state.ui) return;
       const { objectives, front, best, importances } = update;
